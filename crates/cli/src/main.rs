@@ -1,0 +1,2 @@
+//! The command line of Reliable Server Pooling.
+fn main() {}

@@ -1,0 +1,312 @@
+//! The contract of a transport endpoint: what every back end does, in the same words.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use crate::address::Address;
+
+/// A bound transport endpoint: it accepts associations, dials, and carries whole messages.
+///
+/// All work happens in the caller's task: nothing is spawned, nothing blocks. One rule: after any
+/// number of [`connect`](Self::connect), [`send`](Self::send), [`close`](Self::close) and
+/// [`abort`](Self::abort) calls, poll [`poll_event`](Self::poll_event); it writes what is queued and
+/// returns the next event. Every [`AssocId`] that `connect` returned or an [`Event::Up`] named ends
+/// with exactly one [`Event::Down`], except one that the caller aborted: it is forgotten at once.
+/// Identifiers are never reused.
+pub trait Endpoint: Send {
+    /// Starts an association to `remote`; [`Event::Up`] or [`Event::Down`] tells how it went.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where this back end cannot reach such an address,
+    /// [`Error::Limit`] where it has as many associations as it may. Nothing was started.
+    fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error>;
+
+    /// Queues one message. SCTP sends it as one user message on stream 0, ordered.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was queued; see [`SendError`].
+    fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError>;
+
+    /// Ends an association after what is queued was delivered; `Down(Closed)` follows. An unknown
+    /// association is ignored.
+    fn close(&mut self, assoc: AssocId);
+
+    /// Ends an association now and drops what is queued; no event follows. An unknown association
+    /// is ignored.
+    fn abort(&mut self, assoc: AssocId);
+
+    /// Writes what is queued and returns the next event; `Pending` when there is none.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
+
+    /// Where this endpoint is bound; the port is real even if 0 was asked for. Empty addresses stand
+    /// for an endpoint that only dials.
+    fn local(&self) -> Local;
+}
+
+/// The name of one association within its endpoint (or set of endpoints).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AssocId(pub u64);
+
+/// The payload protocol identifier of a message (RFC 9260 §3.3.1), in host order.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Ppid(pub u32);
+
+impl Ppid {
+    /// ASAP (RFC 5352 §8).
+    pub const ASAP: Self = Self(11);
+    /// ENRP (RFC 5353 §5).
+    pub const ENRP: Self = Self(12);
+}
+
+/// A peer to dial: its addresses (one for all but SCTP) and port.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Remote {
+    /// Which transport to dial with.
+    pub scheme: crate::address::Scheme,
+    /// IP addresses of the peer; at least one. SCTP uses all of them, where it can.
+    pub addresses: Vec<IpAddr>,
+    /// SCTP or TCP port.
+    pub port: u16,
+    /// UDP port of the peer's SCTP encapsulation (RFC 6951); `None` is the SCTP port.
+    pub encapsulation: Option<u16>,
+}
+
+/// Where an endpoint is bound.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Local {
+    /// The URL to print: with the real port.
+    pub url: Address,
+    /// Bound addresses; unspecified ones stand for every address of the host.
+    pub addresses: Vec<IpAddr>,
+    /// SCTP or TCP port.
+    pub port: u16,
+}
+
+/// What happens at an endpoint.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// An association is up: dialed, or accepted from a peer.
+    Up {
+        /// Its name.
+        assoc: AssocId,
+        /// Its ends.
+        info: AssocInfo,
+    },
+    /// An association is gone, or could not be set up.
+    Down {
+        /// Its name.
+        assoc: AssocId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A whole message arrived.
+    Message {
+        /// The association.
+        assoc: AssocId,
+        /// Its payload protocol identifier. TCP has none; its framing decides.
+        ppid: Ppid,
+        /// The message.
+        octets: Vec<u8>,
+    },
+    /// The peer's set of addresses changed (RFC 5061).
+    Addresses {
+        /// The association.
+        assoc: AssocId,
+        /// All addresses that the peer now has.
+        remote: Vec<IpAddr>,
+    },
+    /// A path of a multihomed association stopped or began to answer.
+    Path {
+        /// The association.
+        assoc: AssocId,
+        /// The peer's address on that path.
+        address: IpAddr,
+        /// True where it answers.
+        reachable: bool,
+    },
+}
+
+/// The two ends of an association.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AssocInfo {
+    /// The back end that carries it.
+    pub backend: Backend,
+    /// True where this side dialed.
+    pub dialed: bool,
+    /// All IP addresses of the peer.
+    pub remote: Vec<IpAddr>,
+    /// The peer's SCTP or TCP port.
+    pub remote_port: u16,
+    /// All own IP addresses of this association, where the back end knows them.
+    pub local: Vec<IpAddr>,
+    /// The own SCTP or TCP port.
+    pub local_port: u16,
+}
+
+/// What carries an association.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Backend {
+    /// SCTP of the operating system.
+    KernelSctp,
+    /// Our endpoint over `dcsctp`, encapsulated in UDP (RFC 6951).
+    UserlandSctp,
+    /// TCP.
+    Tcp,
+    /// A queue inside this process.
+    Memory,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KernelSctp => "kernel SCTP",
+            Self::UserlandSctp => "userland SCTP",
+            Self::Tcp => "TCP",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// Why an association is gone.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// Either side closed it gracefully; what was sent before arrived.
+    Closed,
+    /// The peer aborted it, or its process died and its host said so.
+    Reset,
+    /// The peer said no: nobody listens there.
+    Refused,
+    /// The peer does not answer.
+    Timeout,
+    /// The peer restarted: this association is dead, a new one follows by its own [`Event::Up`].
+    Restarted,
+    /// The peer broke the framing (RFC 5354 §4, a length below 4 or over the limit).
+    Framing,
+    /// The operating system refused.
+    System,
+}
+
+/// Why a message was not queued. The association itself is unchanged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no such association (any more), or it is not up yet.
+    #[error("no such association")]
+    Gone,
+    /// The peer takes less than is sent: more than [`Options::send_queue_max`] octets wait.
+    #[error("the send queue is full")]
+    Full,
+    /// The message is longer than [`Options::message_max`].
+    #[error("the message is too long")]
+    TooLong,
+}
+
+/// Why an endpoint could not be opened or an association not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be bound. Nothing is open.
+    #[error("cannot listen on {url}: {}", reason(source))]
+    Bind {
+        /// The URL as asked for.
+        url: Address,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A call on an open endpoint failed.
+    #[error("{operation}: {source}")]
+    System {
+        /// The call.
+        operation: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// This back end does not work here, or not for this address.
+    #[error("{what} is not available: {why}")]
+    Unsupported {
+        /// The back end or feature.
+        what: &'static str,
+        /// What is missing and what to type.
+        why: String,
+    },
+    /// As many associations as [`Options::associations_max`] allows.
+    #[error("there are already {0} associations")]
+    Limit(usize),
+    /// A host name that does not resolve.
+    #[error("cannot resolve {host}: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+}
+
+/// The reason in a person's words; raw texts of the operating system leave the user without a hint.
+fn reason(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use".into(),
+        io::ErrorKind::PermissionDenied => "no permission (ports below 1024 need root)".into(),
+        io::ErrorKind::AddrNotAvailable => "this host does not have that address".into(),
+        _ => source.to_string(),
+    }
+}
+
+/// Limits and timers of an endpoint. Times that only SCTP has are ignored by the others.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Longest message in octets, sent or received; 1 … 1 MiB. Default: 65 536.
+    pub message_max: usize,
+    /// Octets that may wait for one slow peer before [`SendError::Full`]. Default: 4 MiB.
+    pub send_queue_max: usize,
+    /// Associations at once. Default: 100 000.
+    pub associations_max: usize,
+    /// SCTP retransmission timer: initial, least and greatest value (RFC 9260 §16).
+    pub rto: Rto,
+    /// SCTP heartbeat interval on an idle path.
+    pub heartbeat: std::time::Duration,
+    /// SCTP path.max.retrans.
+    pub path_retransmits_max: u32,
+    /// SCTP association.max.retrans.
+    pub association_retransmits_max: u32,
+    /// How long a dial may take in all before `Down(Timeout)`.
+    pub connect_timeout: std::time::Duration,
+}
+
+/// SCTP's retransmission timer bounds (RFC 9260 §6.3.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rto {
+    /// RTO.Initial.
+    pub initial: std::time::Duration,
+    /// RTO.Min.
+    pub min: std::time::Duration,
+    /// RTO.Max.
+    pub max: std::time::Duration,
+}
+
+impl Default for Options {
+    /// The `fast` profile: a silent path is given up within a second or so on a LAN.
+    fn default() -> Self {
+        use std::time::Duration;
+        Self {
+            message_max: 65_536,
+            send_queue_max: 4 << 20,
+            associations_max: 100_000,
+            rto: Rto {
+                initial: Duration::from_millis(250),
+                min: Duration::from_millis(100),
+                max: Duration::from_millis(1000),
+            },
+            heartbeat: Duration::from_secs(1),
+            path_retransmits_max: 2,
+            association_retransmits_max: 4,
+            connect_timeout: Duration::from_secs(3),
+        }
+    }
+}
