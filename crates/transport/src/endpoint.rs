@@ -31,8 +31,8 @@ pub trait Endpoint: Send {
     /// Nothing was queued; see [`SendError`].
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError>;
 
-    /// Ends an association after what is queued was delivered; `Down(Closed)` follows. An unknown
-    /// association is ignored.
+    /// Ends an association after what is queued was delivered; `Down(Closed)` follows. Messages of
+    /// the peer may still arrive before it. An unknown association is ignored.
     fn close(&mut self, assoc: AssocId);
 
     /// Ends an association now and drops what is queued; no event follows. An unknown association
@@ -45,6 +45,11 @@ pub trait Endpoint: Send {
     /// Where this endpoint is bound; the port is real even if 0 was asked for. Empty addresses stand
     /// for an endpoint that only dials.
     fn local(&self) -> Local;
+
+    /// How often this endpoint had to refuse something since it was opened.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
 }
 
 /// The name of one association within its endpoint (or set of endpoints).
@@ -84,6 +89,19 @@ pub struct Local {
     pub addresses: Vec<IpAddr>,
     /// SCTP or TCP port.
     pub port: u16,
+}
+
+/// How often an endpoint refused something; counts only grow.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Incoming associations beyond [`Options::associations_max`]: dropped.
+    pub over_limit: u64,
+    /// Incoming associations that the system could not hand over, for want of descriptors mostly.
+    pub accept_failed: u64,
+    /// Associations that ended by [`DownReason::Framing`], and packets that nothing could read.
+    pub malformed: u64,
+    /// Messages refused by [`SendError::Full`].
+    pub full: u64,
 }
 
 /// What happens at an endpoint.
@@ -205,6 +223,10 @@ pub enum SendError {
     /// The message is longer than [`Options::message_max`].
     #[error("the message is too long")]
     TooLong,
+    /// The octets are not what this transport carries: no message at all, or on a byte stream one
+    /// whose header has another length than it has (it would break the framing for the peer).
+    #[error("the message is empty or its header has another length")]
+    Malformed,
 }
 
 /// Why an endpoint could not be opened or an association not be started.

@@ -11,8 +11,8 @@
 pub mod address;
 pub mod endpoint;
 
-pub use address::{Address, Host, Scheme};
+pub use address::{Address, Host, ParseError, Scheme};
 pub use endpoint::{
-    AssocId, AssocInfo, Backend, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote,
-    Rto, SendError,
+    AssocId, AssocInfo, Backend, Counters, DownReason, Endpoint, Error, Event, Local, Options,
+    Ppid, Remote, Rto, SendError,
 };
