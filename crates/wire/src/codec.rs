@@ -1,0 +1,358 @@
+//! The reader and the writer of messages and parameters (RFC 5354 §2, §3).
+
+use std::cell::RefCell;
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::registry::{ParamType, Unrecognized};
+
+/// Octets of a message header and of a parameter header.
+pub const HEADER_LEN: usize = 4;
+
+/// A type with one wire representation.
+///
+/// Law, held by a property test for every implementor: `T::decode(&t.encode()) == Ok(t)`.
+pub trait Codec: Sized {
+    /// Reads one value; leaves `r` behind its last octet.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the octets, and where; `r` may stand anywhere.
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
+    /// Appends the value to `w`.
+    fn encode(&self, w: &mut Writer);
+
+    /// Reads a value that takes the whole of `octets`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the octets, and where.
+    fn from_octets(octets: &[u8]) -> Result<Self, DecodeError> {
+        let skipped = Skipped::default();
+        let mut r = Reader::new(octets, &skipped);
+        let value = Self::decode(&mut r)?;
+        r.finish()?;
+        Ok(value)
+    }
+
+    /// The value as octets.
+    fn to_octets(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        self.encode(&mut w);
+        w.into_octets()
+    }
+}
+
+/// Parameters of unknown types that were skipped on the way, as their types asked (RFC 5354 §3).
+#[derive(Debug, Default)]
+pub struct Skipped(RefCell<Vec<SkippedParam>>);
+
+/// Where a skipped parameter stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SkippedParam {
+    /// Its type.
+    pub param_type: ParamType,
+    /// Offset of its first octet from the first octet of the message.
+    pub offset: u32,
+}
+
+impl Skipped {
+    /// The parameters, in the order in which they came.
+    pub fn into_vec(self) -> Vec<SkippedParam> {
+        self.0.into_inner()
+    }
+}
+
+/// A cursor over received octets that knows its place in the message.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    offset: usize,
+    /// Where the parameter starts that this reader is inside of.
+    parameter: Option<usize>,
+    skipped: &'a Skipped,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first octet of a message.
+    pub fn new(octets: &'a [u8], skipped: &'a Skipped) -> Self {
+        Self { rest: octets, offset: 0, parameter: None, skipped }
+    }
+
+    /// Takes the next `N` octets; `field` names them in the error.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Truncated`].
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+        let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
+            let left = self.rest.len();
+            return Err(self.error(DecodeErrorKind::Truncated { field, needed: N, left }));
+        };
+        self.rest = rest;
+        self.offset += N;
+        Ok(*head)
+    }
+
+    /// Takes an octet.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Truncated`].
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+        self.array(field).map(u8::from_be_bytes)
+    }
+
+    /// Takes a big-endian `u16`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Truncated`].
+    pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        self.array(field).map(u16::from_be_bytes)
+    }
+
+    /// Takes a big-endian `u32`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Truncated`].
+    pub fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        self.array(field).map(u32::from_be_bytes)
+    }
+
+    /// Takes everything that is left.
+    pub fn remainder(&mut self) -> &'a [u8] {
+        self.offset += self.rest.len();
+        std::mem::take(&mut self.rest)
+    }
+
+    /// Cuts a message to its header's length: octets behind it may only be its padding
+    /// (RFC 5354 §4). Returns type and flags. Peers differ in whether the length covers the padding
+    /// of the last parameter; both forms are read.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Truncated`] without a whole header, [`DecodeErrorKind::Length`] where the
+    /// length and the octets do not agree.
+    pub fn message_header(&mut self) -> Result<(u8, u8), DecodeError> {
+        let total = self.rest.len();
+        let ty = self.u8("Message Type")?;
+        let flags = self.u8("Message Flags")?;
+        let length = usize::from(self.u16("Message Length")?);
+        if !(HEADER_LEN..=total).contains(&length) || total - length > padding_len(length) {
+            let kind = DecodeErrorKind::Length { field: "Message Length", length };
+            return Err(DecodeError { kind, offset: 2, parameter: None });
+        }
+        self.rest = &self.rest[..length - HEADER_LEN];
+        Ok((ty, flags))
+    }
+
+    /// Takes the parameter that must stand here.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Missing`] where nothing or another one stands here; what is wrong with
+    /// its header; an unknown one that may not be skipped.
+    pub fn param(&mut self, wanted: ParamType) -> Result<Self, DecodeError> {
+        match self.next_type()? {
+            Some(ty) if ty == wanted => self.take_param().map(|(_, value)| value),
+            _ => Err(self.error(DecodeErrorKind::Missing(wanted))),
+        }
+    }
+
+    /// Takes the parameter that may stand here.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its header; an unknown one that may not be skipped.
+    pub fn optional(&mut self, wanted: ParamType) -> Result<Option<Self>, DecodeError> {
+        match self.next_type()? {
+            Some(ty) if ty == wanted => self.take_param().map(|(_, value)| Some(value)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The type of the next known parameter, `None` at the end. Skips unknown ones as their types
+    /// ask (RFC 5354 §3).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a header; an unknown one that may not be skipped.
+    pub fn next_type(&mut self) -> Result<Option<ParamType>, DecodeError> {
+        while !self.is_empty() {
+            let (ty, after) = {
+                let mut ahead = self.clone();
+                (ahead.take_param()?.0, ahead)
+            };
+            if ty.label().is_some() {
+                return Ok(Some(ty));
+            }
+            if matches!(ty.unrecognized(), Unrecognized::Discard | Unrecognized::DiscardAndReport) {
+                return Err(self.error(DecodeErrorKind::Parameter(ty)));
+            }
+            let offset = u32::try_from(self.offset).unwrap_or(u32::MAX);
+            self.skipped.0.borrow_mut().push(SkippedParam { param_type: ty, offset });
+            *self = after;
+        }
+        Ok(None)
+    }
+
+    /// Takes one parameter and the padding behind it: its type and a reader of its value.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Truncated`] or [`DecodeErrorKind::Length`].
+    pub fn take_param(&mut self) -> Result<(ParamType, Self), DecodeError> {
+        let start = self.offset;
+        let mut header = Self { parameter: Some(start), ..self.clone() };
+        let ty = ParamType(header.u16("Parameter Type")?);
+        let length = usize::from(header.u16("Parameter Length")?);
+        let value =
+            length.checked_sub(HEADER_LEN).and_then(|len| header.rest.split_at_checked(len));
+        let Some((value, rest)) = value else {
+            let kind = DecodeErrorKind::Length { field: "Parameter Length", length };
+            return Err(DecodeError { kind, offset: start + 2, parameter: Some(start) });
+        };
+        let inner = Self { rest: value, ..header };
+        // The receiver ignores the padding, and the last parameter may lack it.
+        let padding = padding_len(length).min(rest.len());
+        self.rest = &rest[padding..];
+        self.offset = start + length + padding;
+        Ok((ty, inner))
+    }
+
+    /// How many parameters of at least `octets_min` octets the rest can hold: room for a list
+    /// that takes no more memory than a small multiple of the message.
+    pub fn room_for(&self, octets_min: usize) -> usize {
+        self.rest.len() / octets_min
+    }
+
+    /// Octets between the first of the message and the next to be read.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// True where no octet is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// An error at this place.
+    pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { kind, offset: self.offset, parameter: self.parameter }
+    }
+
+    /// An error about the `len` octets just read.
+    pub fn error_before(&self, len: usize, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { offset: self.offset - len, ..self.error(kind) }
+    }
+
+    /// Ends a sequence of parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Unexpected`] where a known one is left over; an unknown one that may not
+    /// be skipped.
+    pub fn finish(mut self) -> Result<(), DecodeError> {
+        match self.next_type()? {
+            Some(ty) => Err(self.error(DecodeErrorKind::Unexpected(ty))),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a value of fixed size.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeErrorKind::Length`] at the parameter's length field, where octets are left over.
+    pub fn finish_value(self, field: &'static str) -> Result<(), DecodeError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let start = self.parameter.unwrap_or_default();
+        let length = self.offset + self.rest.len() - start;
+        let kind = DecodeErrorKind::Length { field, length };
+        Err(DecodeError { kind, offset: start + 2, parameter: self.parameter })
+    }
+}
+
+/// A growing message. Length fields are written when the value behind them is complete.
+#[derive(Debug, Default)]
+pub struct Writer {
+    octets: Vec<u8>,
+    /// How many of the last octets are the padding of a parameter. The length of what encloses a
+    /// parameter does not cover the padding of its last one (RFC 5354 §2).
+    padding: usize,
+}
+
+impl Writer {
+    /// Appends octets as they are.
+    pub fn slice(&mut self, octets: &[u8]) {
+        self.octets.extend_from_slice(octets);
+        self.padding = 0;
+    }
+
+    /// Appends an octet.
+    pub fn u8(&mut self, value: u8) {
+        self.slice(&[value]);
+    }
+
+    /// Appends a big-endian `u16`.
+    pub fn u16(&mut self, value: u16) {
+        self.slice(&value.to_be_bytes());
+    }
+
+    /// Appends a big-endian `u32`.
+    pub fn u32(&mut self, value: u32) {
+        self.slice(&value.to_be_bytes());
+    }
+
+    /// Appends one message: `value` writes the inside, the length follows from it.
+    pub fn message(&mut self, ty: u8, flags: u8, value: impl FnOnce(&mut Self)) {
+        let start = self.octets.len();
+        self.slice(&[ty, flags, 0, 0]);
+        value(self);
+        self.finish_length(start);
+    }
+
+    /// Appends one parameter: `value` writes the inside, the length and the padding follow from it.
+    ///
+    /// A value that is longer than a 16-bit length can say is written whole, with the length
+    /// `0xffff`. Types bound their parts at construction, so only lists can get there; who builds a
+    /// list bounds it.
+    pub fn param(&mut self, ty: ParamType, value: impl FnOnce(&mut Self)) {
+        let start = self.octets.len();
+        self.slice(&ty.0.to_be_bytes());
+        self.u16(0);
+        value(self);
+        self.finish_length(start);
+    }
+
+    /// Octets so far.
+    pub fn len(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// True where nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.octets.is_empty()
+    }
+
+    /// The finished octets.
+    pub fn into_octets(self) -> Vec<u8> {
+        self.octets
+    }
+
+    fn finish_length(&mut self, start: usize) {
+        let end = self.octets.len() - self.padding;
+        let field = u16::try_from(end - start).unwrap_or(u16::MAX);
+        self.octets[start + 2..start + HEADER_LEN].copy_from_slice(&field.to_be_bytes());
+        self.octets.resize(end + padding_len(end - start), 0);
+        self.padding = self.octets.len() - end;
+    }
+}
+
+/// Octets that bring `len` to a multiple of 4.
+pub const fn padding_len(len: usize) -> usize {
+    len.wrapping_neg() % 4
+}

@@ -1,0 +1,240 @@
+use std::fmt;
+
+use crate::codec::{Codec, HEADER_LEN, Reader, Writer};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::registry::{ParamType, PolicyType};
+
+/// How busy an element is: 0 is idle, `u32::MAX` is 100 % (RFC 5356 §5.1).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Load(pub u32);
+
+impl Load {
+    /// 100 %.
+    pub const FULL: Self = Self(u32::MAX);
+
+    /// The load of a fraction between 0.0 (idle) and 1.0 (full); what is outside counts as the
+    /// nearer end, not-a-number as full.
+    pub fn from_fraction(fraction: f64) -> Self {
+        if fraction.is_nan() {
+            return Self::FULL;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and u32::MAX"
+        )]
+        Self((fraction.clamp(0.0, 1.0) * f64::from(u32::MAX)).round() as u32)
+    }
+
+    /// The load as a fraction between 0.0 and 1.0.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(u32::MAX)
+    }
+}
+
+/// A number that an element gives its policy; the meaning of one 32-bit field.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum PolicyField {
+    /// Relative share of the selections; 0 is never selected.
+    Weight,
+    /// The higher, the sooner.
+    Priority,
+    /// A [`Load`].
+    Load,
+    /// By how much one selection raises the [`Load`].
+    LoadDegradation,
+    /// Distance penalty factor of the weight: a fraction of `u32::MAX`.
+    WeightDpf,
+    /// Distance penalty factor of the load: a fraction of `u32::MAX`.
+    LoadDpf,
+    /// Milliseconds from the registrar to the element.
+    Distance,
+}
+
+impl PolicyField {
+    /// The name, in snake case, as in JSON and on the command line.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Weight => "weight",
+            Self::Priority => "priority",
+            Self::Load => "load",
+            Self::LoadDegradation => "load_degradation",
+            Self::WeightDpf => "weight_dpf",
+            Self::LoadDpf => "load_dpf",
+            Self::Distance => "distance",
+        }
+    }
+
+    /// True where the number is a fraction of `u32::MAX`.
+    pub const fn is_fraction(self) -> bool {
+        match self {
+            Self::Load | Self::LoadDegradation | Self::WeightDpf | Self::LoadDpf => true,
+            Self::Weight | Self::Priority | Self::Distance => false,
+        }
+    }
+}
+
+impl PolicyType {
+    /// The fields of this policy in wire order, `None` where the policy is not known.
+    pub const fn fields(self) -> Option<&'static [PolicyField]> {
+        use PolicyField::{Distance, Load, LoadDegradation, LoadDpf, Priority, Weight, WeightDpf};
+        Some(match self {
+            Self::ROUND_ROBIN | Self::RANDOM => &[],
+            Self::WEIGHTED_ROUND_ROBIN | Self::WEIGHTED_RANDOM => &[Weight],
+            Self::PRIORITY => &[Priority],
+            Self::LEAST_USED | Self::RANDOMIZED_LEAST_USED => &[Load],
+            Self::LEAST_USED_DEGRADATION
+            | Self::PRIORITY_LEAST_USED
+            | Self::RANDOMIZED_PRIORITY_LEAST_USED
+            | Self::RANDOMIZED_LEAST_USED_DEGRADATION
+            | Self::PRIORITY_LEAST_USED_DEGRADATION
+            | Self::RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION => &[Load, LoadDegradation],
+            Self::WEIGHTED_RANDOM_DPF => &[Weight, WeightDpf, Distance],
+            Self::LEAST_USED_DPF => &[Load, LoadDpf, Distance],
+            Self::LEAST_USED_DEGRADATION_DPF => &[Load, LoadDegradation, LoadDpf, Distance],
+            _ => return None,
+        })
+    }
+
+    /// True where the policy looks at load (bit 30, RFC 5356 §7.1): a change is told at once.
+    pub const fn is_adaptive(self) -> bool {
+        self.0 & 0x4000_0000 != 0
+            || matches!(
+                self,
+                Self::RANDOMIZED_PRIORITY_LEAST_USED
+                    | Self::RANDOMIZED_LEAST_USED_DEGRADATION
+                    | Self::PRIORITY_LEAST_USED_DEGRADATION
+                    | Self::RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION
+                    | Self::LEAST_USED_DPF
+                    | Self::LEAST_USED_DEGRADATION_DPF
+            )
+    }
+}
+
+const FIELDS_MAX: usize = 4;
+
+/// A member selection policy and what one element gives it (RFC 5354 §3.8, 5356).
+///
+/// A policy that is not known is kept as octets, so that it goes out as it came in.
+///
+/// ```text
+///  0                   1                   2                   3
+///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+/// +-------------------------------+-------------------------------+
+/// |          Type = 0x8           |        Length = variable      |
+/// +-------------------------------+-------------------------------+
+/// |                          Policy Type                          |
+/// +---------------------------------------------------------------+
+/// :            32-bit fields, see PolicyType::fields              :
+/// +---------------------------------------------------------------+
+/// ```
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Policy {
+    policy_type: PolicyType,
+    values: [u32; FIELDS_MAX],
+    /// What follows the type where the type is not known; empty otherwise.
+    unknown: Box<[u8]>,
+}
+
+impl Policy {
+    /// A known policy with its fields in wire order; `None` where the type is not known or the
+    /// number of values is wrong.
+    pub fn new(policy_type: PolicyType, fields: &[u32]) -> Option<Self> {
+        let known = policy_type.fields()?;
+        let mut values = [0; FIELDS_MAX];
+        values.get_mut(..fields.len())?.copy_from_slice(fields);
+        (known.len() == fields.len()).then(|| Self { policy_type, values, unknown: Box::default() })
+    }
+
+    /// A policy with every field 0; unknown types have none.
+    pub fn of_type(policy_type: PolicyType) -> Self {
+        Self { policy_type, values: [0; FIELDS_MAX], unknown: Box::default() }
+    }
+
+    /// Round robin, the policy that everyone must have (RFC 5356 §4.1).
+    pub fn round_robin() -> Self {
+        Self::of_type(PolicyType::ROUND_ROBIN)
+    }
+
+    /// Least used with the element's load (RFC 5356 §5.1).
+    pub fn least_used(load: Load) -> Self {
+        Self::of_type(PolicyType::LEAST_USED).with(PolicyField::Load, load.0)
+    }
+
+    /// The type: what makes two policies the same.
+    pub fn policy_type(&self) -> PolicyType {
+        self.policy_type
+    }
+
+    /// The value of a field, `None` where this policy does not have it.
+    pub fn get(&self, field: PolicyField) -> Option<u32> {
+        self.fields().find_map(|(name, value)| (name == field).then_some(value))
+    }
+
+    /// This policy with another value of a field; unchanged where it does not have the field.
+    #[must_use]
+    pub fn with(mut self, field: PolicyField, value: u32) -> Self {
+        let names = self.policy_type.fields().unwrap_or_default();
+        if let Some(row) = names.iter().position(|&name| name == field) {
+            self.values[row] = value;
+        }
+        self
+    }
+
+    /// The fields and their values, in wire order.
+    pub fn fields(&self) -> impl Iterator<Item = (PolicyField, u32)> + '_ {
+        self.policy_type.fields().unwrap_or_default().iter().copied().zip(self.values)
+    }
+
+    /// The octets behind the type of a policy that is not known.
+    pub fn unknown(&self) -> &[u8] {
+        &self.unknown
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.policy_type)?;
+        for (field, value) in self.fields() {
+            if field.is_fraction() {
+                write!(f, ":{:.4}", Load(value).fraction())?;
+            } else {
+                write!(f, ":{value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Codec for Policy {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut value = r.param(ParamType::POLICY)?;
+        let policy_type = PolicyType(value.u32("Policy Type")?);
+        let Some(fields) = policy_type.fields() else {
+            // RFC 5356 §7.1: neither is a policy, with or without the adaptive bit.
+            if matches!(policy_type.0, 0 | 0x4000_0000) {
+                let kind = DecodeErrorKind::Value { field: "Policy Type", value: policy_type.0 };
+                return Err(value.error_before(HEADER_LEN, kind));
+            }
+            let unknown = value.remainder().into();
+            return Ok(Self { policy_type, values: [0; FIELDS_MAX], unknown });
+        };
+        let mut policy = Self::of_type(policy_type);
+        for (row, field) in fields.iter().enumerate() {
+            policy.values[row] = value.u32(field.label())?;
+        }
+        value.finish_value("Pool Member Selection Policy")?;
+        Ok(policy)
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        w.param(ParamType::POLICY, |w| {
+            w.u32(self.policy_type.0);
+            for (_, value) in self.fields() {
+                w.u32(value);
+            }
+            w.slice(&self.unknown);
+        });
+    }
+}
