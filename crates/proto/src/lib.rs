@@ -1,1 +1,15 @@
+//! The state machines of RSerPool. They compute; someone else sends, sleeps and stores.
+//!
+//! | module | what it holds | source |
+//! |---|---|---|
+//! | [`machine`] | the one contract between a machine and its driver | |
+//! | [`timing`] | every timer value, in profiles | RFC 5352 §7, 5353 §4 |
+//! | [`dialect`] | every known difference between the RFCs and rsplib | |
+
 #![forbid(unsafe_code)]
+
+pub mod dialect;
+pub mod machine;
+pub mod time;
+pub mod timers;
+pub mod timing;

@@ -1,0 +1,161 @@
+//! The one contract between a state machine and whatever drives it.
+
+use std::net::IpAddr;
+
+use rserpool_wire::asap::registration_subject;
+use rserpool_wire::param::{Cause, PeId, PoolHandle, Transport};
+use rserpool_wire::{DecodeError, Message, Protocol};
+
+use crate::time::Time;
+
+/// A protocol state machine without IO, clock or randomness of its own.
+///
+/// One rule: after every [`handle`](Self::handle), call [`poll`](Self::poll) until it returns
+/// `None`, then ask for [`next_timeout`](Self::next_timeout). Several inputs that arrive together
+/// may be handled before one drain. Time never runs backwards between two calls. The tokio driver
+/// (`rserpool::driver`) and the simulator (`rserpool-sim`) are the two callers, and tests drive a
+/// machine in the same way.
+pub trait Machine {
+    /// What the local application may ask for.
+    type Command;
+    /// What the local application is told.
+    type Event;
+
+    /// Takes one input at `now`.
+    fn handle(&mut self, now: Time, input: Input<Self::Command>);
+
+    /// Takes the next thing to do, in order; `None` when there is nothing until the next input.
+    fn poll(&mut self) -> Option<Output<Self::Event>>;
+
+    /// When to hand in [`Input::Timeout`] if nothing else happens before.
+    fn next_timeout(&self) -> Option<Time>;
+}
+
+/// What happens to a machine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input<C> {
+    /// The application asks for something.
+    Command(C),
+    /// An association came up: one that the machine asked for, or one that a peer started.
+    Up(Peer, Link),
+    /// An association is gone, or could not be set up. Never follows the machine's own
+    /// [`Output::Close`].
+    Down(Peer),
+    /// A message arrived.
+    Message(Peer, Message),
+    /// Something arrived that could not be read, or not all of it.
+    Malformed(Peer, Malformed),
+    /// The peer of an association has other addresses than before (RFC 5061).
+    Addresses(Peer, Vec<IpAddr>),
+    /// A message arrived by multicast, from this address.
+    Announce(IpAddr, Message),
+    /// The time of [`Machine::next_timeout`] has come. An early one does nothing.
+    Timeout,
+}
+
+/// What a machine wants done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output<E> {
+    /// Set up an association; [`Input::Up`] or [`Input::Down`] with the same name tells the outcome.
+    Connect(Peer, Target, Protocol),
+    /// Send a message.
+    Send(Peer, Message),
+    /// Send one message to each of these.
+    GroupCast(Vec<Peer>, Message),
+    /// End an association once what was sent is delivered; nothing more is heard of it.
+    Close(Peer),
+    /// End an association at once; nothing more is heard of it.
+    Abort(Peer),
+    /// Send a message by multicast.
+    Announce(Message),
+    /// Tell the application.
+    Event(E),
+}
+
+/// The name of one association between a machine and its driver; never used twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Peer(u64);
+
+impl Peer {
+    const DIALED: u64 = 1 << 63;
+
+    /// The `number`th association that a machine asks for. Below 2⁶³.
+    pub const fn dialed(number: u64) -> Self {
+        Self(number | Self::DIALED)
+    }
+
+    /// The `number`th association that a driver accepted. Below 2⁶³.
+    pub const fn accepted(number: u64) -> Self {
+        Self(number & !Self::DIALED)
+    }
+}
+
+/// What to set up an association to.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Target {
+    /// The registrar of this number in the list that the application gave its driver.
+    Configured(usize),
+    /// A transport that was learned from the wire. A machine asks only for SCTP and TCP.
+    Learned(Transport),
+}
+
+/// The ends of an association.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Link {
+    /// The protocol of the port that it goes to.
+    pub protocol: Protocol,
+    /// What it runs over.
+    pub carrier: Carrier,
+    /// All addresses of the peer.
+    pub remote: Vec<IpAddr>,
+    /// The peer's port.
+    pub remote_port: u16,
+}
+
+/// What an association runs over, as far as the protocols care.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Carrier {
+    /// SCTP.
+    Sctp,
+    /// TCP: our extension but for handle resolution (RFC 5352 §2.1).
+    Tcp,
+}
+
+/// What could not be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Malformed {
+    /// The protocol that it claimed to be.
+    pub protocol: Protocol,
+    /// What is wrong; `None` where a message was read, and only parameters of it skipped.
+    pub error: Option<DecodeError>,
+    /// The type of the message, if it had one.
+    pub message_type: Option<u8>,
+    /// Whom a registration was about, as far as it could be read.
+    pub subject: Option<(PoolHandle, PeId)>,
+    /// What the RFCs want reported to the sender; may be empty.
+    pub causes: Vec<Cause>,
+}
+
+/// Reads what arrived: one input, two where a message was read and something in it is to be
+/// reported, too.
+pub fn read<C>(peer: Peer, protocol: Protocol, octets: &[u8]) -> (Input<C>, Option<Input<C>>) {
+    let malformed = |error: Option<DecodeError>, subject, causes| {
+        let message_type = octets.first().copied();
+        Input::Malformed(peer, Malformed { protocol, error, message_type, subject, causes })
+    };
+    match Message::decode(protocol, octets) {
+        Ok(decoded) => {
+            let causes = decoded.reports(octets);
+            let report = (!causes.is_empty()).then(|| malformed(None, None, causes));
+            (Input::Message(peer, decoded.message), report)
+        }
+        Err(error) => {
+            let subject = match protocol {
+                Protocol::Asap => registration_subject(octets),
+                Protocol::Enrp => None,
+            };
+            let causes = error.cause(octets).into_iter().collect();
+            (malformed(Some(error), subject, causes), None)
+        }
+    }
+}
