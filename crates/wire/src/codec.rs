@@ -21,6 +21,12 @@ pub trait Codec: Sized {
     /// Appends the value to `w`.
     fn encode(&self, w: &mut Writer);
 
+    /// How many octets [`encode`](Self::encode) appends. Types that are counted often override
+    /// this; the property tests hold them to it.
+    fn encoded_len(&self) -> usize {
+        self.to_octets().len()
+    }
+
     /// Reads a value that takes the whole of `octets`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::codec::{Codec, Reader, Writer};
+use crate::codec::{Codec, HEADER_LEN, Reader, Writer};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::registry::ParamType;
 
@@ -33,6 +33,13 @@ impl Codec for IpAddr {
             }
             Some(other) => Err(r.error(DecodeErrorKind::Unexpected(other))),
             None => Err(r.error(DecodeErrorKind::Missing(ParamType::IPV4_ADDRESS))),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::V4(_) => HEADER_LEN + 4,
+            Self::V6(_) => HEADER_LEN + 16,
         }
     }
 

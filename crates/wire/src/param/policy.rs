@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::codec::{Codec, HEADER_LEN, Reader, Writer};
+use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::registry::{ParamType, PolicyType};
 
@@ -226,6 +226,12 @@ impl Codec for Policy {
         }
         value.finish_value("Pool Member Selection Policy")?;
         Ok(policy)
+    }
+
+    fn encoded_len(&self) -> usize {
+        let fields = 4 * self.policy_type.fields().unwrap_or_default().len();
+        let unknown = self.unknown.len();
+        HEADER_LEN + 4 + fields + unknown + padding_len(unknown)
     }
 
     fn encode(&self, w: &mut Writer) {

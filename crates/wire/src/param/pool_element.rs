@@ -1,4 +1,4 @@
-use crate::codec::{Codec, Reader, Writer};
+use crate::codec::{Codec, HEADER_LEN, Reader, Writer};
 use crate::error::DecodeError;
 use crate::param::{PeId, Policy, RegistrarId, SctpTransport, Transport};
 use crate::registry::ParamType;
@@ -70,6 +70,14 @@ impl Codec for PoolElement {
         };
         value.finish()?;
         Ok(Self { id, home, life, user_transport, policy, asap_transport })
+    }
+
+    fn encoded_len(&self) -> usize {
+        HEADER_LEN
+            + 12
+            + self.user_transport.encoded_len()
+            + self.policy.encoded_len()
+            + self.asap_transport.as_ref().map_or(0, Codec::encoded_len)
     }
 
     fn encode(&self, w: &mut Writer) {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::codec::{Codec, HEADER_LEN, Reader, Writer};
+use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::registry::ParamType;
 
@@ -61,6 +61,10 @@ impl Codec for PoolHandle {
             error.offset = error.parameter.unwrap_or_default() + 2;
             error
         })
+    }
+
+    fn encoded_len(&self) -> usize {
+        HEADER_LEN + self.0.len() + padding_len(self.0.len())
     }
 
     fn encode(&self, w: &mut Writer) {

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::codec::{Codec, Reader, Writer};
+use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::registry::ParamType;
 
@@ -71,6 +71,10 @@ impl Codec for SctpTransport {
             return Err(value.error(DecodeErrorKind::Missing(ParamType::IPV4_ADDRESS)));
         }
         Ok(Self { port, transport_use, addresses: addresses.into() })
+    }
+
+    fn encoded_len(&self) -> usize {
+        HEADER_LEN + 4 + self.addresses.iter().map(Codec::encoded_len).sum::<usize>()
     }
 
     fn encode(&self, w: &mut Writer) {
@@ -237,6 +241,17 @@ impl Codec for Transport {
             }
             Some(other) => Err(r.error(DecodeErrorKind::Unexpected(other))),
             None => Err(r.error(DecodeErrorKind::Missing(ParamType::SCTP_TRANSPORT))),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Sctp(sctp) => sctp.encoded_len(),
+            Self::Tcp { address, .. }
+            | Self::Udp { address, .. }
+            | Self::UdpLite { address, .. } => HEADER_LEN + 4 + address.encoded_len(),
+            Self::Dccp { address, .. } => HEADER_LEN + 8 + address.encoded_len(),
+            Self::Opaque(octets) => HEADER_LEN + octets.len() + padding_len(octets.len()),
         }
     }
 
