@@ -1,2 +1,27 @@
-//! The command line of Reliable Server Pooling.
-fn main() {}
+//! The command line of Reliable Server Pooling: one binary, one file a command.
+//!
+//! A new command is a file in `command/` with an `Args` that has `run`, and a line in
+//! [`command::Command`].
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod failure;
+mod logging;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Args;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    logging::start(args.verbose, args.log_format);
+    let mut output = Output::new(args.format());
+    let result = args.command.run(&mut output);
+    failure::exit_code(result)
+}

@@ -1,0 +1,77 @@
+//! How the program ends: the exit code, and one line about the cause.
+
+use std::io;
+use std::process::ExitCode;
+
+/// What went wrong, where it decides the exit code. A command puts it on top of the cause with
+/// `anyhow::Context`; without it, the exit code is 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(dead_code, reason = "the commands that meet these come one by one")]
+pub(crate) enum Failure {
+    /// Exit code 69.
+    #[error("no registrar reachable")]
+    NoRegistrar,
+    /// Exit code 78.
+    #[error("bad configuration")]
+    Configuration,
+}
+
+/// Standard output takes nothing any more.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct OutputError(#[from] io::Error);
+
+/// The exit code of what a command came to; the causes of a failure go to standard error as one
+/// line. A reader that closed its end of the pipe (`rserpool … | head`) is no failure.
+pub(crate) fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(OutputError(source)) = error.downcast_ref()
+        && source.kind() == io::ErrorKind::BrokenPipe
+    {
+        return ExitCode::SUCCESS;
+    }
+    // Standard error may be closed too; the exit code still tells.
+    let _ = write_line(&error, &mut io::stderr());
+    ExitCode::from(code(&error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref() {
+        Some(Failure::NoRegistrar) => 69,
+        Some(Failure::Configuration) => 78,
+        None => 1,
+    }
+}
+
+fn write_line(error: &anyhow::Error, to: &mut impl io::Write) -> io::Result<()> {
+    // A cause that spans lines (a TOML error does) must not look like several failures.
+    let line = format!("{error:#}");
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    writeln!(to, "rserpool: {line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn the_failure_on_top_decides_the_exit_code() {
+        let refused = || anyhow!("connection refused").context("10.0.0.1:3863");
+        assert_eq!(code(&refused()), 1);
+        assert_eq!(code(&refused().context(Failure::NoRegistrar)), 69);
+        let result: anyhow::Result<()> = Err(refused()).context(Failure::Configuration);
+        assert_eq!(code(&result.context("reading a file").unwrap_err()), 78);
+    }
+
+    #[test]
+    fn causes_stand_on_one_line_after_colons() {
+        let error = anyhow!("line 1\n  |\nunknown field").context(Failure::Configuration);
+        let mut line = Vec::new();
+        write_line(&error, &mut line).unwrap();
+        assert_eq!(line, b"rserpool: bad configuration: line 1 | unknown field\n");
+    }
+}
