@@ -10,6 +10,8 @@
 
 pub mod address;
 pub mod endpoint;
+mod sys;
+pub mod userland;
 
 pub use address::{Address, Host, ParseError, Scheme};
 pub use endpoint::{

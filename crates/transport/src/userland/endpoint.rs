@@ -1,0 +1,391 @@
+//! The endpoint: its sockets, its clock, and the calls of the user.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use dcsctp::api::{DcSctpSocket, SocketEvent};
+use tokio::time::{Instant, Sleep};
+
+use super::Statistics;
+use super::association::{Association, Phase, machine};
+use super::cookie::Cookies;
+use super::encapsulation::{Route, UdpSocket, bind_all};
+use super::table::Table;
+use super::timers::Timers;
+use crate::address::{Address, Host, Scheme};
+use crate::endpoint::{
+    AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
+};
+use crate::sys::SctpSocket;
+
+/// Largest SCTP packet: Ethernet without the headers of IP and UDP.
+pub(super) const MTU_V4: usize = 1472;
+pub(super) const MTU_V6: usize = 1452;
+
+/// Datagrams taken from each socket, and timers, before the user and the other sockets have a turn.
+const BATCH: usize = 32;
+
+/// Octets queued for one association that are written before the next poll.
+const FLUSH_OCTETS: usize = 64 << 10;
+
+/// SCTP in userland over UDP; see the [module](super).
+pub struct UserlandEndpoint {
+    pub(super) options: Options,
+    pub(super) local: Local,
+    pub(super) listening: bool,
+    pub(super) sockets: Vec<UdpSocket>,
+    /// Answers the INITs of strangers; always closed, so it remembers nothing.
+    pub(super) listener: SctpSocket,
+    pub(super) cookies: Cookies,
+    pub(super) table: Table,
+    pub(super) timers: Timers,
+    pub(super) events: VecDeque<Event>,
+    pub(super) statistics: Statistics,
+    /// Associations with messages to be written.
+    dirty: Vec<AssocId>,
+    epoch: Instant,
+    sleep: Pin<Box<Sleep>>,
+    buffer: Vec<u8>,
+}
+
+impl UserlandEndpoint {
+    /// Listens on `url`, on the UDP port of its encapsulation or else its SCTP port. `[::]` stands
+    /// for IPv4 too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resolve`] for a name without address, [`Error::Bind`] where the port is not to be had,
+    /// [`Error::System`] where there is no randomness.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
+    pub fn bind(url: &Address, options: &Options) -> Result<Self, Error> {
+        let addresses = url.bind_addresses()?;
+        let udp = url.encapsulation.unwrap_or(url.port);
+        let bind = |source| Error::Bind { url: url.clone(), source };
+        let sockets = bind_all(&addresses, udp).map_err(bind)?;
+        let udp = sockets.first().map_or(Ok(0), UdpSocket::port).map_err(bind)?;
+        let port = if url.port == 0 { udp } else { url.port };
+        let local = Local { url: url.with_port(port), addresses, port };
+        Self::over(sockets, local, true, options)
+    }
+
+    /// Only dials, from a port that the system chooses, over IPv4 and where it can over IPv6.
+    /// Associations that a peer starts are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`] where no port is to be had, [`Error::System`] where there is no randomness.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
+    pub fn dialer(options: &Options) -> Result<Self, Error> {
+        let any = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let url = Address {
+            scheme: Scheme::UserlandSctp,
+            hosts: vec![Host::Ip(any[1])],
+            port: 0,
+            encapsulation: None,
+        };
+        let bind = |source| Error::Bind { url: url.clone(), source };
+        let sockets = bind_all(&any, 0).or_else(|_| bind_all(&any[1..], 0)).map_err(bind)?;
+        let port = sockets.first().map_or(Ok(0), UdpSocket::port).map_err(bind)?;
+        let local = Local { url: url.with_port(port), addresses: Vec::new(), port };
+        Self::over(sockets, local, false, options)
+    }
+
+    fn over(
+        sockets: Vec<UdpSocket>,
+        local: Local,
+        listening: bool,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let cookies = Cookies::new().map_err(|e| no_randomness(e.into()))?;
+        Ok(Self {
+            listener: machine(options, [local.port, 0], MTU_V6),
+            options: options.clone(),
+            local,
+            listening,
+            sockets,
+            cookies,
+            table: Table::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            statistics: Statistics::default(),
+            dirty: Vec::new(),
+            epoch: Instant::now(),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            buffer: vec![0; 1 << 16],
+        })
+    }
+
+    /// What this endpoint has seen; counts only grow, `associations` is how many there are.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { associations: self.table.len(), ..self.statistics }
+    }
+
+    /// Time since the endpoint was opened, the clock of everything in it.
+    pub(super) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// A machine for an association with `remote`.
+    pub(super) fn machine(&self, remote: IpAddr, remote_port: u16) -> SctpSocket {
+        let mtu = if remote.is_ipv4() { MTU_V4 } else { MTU_V6 };
+        machine(&self.options, [self.local.port, remote_port], mtu)
+    }
+
+    /// Where to dial `remote`: its first address that one of our sockets reaches.
+    fn route(&self, remote: &Remote) -> Result<Route, Error> {
+        let port = remote.encapsulation.unwrap_or(remote.port);
+        let reaches = |ip: &IpAddr| self.sockets.iter().position(|socket| socket.reaches(*ip));
+        let found = remote.addresses.iter().find_map(|ip| Some((reaches(ip)?, *ip)));
+        match found {
+            Some((socket, ip)) if remote.port != 0 && port != 0 => {
+                Ok(Route { socket, local: None, remote: SocketAddr::new(ip, port) })
+            }
+            _ => Err(Error::Unsupported {
+                what: "userland SCTP",
+                why: format!("no address among {:?} can be reached from here", remote.addresses),
+            }),
+        }
+    }
+
+    fn dial(&mut self, route: Route, port: u16, now: Duration) -> Result<AssocId, Error> {
+        let phase = Phase::Dialing { deadline: now + self.options.connect_timeout };
+        // A tag that another association has is as good as none: draw again.
+        for _ in 0..8 {
+            reseed();
+            let mut socket = self.machine(route.remote.ip(), port);
+            socket.advance_time(super::association::at(now));
+            socket.connect();
+            if self.table.with_tag(socket.verification_tag()).is_some() {
+                continue;
+            }
+            let id = self.table.insert(Association::new(socket, route, port, phase));
+            self.settle(id, now);
+            return Ok(id);
+        }
+        Err(no_randomness(io::Error::other("every verification tag is taken")))
+    }
+
+    /// Gives the machines what the user queued.
+    fn flush(&mut self, now: Duration) {
+        for id in std::mem::take(&mut self.dirty) {
+            self.flush_one(id, now);
+        }
+    }
+
+    fn flush_one(&mut self, id: AssocId, now: Duration) {
+        if let Some(association) = self.table.get_mut(id) {
+            let sound = association.flush(now);
+            self.check(id, sound, now);
+        }
+    }
+
+    /// Takes what arrived; true where there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut more = false;
+        for socket in 0..self.sockets.len() {
+            let mut taken = 0;
+            while taken < BATCH {
+                match self.sockets[socket].poll_receive(cx, &mut buffer) {
+                    Poll::Ready(Ok(datagram)) => {
+                        let (remote, local) = (datagram.remote, datagram.local);
+                        let octets = &buffer[..datagram.length];
+                        self.on_datagram(Route { socket, local, remote }, octets);
+                    }
+                    Poll::Ready(Err(_)) => self.statistics.socket_errors += 1,
+                    Poll::Pending => break,
+                }
+                taken += 1;
+            }
+            more |= taken == BATCH;
+        }
+        self.buffer = buffer;
+        more
+    }
+
+    /// Takes what the network said about packets that did not arrive. Last in a round: a send call
+    /// may have taken an error out of the queue, and then nothing wakes us for it.
+    fn lost(&mut self, cx: &mut Context<'_>) {
+        for socket in 0..self.sockets.len() {
+            for unreachable in self.sockets[socket].poll_unreachable(cx) {
+                self.on_unreachable(&unreachable);
+            }
+        }
+    }
+
+    /// Runs the timers that are due; true where there may be more.
+    fn expire(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.now();
+        for _ in 0..BATCH {
+            let Some((deadline, id)) = self.timers.due(now) else { break };
+            match self.table.get_mut(id) {
+                Some(association) if association.armed == Some(deadline) => {
+                    association.armed = None;
+                    self.on_timeout(id, now);
+                }
+                // Another entry has come before it, or the association is gone.
+                Some(_) | None => {}
+            }
+        }
+        let Some(next) = self.timers.next() else { return false };
+        let next = self.epoch + next;
+        if self.sleep.deadline() != next {
+            self.sleep.as_mut().reset(next);
+        }
+        self.sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Endpoint for UserlandEndpoint {
+    fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
+        let route = self.route(remote)?;
+        if self.table.len() >= self.options.associations_max {
+            return Err(Error::Limit(self.options.associations_max));
+        }
+        // RFC 9260 §1.3: one association between two endpoints at a time.
+        if self.table.with_remote(route.remote, remote.port).is_some() {
+            let source = io::Error::from_raw_os_error(libc::EISCONN);
+            return Err(Error::System { operation: "connect", source });
+        }
+        self.dial(route, remote.port, self.now())
+    }
+
+    fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
+        let Some(association) = self.table.get_mut(assoc) else { return Err(SendError::Gone) };
+        if association.phase != Phase::Up {
+            return Err(SendError::Gone);
+        }
+        if octets.is_empty() {
+            return Err(SendError::Malformed);
+        }
+        if octets.len() > self.options.message_max {
+            return Err(SendError::TooLong);
+        }
+        if association.waiting() + octets.len() > self.options.send_queue_max {
+            self.statistics.full += 1;
+            return Err(SendError::Full);
+        }
+        if association.outbox_octets() == 0 {
+            self.dirty.push(assoc);
+        }
+        association.push(ppid, octets);
+        if association.outbox_octets() >= FLUSH_OCTETS {
+            let now = self.now();
+            self.flush_one(assoc, now);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, assoc: AssocId) {
+        let now = self.now();
+        self.flush_one(assoc, now);
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        match association.phase {
+            Phase::Up => {
+                association.phase = Phase::Draining;
+                self.settle(assoc, now);
+            }
+            Phase::Dialing { .. } | Phase::Accepting => self.give_up(assoc, DownReason::Closed),
+            Phase::Draining | Phase::Closing => {}
+        }
+    }
+
+    fn abort(&mut self, assoc: AssocId) {
+        self.discard(assoc);
+        self.events.retain(|event| association_of(event) != assoc);
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(event);
+        }
+        let now = self.now();
+        self.flush(now);
+        let more = self.receive(cx) | self.expire(cx);
+        self.lost(cx);
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(event);
+        }
+        if more {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn local(&self) -> Local {
+        self.local.clone()
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            over_limit: self.statistics.over_limit,
+            malformed: self.statistics.checksum_errors + self.statistics.malformed,
+            full: self.statistics.full,
+            ..Counters::default()
+        }
+    }
+}
+
+impl Drop for UserlandEndpoint {
+    /// Tells every peer that the associations are gone, so that none has to find out by silence.
+    fn drop(&mut self) {
+        for id in self.table.ids() {
+            self.discard(id);
+        }
+    }
+}
+
+impl UserlandEndpoint {
+    /// Forgets an association; the peer gets an ABORT where it knows of one.
+    pub(super) fn discard(&mut self, id: AssocId) {
+        let Some(mut association) = self.table.remove(id) else { return };
+        association.socket.close();
+        while let Some(event) = association.socket.poll_event() {
+            if let SocketEvent::SendPacket(octets) = event {
+                let route = association.route;
+                self.write(&route, &octets);
+            }
+        }
+    }
+
+    /// Sends one packet. What the system has no room for is lost, as on any router.
+    pub(super) fn write(&mut self, route: &Route, octets: &[u8]) {
+        let Some(socket) = self.sockets.get_mut(route.socket) else { return };
+        if socket.send(route, octets).is_err() {
+            self.statistics.unsent += 1;
+        }
+    }
+}
+
+fn association_of(event: &Event) -> AssocId {
+    match event {
+        Event::Up { assoc, .. }
+        | Event::Down { assoc, .. }
+        | Event::Message { assoc, .. }
+        | Event::Addresses { assoc, .. }
+        | Event::Path { assoc, .. } => *assoc,
+    }
+}
+
+fn no_randomness(source: io::Error) -> Error {
+    Error::System { operation: "getrandom", source }
+}
+
+/// Gives the generator behind the tags and TSNs of `dcsctp` a seed of the system. It is no
+/// cryptographic one: with a fresh seed each time, what one peer sees tells nothing about the next.
+pub(super) fn reseed() {
+    let mut seed = [0; 8];
+    if getrandom::fill(&mut seed).is_ok() {
+        fastrand::seed(u64::from_ne_bytes(seed));
+    }
+}
