@@ -55,6 +55,12 @@ impl RegistrarId {
     }
 }
 
+impl From<NonZeroU32> for RegistrarId {
+    fn from(id: NonZeroU32) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for RegistrarId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#010x}", self.0)
