@@ -20,8 +20,12 @@ pub trait Endpoint: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where this back end cannot reach such an address,
-    /// [`Error::Limit`] where it has as many associations as it may. Nothing was started.
+    /// Nothing was started.
+    ///
+    /// - [`Error::Unsupported`] where this back end cannot reach such an address.
+    /// - [`Error::Limit`] where it has as many associations as it may.
+    /// - [`Error::Connected`] where SCTP has an association with that peer already: between two
+    ///   SCTP endpoints there is only one (RFC 9260 §1.3), so use that.
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error>;
 
     /// Queues one message. SCTP sends it as one user message on stream 0, ordered.
@@ -148,6 +152,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The association that this is about.
+    #[must_use]
+    pub fn assoc(&self) -> AssocId {
+        match self {
+            Self::Up { assoc, .. }
+            | Self::Down { assoc, .. }
+            | Self::Message { assoc, .. }
+            | Self::Addresses { assoc, .. }
+            | Self::Path { assoc, .. } => *assoc,
+        }
+    }
+}
+
 /// The two ends of an association.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AssocInfo {
@@ -260,6 +278,9 @@ pub enum Error {
     /// As many associations as [`Options::associations_max`] allows.
     #[error("there are already {0} associations")]
     Limit(usize),
+    /// There is an association with that peer already, or one is being set up.
+    #[error("there is already an association with that peer")]
+    Connected(AssocId),
     /// A host name that does not resolve.
     #[error("cannot resolve {host}: {source}")]
     Resolve {

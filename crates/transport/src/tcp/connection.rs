@@ -1,0 +1,363 @@
+//! One established TCP connection: what arrived, what waits to be written, and how it ends.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::framing::{Broken, Framing};
+use crate::endpoint::{AssocInfo, Backend, DownReason, Options, Ppid, SendError};
+
+/// One established TCP connection.
+pub(super) struct Connection {
+    stream: TcpStream,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// The peer sent its FIN: nothing more arrives.
+    ended: bool,
+    /// Why nothing more can be written. What arrived before is still read, then it is over.
+    failed: Option<DownReason>,
+    closing: Closing,
+    /// How long an end of the connection that only one side knows of may still take.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+/// The buffers that all connections of an endpoint share: thousands of idle ones need none.
+pub(super) struct Buffers {
+    /// Where octets are read to.
+    scratch: Box<[u8]>,
+    /// The inbox of the connection that is read now.
+    spare: Vec<u8>,
+}
+
+impl Buffers {
+    /// `read_max` is how many octets one connection may read before the next has its turn.
+    pub(super) fn new(read_max: usize) -> Self {
+        Self { scratch: vec![0; read_max].into(), spare: Vec::new() }
+    }
+}
+
+/// How far the own side is with its close.
+#[derive(Clone, Copy, PartialEq)]
+enum Closing {
+    No,
+    /// Close once the outbox is written.
+    Asked,
+    /// Our FIN is sent.
+    Sent,
+}
+
+/// What to do with a connection after it was polled.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Wait for its waker.
+    Wait,
+    /// Octets arrived: take the messages, then poll again.
+    Arrived,
+    /// Poll again.
+    Again,
+    /// It is over.
+    Down(DownReason),
+}
+
+impl Connection {
+    /// Takes over a connected stream. A peer that vanished without a word is noticed by keep-alive
+    /// probes, so that it does not keep its place for ever.
+    pub(super) fn new(stream: TcpStream) -> Self {
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(30))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(3);
+        // Either fails only for a connection that the peer has reset; the first read tells.
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        let _ = stream.set_nodelay(true);
+        Self {
+            stream,
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            ended: false,
+            failed: None,
+            closing: Closing::No,
+            patience: None,
+        }
+    }
+
+    /// Both ends; `Err` where the peer has reset the connection already.
+    pub(super) fn info(&self, dialed: bool) -> io::Result<AssocInfo> {
+        let (remote, local) = (self.stream.peer_addr()?, self.stream.local_addr()?);
+        Ok(AssocInfo {
+            backend: Backend::Tcp,
+            dialed,
+            remote: vec![canonical(remote)],
+            remote_port: remote.port(),
+            local: vec![canonical(local)],
+            local_port: local.port(),
+        })
+    }
+
+    pub(super) fn send(
+        &mut self,
+        framing: Framing,
+        ppid: Ppid,
+        octets: &[u8],
+        options: &Options,
+    ) -> Result<(), SendError> {
+        if self.closing != Closing::No || self.failed.is_some() {
+            return Err(SendError::Gone);
+        }
+        if octets.len() > options.message_max {
+            return Err(SendError::TooLong);
+        }
+        let waiting = self.outbox.waiting();
+        if waiting > 0 && waiting + octets.len() > options.send_queue_max {
+            return Err(SendError::Full);
+        }
+        framing.frame(ppid, octets, &mut self.outbox.octets)
+    }
+
+    /// Closes once everything is written.
+    pub(super) fn close(&mut self) {
+        if self.closing == Closing::No {
+            self.closing = Closing::Asked;
+        }
+    }
+
+    /// Drops what is queued; the peer gets a reset.
+    pub(super) fn abort(self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// The next message that has arrived whole.
+    pub(super) fn message(
+        &mut self,
+        framing: Framing,
+        message_max: usize,
+    ) -> Result<Option<(Ppid, Vec<u8>)>, Broken> {
+        self.inbox.message(framing, message_max)
+    }
+
+    /// Gives the buffer back once all messages are taken.
+    pub(super) fn reclaim(&mut self, buffers: &mut Buffers) {
+        self.inbox.reclaim(&mut buffers.spare);
+    }
+
+    /// Writes what is queued, then reads once.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut Buffers,
+        patience: Duration,
+    ) -> Step {
+        let flushed = self.poll_flush(cx, patience).is_ready();
+        if self.ended && flushed {
+            return Step::Down(self.failed.unwrap_or(DownReason::Closed));
+        }
+        if (self.ended || self.closing != Closing::No) && self.poll_patience(cx, patience) {
+            return Step::Down(if flushed { DownReason::Closed } else { DownReason::Timeout });
+        }
+        if self.ended {
+            return Step::Wait;
+        }
+        let mut buffer = ReadBuf::new(&mut buffers.scratch);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Err(error)) => Step::Down(self.failed.unwrap_or_else(|| reason(&error))),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.end(),
+            Poll::Ready(Ok(())) => {
+                self.inbox.add(buffer.filled(), &mut buffers.spare);
+                Step::Arrived
+            }
+        }
+    }
+
+    /// Writes what is queued, and the FIN after it if it is time. `Ready` when nothing is left.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
+        while self.outbox.waiting() > 0 {
+            match Pin::new(&mut self.stream).poll_write(cx, self.outbox.octets()) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => self.fail(&error),
+                Poll::Ready(Ok(len)) => self.outbox.written(len),
+            }
+            // A slow peer may take as long as it likes, while it takes something.
+            if let Some(sleep) = &mut self.patience {
+                sleep.as_mut().reset(Instant::now() + patience);
+            }
+        }
+        if self.closing == Closing::Asked {
+            self.closing = Closing::Sent;
+            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+                self.fail(&error);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// True where nothing more can be written, so that the connection must be polled to its end.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// True where something waits to be written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.outbox.waiting() > 0
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.failed.get_or_insert_with(|| reason(error));
+        self.outbox = Outbox::default();
+    }
+
+    /// The peer's FIN came.
+    fn end(&mut self) -> Step {
+        self.ended = true;
+        // Nobody closes inside a message on purpose: the peer died.
+        let dead = (!self.inbox.is_empty()).then_some(DownReason::Reset);
+        match self.failed.or(dead) {
+            Some(reason) => Step::Down(reason),
+            None if self.outbox.waiting() == 0 => Step::Down(DownReason::Closed),
+            None => Step::Again,
+        }
+    }
+
+    /// True when the patience is over.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, patience: Duration) -> bool {
+        let sleep = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// Octets that arrived and were not yet taken.
+#[derive(Default)]
+struct Inbox {
+    octets: Vec<u8>,
+    /// Octets of `octets` that were taken.
+    taken: usize,
+    /// Padding of the last message that has not arrived yet.
+    padding: usize,
+}
+
+impl Inbox {
+    fn message(
+        &mut self,
+        framing: Framing,
+        message_max: usize,
+    ) -> Result<Option<(Ppid, Vec<u8>)>, Broken> {
+        // The last message was delivered without waiting for its padding; it comes before the next.
+        let padding = self.padding.min(self.octets.len() - self.taken);
+        self.taken += padding;
+        self.padding -= padding;
+
+        let rest = &self.octets[self.taken..];
+        let Some((ppid, range)) = framing.first(rest, message_max)? else {
+            return Ok(None);
+        };
+        let message = rest[range.clone()].to_vec();
+        self.taken += range.end;
+        self.padding = framing.padding(message.len());
+        Ok(Some((ppid, message)))
+    }
+
+    /// True where no part of a message waits.
+    fn is_empty(&self) -> bool {
+        self.taken == self.octets.len()
+    }
+
+    /// An empty inbox without a buffer takes the spare one.
+    fn add(&mut self, octets: &[u8], spare: &mut Vec<u8>) {
+        if self.octets.capacity() == 0 {
+            self.octets = std::mem::take(spare);
+        }
+        self.octets.extend_from_slice(octets);
+    }
+
+    fn reclaim(&mut self, spare: &mut Vec<u8>) {
+        // What is left is the start of one message: the move is small against the read.
+        self.octets.drain(..self.taken);
+        self.taken = 0;
+        if self.octets.is_empty() {
+            *spare = std::mem::take(&mut self.octets);
+        }
+    }
+}
+
+/// Octets to write.
+#[derive(Default)]
+struct Outbox {
+    octets: Vec<u8>,
+    /// Octets of `octets` that were written.
+    written: usize,
+}
+
+/// An outbox that is empty gives back what it holds beyond this.
+const OUTBOX_KEPT: usize = 4096;
+
+impl Outbox {
+    fn waiting(&self) -> usize {
+        self.octets.len() - self.written
+    }
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[self.written..]
+    }
+
+    fn written(&mut self, len: usize) {
+        self.written += len;
+        if self.waiting() == 0 {
+            self.octets.clear();
+            self.octets.shrink_to(OUTBOX_KEPT);
+            self.written = 0;
+        } else if self.written > self.octets.len() / 2 {
+            // Moves each octet at most once more, on average.
+            self.octets.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
+
+/// Connects to the first of `remotes` that answers, in their order, within `limit` in all.
+pub(super) async fn dial(
+    remotes: Vec<SocketAddr>,
+    limit: Duration,
+) -> Result<TcpStream, DownReason> {
+    let deadline = Instant::now() + limit;
+    let mut left = u32::try_from(remotes.len()).unwrap_or(u32::MAX);
+    let mut reason_first = None;
+    for remote in remotes {
+        // Each gets its share of what is left, so that a dead first address does not hide the next.
+        let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
+        left = left.saturating_sub(1);
+        let down = match tokio::time::timeout(share, TcpStream::connect(remote)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                DownReason::Refused
+            }
+            Ok(Err(error)) => reason(&error),
+            Err(_elapsed) => DownReason::Timeout,
+        };
+        reason_first.get_or_insert(down);
+    }
+    Err(reason_first.unwrap_or(DownReason::System))
+}
+
+fn reason(error: &io::Error) -> DownReason {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected => {
+            DownReason::Reset
+        }
+        Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable => DownReason::Timeout,
+        _ => DownReason::System,
+    }
+}
+
+/// IPv4 in IPv6's clothes is IPv4: a listener on `[::]` accepts both.
+fn canonical(socket: SocketAddr) -> IpAddr {
+    socket.ip().to_canonical()
+}

@@ -1,0 +1,389 @@
+//! TCP: a listener and its connections, as one [`Endpoint`].
+//!
+//! Everything is polled from the caller's task. A connection costs nothing while it is idle: it
+//! has its own waker, and only the woken ones are looked at. Reading happens only in
+//! [`poll_event`](Endpoint::poll_event), so a slow consumer slows its peers down and nothing piles
+//! up. What was sent is written when `poll_event` has no more messages at hand, so that the answers
+//! to requests that arrived together share one write.
+
+mod connection;
+mod framing;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Sleep;
+
+use self::connection::{Buffers, Connection, Step};
+pub use self::framing::Framing;
+use crate::address::{Address, Scheme};
+use crate::endpoint::{
+    AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
+};
+use crate::ready::{Ready, Source};
+
+/// Octets that one connection may read before the next has its turn.
+const READ_MAX: usize = 16 << 10;
+/// Messages after which queued answers are written, even if more messages are at hand.
+const MESSAGES_BEFORE_FLUSH: u32 = 64;
+/// Sources that one call of `poll_event` looks at before it lets the rest of the program run.
+const VISITS_MAX: usize = 256;
+/// How long the listener rests when the system has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that the system may set up before they are accepted; it has its own limit too.
+const BACKLOG: u32 = 4096;
+/// The listener's name among the sources; associations start at 1.
+const LISTENER: u64 = 0;
+
+/// A TCP listener and its connections, or a dialer without a listener.
+pub struct TcpEndpoint {
+    framing: Framing,
+    options: Options,
+    local: Local,
+    listener: Option<Listener>,
+    peers: HashMap<AssocId, Peer>,
+    next: u64,
+    ready: Ready,
+    /// Connections with something to write.
+    unwritten: Vec<AssocId>,
+    /// The connection whose inbox may hold whole messages.
+    current: Option<AssocId>,
+    messages_before_flush: u32,
+    buffers: Buffers,
+    counters: Counters,
+}
+
+struct Listener {
+    socket: TcpListener,
+    source: Source,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+struct Peer {
+    source: Source,
+    state: State,
+}
+
+enum State {
+    Dialing(Pin<Box<dyn Future<Output = Result<TcpStream, DownReason>> + Send>>),
+    Up(Box<Connection>),
+    /// Over; the event is still to be reported.
+    Down(DownReason),
+}
+
+impl TcpEndpoint {
+    /// Listens at `address`; all its connections use `framing`.
+    ///
+    /// A name is looked up on the spot (which may block) and its first address is bound.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Bind`] where the port is taken or the address not ours.
+    /// - [`Error::Resolve`] for an unknown name.
+    /// - [`Error::Unsupported`] for another scheme than `tcp`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time enabled.
+    pub fn bind(address: &Address, framing: Framing, options: &Options) -> Result<Self, Error> {
+        tcp_only(address.scheme)?;
+        let ip = address.bind_addresses()?[0];
+        let bind = |source| Error::Bind { url: address.clone(), source };
+        let socket = listen(SocketAddr::new(ip, address.port)).map_err(bind)?;
+        let port = socket.local_addr().map_err(bind)?.port();
+
+        let local = Local { url: address.with_port(port), addresses: vec![ip], port };
+        let mut endpoint = Self::new(framing, options, local);
+        let source = endpoint.ready.source(LISTENER);
+        source.queue();
+        endpoint.listener = Some(Listener { socket, source, pause: None });
+        Ok(endpoint)
+    }
+
+    /// An endpoint that only dials; all its connections use `framing`.
+    #[must_use]
+    pub fn dialer(framing: Framing, options: &Options) -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let url = Address::from((Scheme::Tcp, nowhere));
+        Self::new(framing, options, Local { url, addresses: Vec::new(), port: 0 })
+    }
+
+    fn new(framing: Framing, options: &Options, local: Local) -> Self {
+        Self {
+            framing,
+            options: options.clone(),
+            local,
+            listener: None,
+            peers: HashMap::new(),
+            next: LISTENER,
+            ready: Ready::default(),
+            unwritten: Vec::new(),
+            current: None,
+            messages_before_flush: MESSAGES_BEFORE_FLUSH,
+            buffers: Buffers::new(READ_MAX),
+            counters: Counters::default(),
+        }
+    }
+
+    fn add(&mut self, state: State) -> AssocId {
+        self.next += 1;
+        let source = self.ready.source(self.next);
+        source.wake();
+        self.peers.insert(AssocId(self.next), Peer { source, state });
+        AssocId(self.next)
+    }
+
+    /// Forgets a connection and makes the event of its end.
+    fn down(&mut self, assoc: AssocId, reason: DownReason) -> Event {
+        self.peers.remove(&assoc);
+        if reason == DownReason::Framing {
+            self.counters.malformed += 1;
+        }
+        Event::Down { assoc, reason }
+    }
+
+    /// The next message of the connection that was read last.
+    fn next_message(&mut self) -> Option<Event> {
+        let assoc = self.current?;
+        let Some(Peer { source, state: State::Up(connection) }) = self.peers.get_mut(&assoc) else {
+            self.current = None;
+            return None;
+        };
+        match connection.message(self.framing, self.options.message_max) {
+            Ok(Some((ppid, octets))) => Some(Event::Message { assoc, ppid, octets }),
+            Ok(None) => {
+                connection.reclaim(&mut self.buffers);
+                source.queue();
+                self.current = None;
+                None
+            }
+            Err(_broken) => {
+                self.current = None;
+                Some(self.down(assoc, DownReason::Framing))
+            }
+        }
+    }
+
+    /// Writes what was queued since the last flush.
+    fn flush(&mut self) {
+        self.messages_before_flush = MESSAGES_BEFORE_FLUSH;
+        for assoc in self.unwritten.drain(..) {
+            let peer = self.peers.get_mut(&assoc);
+            let Some(Peer { source, state: State::Up(connection) }) = peer else {
+                continue;
+            };
+            let waker = source.waker();
+            let cx = &mut Context::from_waker(&waker);
+            let _ = connection.poll_flush(cx, self.options.connect_timeout);
+            if connection.has_failed() {
+                source.queue();
+            }
+        }
+    }
+
+    /// Lets one woken source do what it can; its event, if that makes one.
+    fn visit(&mut self, id: u64) -> Option<Event> {
+        if id == LISTENER {
+            return self.accept();
+        }
+        let assoc = AssocId(id);
+        // An aborted one may still be in the queue.
+        let Peer { source, state } = self.peers.get_mut(&assoc)?;
+        let waker = source.waker();
+        let cx = &mut Context::from_waker(&waker);
+        match state {
+            State::Dialing(dial) => match dial.as_mut().poll(cx) {
+                Poll::Pending => None,
+                Poll::Ready(Ok(stream)) => Some(self.up(assoc, stream, true)),
+                Poll::Ready(Err(reason)) => Some(self.down(assoc, reason)),
+            },
+            State::Down(reason) => {
+                let reason = *reason;
+                Some(self.down(assoc, reason))
+            }
+            State::Up(connection) => {
+                match connection.poll(cx, &mut self.buffers, self.options.connect_timeout) {
+                    Step::Wait => None,
+                    Step::Again => {
+                        source.queue();
+                        None
+                    }
+                    Step::Arrived => {
+                        self.current = Some(assoc);
+                        None
+                    }
+                    Step::Down(reason) => Some(self.down(assoc, reason)),
+                }
+            }
+        }
+    }
+
+    /// The event of a connection that is established now.
+    fn up(&mut self, assoc: AssocId, stream: TcpStream, dialed: bool) -> Event {
+        let connection = Connection::new(stream);
+        let info = match connection.info(dialed) {
+            Ok(info) => info,
+            Err(_already_reset) => return self.down(assoc, DownReason::Reset),
+        };
+        if let Some(peer) = self.peers.get_mut(&assoc) {
+            peer.state = State::Up(Box::new(connection));
+            peer.source.queue();
+        }
+        Event::Up { assoc, info }
+    }
+
+    fn accept(&mut self) -> Option<Event> {
+        let listener = self.listener.as_mut()?;
+        let waker = listener.source.waker();
+        let cx = &mut Context::from_waker(&waker);
+        if let Some(pause) = &mut listener.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+            listener.pause = None;
+        }
+        let accepted = match listener.socket.poll_accept(cx) {
+            Poll::Pending => return None,
+            Poll::Ready(accepted) => accepted,
+        };
+        // There may be more; but after the others had their turn.
+        listener.source.queue();
+        match accepted {
+            Ok(_stream) if self.peers.len() >= self.options.associations_max => {
+                self.counters.over_limit += 1;
+                None
+            }
+            Ok((stream, _remote)) => self.accepted(stream),
+            Err(error) if gone_before_accept(&error) => None,
+            Err(error) => {
+                // No descriptors, most likely. The connection waits in the backlog; trying again
+                // at once would spin.
+                tracing::warn!(url = %self.local.url, %error, "cannot accept a connection");
+                self.counters.accept_failed += 1;
+                listener.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+                None
+            }
+        }
+    }
+
+    fn accepted(&mut self, stream: TcpStream) -> Option<Event> {
+        let connection = Connection::new(stream);
+        // One that was reset before it was accepted never was an association.
+        let info = connection.info(false).ok()?;
+        let assoc = self.add(State::Up(Box::new(connection)));
+        Some(Event::Up { assoc, info })
+    }
+}
+
+impl Endpoint for TcpEndpoint {
+    fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
+        tcp_only(remote.scheme)?;
+        if self.peers.len() >= self.options.associations_max {
+            return Err(Error::Limit(self.peers.len()));
+        }
+        let remotes = remote.addresses.iter().map(|ip| SocketAddr::new(*ip, remote.port)).collect();
+        let dial = connection::dial(remotes, self.options.connect_timeout);
+        Ok(self.add(State::Dialing(Box::pin(dial))))
+    }
+
+    fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
+        let Some(Peer { state: State::Up(connection), .. }) = self.peers.get_mut(&assoc) else {
+            return Err(SendError::Gone);
+        };
+        // One that is writing already is in the list, or waits for its socket.
+        if !connection.is_writing() {
+            self.unwritten.push(assoc);
+        }
+        let sent = connection.send(self.framing, ppid, octets, &self.options);
+        if sent == Err(SendError::Full) {
+            self.counters.full += 1;
+        }
+        sent
+    }
+
+    fn close(&mut self, assoc: AssocId) {
+        let Some(Peer { source, state }) = self.peers.get_mut(&assoc) else {
+            return;
+        };
+        match state {
+            State::Dialing(_) => *state = State::Down(DownReason::Closed),
+            State::Up(connection) => {
+                connection.close();
+                self.unwritten.push(assoc);
+            }
+            State::Down(_) => {}
+        }
+        source.wake();
+    }
+
+    fn abort(&mut self, assoc: AssocId) {
+        if let Some(Peer { state: State::Up(connection), .. }) = self.peers.remove(&assoc) {
+            connection.abort();
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.messages_before_flush > 0
+            && let Some(event) = self.next_message()
+        {
+            self.messages_before_flush -= 1;
+            return Poll::Ready(event);
+        }
+        self.flush();
+        self.ready.register(cx.waker());
+        for _ in 0..VISITS_MAX {
+            if let Some(event) = self.next_message() {
+                return Poll::Ready(event);
+            }
+            let Some(source) = self.ready.pop() else {
+                return Poll::Pending;
+            };
+            if let Some(event) = self.visit(source) {
+                return Poll::Ready(event);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn local(&self) -> Local {
+        self.local.clone()
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+fn tcp_only(scheme: Scheme) -> Result<(), Error> {
+    match scheme {
+        Scheme::Tcp => Ok(()),
+        Scheme::Sctp | Scheme::KernelSctp | Scheme::UserlandSctp => Err(Error::Unsupported {
+            what: "SCTP at a TCP endpoint",
+            why: format!("{scheme}:// was asked for"),
+        }),
+    }
+}
+
+fn listen(socket: SocketAddr) -> io::Result<TcpListener> {
+    let listener = if socket.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server need not wait for its old connections to be forgotten.
+    listener.set_reuseaddr(true)?;
+    listener.bind(socket)?;
+    listener.listen(BACKLOG)
+}
+
+/// Errors that concern only the connection that would have been accepted (accept(2)).
+fn gone_before_accept(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted | Kind::TimedOut
+    )
+}

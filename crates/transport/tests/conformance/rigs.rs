@@ -1,0 +1,69 @@
+//! How each back end is opened for the suite.
+
+use std::any::Any;
+use std::net::SocketAddr;
+
+use rserpool_transport::{
+    Address, Endpoint, Error, Framing, MemoryNetwork, Options, Ppid, Remote, Scheme, TcpEndpoint,
+};
+
+use crate::Rig;
+
+/// A network inside the process.
+pub(crate) struct Memory(MemoryNetwork);
+
+impl Rig for Memory {
+    const NAME: &'static str = "memory";
+    const SCHEME: Scheme = Scheme::Sctp;
+
+    fn new() -> Result<Self, String> {
+        Ok(Self(MemoryNetwork::new()))
+    }
+
+    fn bind(&self, address: &Address, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(self.0.bind(address, options)?))
+    }
+
+    fn dialer(&self, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(self.0.dialer(options)))
+    }
+}
+
+/// TCP, framed as ASAP is.
+pub(crate) struct Tcp;
+
+impl Rig for Tcp {
+    const NAME: &'static str = "tcp";
+    const SCHEME: Scheme = Scheme::Tcp;
+    const KEEPS_PPIDS: bool = false;
+    const DIALS_FROM_ITS_PORT: bool = false;
+
+    fn new() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn bind(&self, address: &Address, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(TcpEndpoint::bind(address, Framing::Message(Ppid::ASAP), options)?))
+    }
+
+    fn dialer(&self, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(TcpEndpoint::dialer(Framing::Message(Ppid::ASAP), options)))
+    }
+
+    /// A listener whose queue is full: Linux drops what comes then.
+    fn black_hole(&self) -> Option<(Remote, Box<dyn Any>)> {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let listener = listener.ok()?;
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).ok()?;
+        listener.listen(0).ok()?;
+        let socket = listener.local_addr().ok()?.as_socket()?;
+        let filler = std::net::TcpStream::connect(socket).ok()?;
+        let remote = Remote {
+            scheme: Scheme::Tcp,
+            addresses: vec![socket.ip()],
+            port: socket.port(),
+            encapsulation: None,
+        };
+        Some((remote, Box::new((listener, filler))))
+    }
+}
