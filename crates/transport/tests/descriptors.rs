@@ -1,7 +1,5 @@
 //! A process without file descriptors. Alone in its file: the limit is the whole process's.
 
-#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
-
 use std::fs::File;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, TcpStream};
