@@ -253,9 +253,8 @@ impl Endpoint for UserlandEndpoint {
             return Err(Error::Limit(self.options.associations_max));
         }
         // RFC 9260 §1.3: one association between two endpoints at a time.
-        if self.table.with_remote(route.remote, remote.port).is_some() {
-            let source = io::Error::from_raw_os_error(libc::EISCONN);
-            return Err(Error::System { operation: "connect", source });
+        if let Some(assoc) = self.table.with_remote(route.remote, remote.port) {
+            return Err(Error::Connected(assoc));
         }
         self.dial(route, remote.port, self.now())
     }
@@ -302,7 +301,7 @@ impl Endpoint for UserlandEndpoint {
 
     fn abort(&mut self, assoc: AssocId) {
         self.discard(assoc);
-        self.events.retain(|event| association_of(event) != assoc);
+        self.events.retain(|event| event.assoc() != assoc);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -364,16 +363,6 @@ impl UserlandEndpoint {
         if socket.send(route, octets).is_err() {
             self.statistics.unsent += 1;
         }
-    }
-}
-
-fn association_of(event: &Event) -> AssocId {
-    match event {
-        Event::Up { assoc, .. }
-        | Event::Down { assoc, .. }
-        | Event::Message { assoc, .. }
-        | Event::Addresses { assoc, .. }
-        | Event::Path { assoc, .. } => *assoc,
     }
 }
 

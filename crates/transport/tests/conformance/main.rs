@@ -106,6 +106,6 @@ macro_rules! suite {
 suite! {
     memory: crate::rigs::Memory,
     tcp: crate::rigs::Tcp,
-    // userland: crate::rigs::Userland,
+    userland: crate::rigs::Userland,
     // kernel: crate::rigs::Kernel,
 }

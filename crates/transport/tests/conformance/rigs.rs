@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::net::SocketAddr;
 
+use rserpool_transport::userland::UserlandEndpoint;
 use rserpool_transport::{
     Address, Endpoint, Error, Framing, MemoryNetwork, Options, Ppid, Remote, Scheme, TcpEndpoint,
 };
@@ -65,5 +66,38 @@ impl Rig for Tcp {
             encapsulation: None,
         };
         Some((remote, Box::new((listener, filler))))
+    }
+}
+
+/// SCTP in userland, over UDP.
+pub(crate) struct Userland;
+
+impl Rig for Userland {
+    const NAME: &'static str = "userland";
+    const SCHEME: Scheme = Scheme::UserlandSctp;
+
+    fn new() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn bind(&self, address: &Address, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(UserlandEndpoint::bind(address, options)?))
+    }
+
+    fn dialer(&self, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(UserlandEndpoint::dialer(options)?))
+    }
+
+    /// A UDP port whose owner reads nothing.
+    fn black_hole(&self) -> Option<(Remote, Box<dyn Any>)> {
+        let silent = std::net::UdpSocket::bind(("127.0.0.1", 0)).ok()?;
+        let socket = silent.local_addr().ok()?;
+        let remote = Remote {
+            scheme: Scheme::UserlandSctp,
+            addresses: vec![socket.ip()],
+            port: socket.port(),
+            encapsulation: None,
+        };
+        Some((remote, Box::new(silent)))
     }
 }
