@@ -4,17 +4,25 @@
 //! |---|---|---|
 //! | [`address`] | URLs of endpoints, `sctp://10.0.0.1,10.0.1.1:3863` | |
 //! | [`endpoint`] | the [`Endpoint`] contract, its events and errors | |
+//! | [`kernel`] | SCTP of the Linux kernel | RFC 9260, RFC 6458 |
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
+//! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
 //!
 //! Every back end keeps message boundaries, names associations by [`AssocId`] and reports through
 //! [`Event`]. One conformance suite (`tests/conformance/`) runs over all of them.
 
+#![deny(unsafe_code)]
+
 pub mod address;
 pub mod endpoint;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 mod memory;
+pub mod probe;
 mod ready;
+#[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;
 mod tcp;
 pub mod userland;
@@ -24,5 +32,8 @@ pub use endpoint::{
     AssocId, AssocInfo, Backend, Counters, DownReason, Endpoint, Error, Event, Local, Options,
     Ppid, Remote, Rto, SendError,
 };
+#[cfg(target_os = "linux")]
+pub use kernel::KernelEndpoint;
 pub use memory::{MemoryEndpoint, MemoryNetwork};
+pub use probe::{Finding, Subject, kernel_sctp_available, probe};
 pub use tcp::{Framing, TcpEndpoint};

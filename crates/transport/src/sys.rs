@@ -1,6 +1,9 @@
 //! The system calls that `socket2` lacks, and the one promise to the compiler that userland SCTP
 //! needs: the only `unsafe` of the project's transports.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod sctp;
+
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};

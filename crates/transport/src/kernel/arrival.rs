@@ -1,0 +1,182 @@
+//! What arrived on the socket becomes events: messages and notifications.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::KernelEndpoint;
+use super::association::{Association, Piece, State};
+use super::notification::{AddressChange, KernelId, Notification};
+use super::{sockaddr, socket};
+use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event};
+use crate::sys::sctp::{self, Received};
+
+impl KernelEndpoint {
+    /// Takes a message, a notification, or a piece of one.
+    pub(super) fn take(&mut self, received: Received<'_>) {
+        let end = received.flags & libc::MSG_EOR != 0;
+        if received.flags & sctp::MSG_NOTIFICATION != 0 {
+            // Only those with a message in them are long; all that matters is in the first piece.
+            let first = !self.notification_goes_on;
+            self.notification_goes_on = !end;
+            if let Some(notification) = Notification::decode(received.octets).filter(|_| first) {
+                let peer = sockaddr::decode(received.sender).map(|(address, _)| address);
+                self.notice(notification, peer);
+            }
+            return;
+        }
+        let Some((kernel, ppid)) = received.rcvinfo.as_ref().map(socket::rcvinfo) else { return };
+        // What an aborted association left in the socket.
+        let Some((assoc, association)) = self.table.find(kernel) else { return };
+        match association.inbound.take(received.octets, end, self.options.message_max) {
+            Piece::Whole(octets) => self.events.push_back(Event::Message { assoc, ppid, octets }),
+            Piece::TooLong => self.counters.malformed += 1,
+            Piece::Part => {}
+        }
+    }
+
+    /// What the user of the endpoint believes to be new is said once more.
+    pub(super) fn say_up_again(&mut self, assoc: AssocId) {
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        if let State::Up { kernel } = association.state {
+            self.say_up(assoc, kernel);
+        }
+    }
+
+    fn notice(&mut self, notification: Notification, peer: Option<SocketAddr>) {
+        match notification {
+            Notification::Up(kernel) => self.up(kernel, peer),
+            Notification::Restarted(kernel) => {
+                if let Some((assoc, _)) = self.table.find(kernel) {
+                    self.end(assoc, DownReason::Restarted);
+                    self.up(kernel, peer);
+                }
+            }
+            Notification::Closing(kernel) => {
+                if let Some((_, association)) = self.table.find(kernel) {
+                    association.outbound.clear();
+                    association.state = State::Closing { kernel };
+                }
+            }
+            Notification::Closed(kernel) => self.gone(kernel, DownReason::Closed),
+            Notification::NotStarted(kernel) => self.gone(kernel, DownReason::Refused),
+            Notification::Lost { assoc, aborted: true } => self.gone(assoc, DownReason::Reset),
+            Notification::Lost { assoc, aborted: false } => self.gone(assoc, DownReason::Timeout),
+            Notification::Address { assoc, change: AddressChange::Set, .. } => {
+                self.addresses_changed(assoc);
+            }
+            Notification::Address { assoc, address, change } => {
+                self.path_changed(assoc, address, change == AddressChange::Reachable);
+            }
+            Notification::Unsent(_) => self.unsent += 1,
+            Notification::Cut(kernel) => {
+                if let Some((_, association)) = self.table.find(kernel) {
+                    association.inbound.cut();
+                }
+            }
+            Notification::Dry(kernel) => self.dry(kernel),
+        }
+    }
+
+    /// An association is up: one that was dialed, or a new one.
+    fn up(&mut self, kernel: KernelId, peer: Option<SocketAddr>) {
+        // The kernel has forgotten a short association whose messages are still to be read.
+        let peers =
+            self.socket.get_ref().peers(kernel).unwrap_or_else(|_| peer.into_iter().collect());
+        let remote: Vec<IpAddr> = peers.iter().map(|peer| peer.ip()).collect();
+        let Some(port) = peers.first().map(|peer| peer.port()) else { return };
+        let waits = |state| matches!(state, State::Waiting { .. });
+        let dialed = match self.table.find(kernel) {
+            Some((assoc, association)) => Some((assoc, association.state)),
+            // The peer dialed as well, and was first.
+            None => self
+                .table
+                .find_peer(&remote, port, waits)
+                .and_then(|assoc| Some((assoc, self.table.get_mut(assoc)?.state))),
+        };
+        let assoc = match dialed {
+            Some((assoc, State::Dialing { deadline, .. } | State::Waiting { deadline, .. })) => {
+                self.deadlines.remove(&(deadline, assoc));
+                self.waiting.retain(|waiting| *waiting != assoc);
+                assoc
+            }
+            // Both sides dialed at once; the kernel may say so twice.
+            Some((_, State::Up { .. } | State::Draining { .. } | State::Closing { .. })) => return,
+            None if self.table.len() >= self.options.associations_max => {
+                self.counters.over_limit += 1;
+                let _ = self.socket.get_ref().abort(kernel);
+                return;
+            }
+            None => {
+                let state = State::Up { kernel };
+                let assoc = self.table.name();
+                self.table.insert(assoc, Association::new(state, false, Vec::new(), port));
+                assoc
+            }
+        };
+        self.table.set_state(assoc, State::Up { kernel });
+        if let Some(association) = self.table.get_mut(assoc) {
+            association.remote = remote;
+        }
+        self.say_up(assoc, kernel);
+    }
+
+    fn say_up(&mut self, assoc: AssocId, kernel: KernelId) {
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        let locals = self.socket.get_ref().locals(kernel).unwrap_or_default();
+        let info = AssocInfo {
+            backend: Backend::KernelSctp,
+            dialed: association.dialed,
+            remote: association.remote.clone(),
+            remote_port: association.remote_port,
+            local: locals.iter().map(|address| address.ip()).collect(),
+            local_port: self.local.port,
+        };
+        self.events.push_back(Event::Up { assoc, info });
+    }
+
+    /// The kernel's last word on an association.
+    fn gone(&mut self, kernel: KernelId, reason: DownReason) {
+        let Some((assoc, association)) = self.table.find(kernel) else { return };
+        // A peer that was shutting down and then fell silent had nothing more to say.
+        let closing = matches!(association.state, State::Closing { .. });
+        self.end(assoc, if closing { DownReason::Closed } else { reason });
+    }
+
+    fn addresses_changed(&mut self, kernel: KernelId) {
+        let Ok(peers) = self.socket.get_ref().peers(kernel) else { return };
+        let Some((assoc, association)) = self.table.find(kernel) else { return };
+        let remote: Vec<IpAddr> = peers.iter().map(|peer| peer.ip()).collect();
+        association.unreachable.retain(|address| remote.contains(address));
+        if association.remote != remote {
+            association.remote.clone_from(&remote);
+            self.events.push_back(Event::Addresses { assoc, remote });
+        }
+    }
+
+    /// An address of the peer answers, or not. The first confirmation of an address is no news, and
+    /// the only address of a peer says nothing that the end of the association does not.
+    fn path_changed(&mut self, kernel: KernelId, address: IpAddr, reachable: bool) {
+        let Some((assoc, association)) = self.table.find(kernel) else { return };
+        let known = association.unreachable.iter().position(|a| *a == address);
+        match known {
+            Some(at) if reachable => {
+                association.unreachable.swap_remove(at);
+            }
+            None if !reachable && association.remote.len() > 1 => {
+                association.unreachable.push(address);
+            }
+            Some(_) | None => return,
+        }
+        self.events.push_back(Event::Path { assoc, address, reachable });
+    }
+
+    /// The peer has acknowledged all: what waited for that can go.
+    fn dry(&mut self, kernel: KernelId) {
+        let Some((assoc, association)) = self.table.find(kernel) else { return };
+        let outbound = &mut association.outbound;
+        outbound.dry(self.socket.get_ref(), kernel);
+        if outbound.can_write() && !outbound.listed {
+            outbound.listed = true;
+            self.writers.push_back(assoc);
+        }
+    }
+}

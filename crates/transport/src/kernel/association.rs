@@ -1,0 +1,304 @@
+//! One association: what waits to be sent, what arrived in part.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+
+use super::notification::KernelId;
+use super::socket::Socket;
+use crate::endpoint::{AssocId, Ppid};
+
+/// The associations of an endpoint, by both their names.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    by_id: HashMap<AssocId, Association>,
+    by_kernel: HashMap<KernelId, AssocId>,
+    last: u64,
+}
+
+/// One association.
+#[derive(Debug)]
+pub(super) struct Association {
+    pub(super) state: State,
+    /// True where this side dialed.
+    pub(super) dialed: bool,
+    pub(super) remote: Vec<IpAddr>,
+    pub(super) remote_port: u16,
+    /// Those of `remote` that do not answer.
+    pub(super) unreachable: Vec<IpAddr>,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+}
+
+/// How far an association is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    /// To be dialed when the kernel has let go of an older association with the same peer.
+    Waiting { deadline: Instant, encapsulation: Option<u16> },
+    /// Being set up.
+    Dialing { kernel: KernelId, deadline: Instant },
+    /// Up.
+    Up { kernel: KernelId },
+    /// Closed by us; the queue still leaves.
+    Draining { kernel: KernelId },
+    /// Closed by us or the peer; the kernel finishes.
+    Closing { kernel: KernelId },
+}
+
+impl State {
+    /// The kernel's name.
+    pub(super) fn kernel(self) -> Option<KernelId> {
+        match self {
+            Self::Waiting { .. } => None,
+            Self::Dialing { kernel, .. }
+            | Self::Up { kernel }
+            | Self::Draining { kernel }
+            | Self::Closing { kernel } => Some(kernel),
+        }
+    }
+
+    /// When to give up a dial.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Waiting { deadline, .. } | Self::Dialing { deadline, .. } => Some(deadline),
+            Self::Up { .. } | Self::Draining { .. } | Self::Closing { .. } => None,
+        }
+    }
+}
+
+impl Table {
+    /// A name that was never used.
+    pub(super) fn name(&mut self) -> AssocId {
+        self.last += 1;
+        AssocId(self.last)
+    }
+
+    pub(super) fn insert(&mut self, assoc: AssocId, association: Association) {
+        if let Some(kernel) = association.state.kernel() {
+            self.by_kernel.insert(kernel, assoc);
+        }
+        self.by_id.insert(assoc, association);
+    }
+
+    pub(super) fn remove(&mut self, assoc: AssocId) -> Option<Association> {
+        let association = self.by_id.remove(&assoc)?;
+        if let Some(kernel) = association.state.kernel() {
+            self.by_kernel.remove(&kernel);
+        }
+        Some(association)
+    }
+
+    /// Changes the state, and with it perhaps the kernel's name.
+    pub(super) fn set_state(&mut self, assoc: AssocId, state: State) {
+        if let Some(association) = self.by_id.get_mut(&assoc) {
+            association.state = state;
+            if let Some(kernel) = state.kernel() {
+                self.by_kernel.insert(kernel, assoc);
+            }
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, assoc: AssocId) -> Option<&mut Association> {
+        self.by_id.get_mut(&assoc)
+    }
+
+    pub(super) fn find(&mut self, kernel: KernelId) -> Option<(AssocId, &mut Association)> {
+        let assoc = *self.by_kernel.get(&kernel)?;
+        Some((assoc, self.by_id.get_mut(&assoc)?))
+    }
+
+    /// The association with a peer that has this port and one of these addresses, if `matches`.
+    pub(super) fn find_peer(
+        &self,
+        addresses: &[IpAddr],
+        port: u16,
+        matches: impl Fn(State) -> bool,
+    ) -> Option<AssocId> {
+        let same = |a: &Association| {
+            a.remote_port == port
+                && matches(a.state)
+                && a.remote.iter().any(|ip| addresses.contains(ip))
+        };
+        // The kernel has at most one association with a peer, so there is at most one here.
+        self.by_id.iter().find(|(_, association)| same(association)).map(|(assoc, _)| *assoc)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+}
+
+impl Association {
+    pub(super) fn new(state: State, dialed: bool, remote: Vec<IpAddr>, remote_port: u16) -> Self {
+        Self {
+            state,
+            dialed,
+            remote,
+            remote_port,
+            unreachable: Vec::new(),
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+        }
+    }
+}
+
+/// A message that arrives in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    octets: Vec<u8>,
+    /// It is too long; the rest of it is dropped.
+    skipping: bool,
+}
+
+/// What a piece of a message leads to.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Piece {
+    /// A whole message.
+    Whole(Vec<u8>),
+    /// More is to come, or what comes is dropped.
+    Part,
+    /// The message is too long and is dropped; said once a message.
+    TooLong,
+}
+
+impl Inbound {
+    /// Takes a piece; `end` marks the last one.
+    pub(super) fn take(&mut self, octets: &[u8], end: bool, message_max: usize) -> Piece {
+        if self.skipping {
+            self.skipping = !end;
+            return Piece::Part;
+        }
+        if self.octets.len() + octets.len() > message_max {
+            self.octets = Vec::new();
+            self.skipping = !end;
+            return Piece::TooLong;
+        }
+        if end && self.octets.is_empty() {
+            return Piece::Whole(octets.to_vec());
+        }
+        self.octets.extend_from_slice(octets);
+        if end { Piece::Whole(std::mem::take(&mut self.octets)) } else { Piece::Part }
+    }
+
+    /// The rest of the message will not come.
+    pub(super) fn cut(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What waits to be sent.
+///
+/// The kernel shares one send buffer among the associations of a socket, so what one peer may fill
+/// of it is bounded here: beyond a window, messages wait until the peer has acknowledged all.
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    queue: VecDeque<(Ppid, Vec<u8>)>,
+    octets: usize,
+    /// Octets handed to the kernel since it last had none.
+    handed: usize,
+    /// The window is full; the kernel will notify when the peer has acknowledged all.
+    waiting: bool,
+    /// In the endpoint's list of those that can write.
+    pub(super) listed: bool,
+}
+
+impl Outbound {
+    /// True where a message need not wait for another of the same association.
+    pub(super) fn is_clear(&self) -> bool {
+        self.queue.is_empty() && !self.waiting
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// True where something could be handed to the kernel.
+    pub(super) fn can_write(&self) -> bool {
+        !self.queue.is_empty() && !self.waiting
+    }
+
+    /// Octets that wait.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    pub(super) fn push(&mut self, ppid: Ppid, octets: &[u8]) {
+        self.octets += octets.len();
+        self.queue.push_back((ppid, octets.to_vec()));
+    }
+
+    /// Hands a message to the kernel.
+    pub(super) fn write(
+        &mut self,
+        socket: &Socket,
+        kernel: KernelId,
+        window: usize,
+        (ppid, octets): (Ppid, &[u8]),
+    ) -> io::Result<()> {
+        let handed = self.handed + octets.len();
+        let full = handed >= window;
+        socket.send(kernel, ppid, octets, full)?;
+        self.handed = handed;
+        if full {
+            // Where this fails the association is gone, and a notification says so.
+            self.waiting = socket.notify_dry(kernel, true).is_ok();
+        }
+        Ok(())
+    }
+
+    /// Hands the first message of the queue to the kernel. One that it refuses for ever is dropped.
+    pub(super) fn write_first(
+        &mut self,
+        socket: &Socket,
+        kernel: KernelId,
+        window: usize,
+    ) -> io::Result<()> {
+        let Some((ppid, octets)) = self.queue.pop_front() else { return Ok(()) };
+        let result = self.write(socket, kernel, window, (ppid, &octets));
+        if result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+            self.queue.push_front((ppid, octets));
+        } else {
+            self.octets -= octets.len();
+        }
+        result
+    }
+
+    /// The peer has acknowledged all.
+    pub(super) fn dry(&mut self, socket: &Socket, kernel: KernelId) {
+        if self.waiting {
+            self.waiting = false;
+            self.handed = 0;
+            let _ = socket.notify_dry(kernel, false);
+        }
+    }
+
+    /// Drops what waits.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.octets = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_a_message_up_to_the_limit() {
+        let mut inbound = Inbound::default();
+        assert_eq!(inbound.take(b"abcd", true, 4), Piece::Whole(b"abcd".into()));
+        assert_eq!(inbound.take(b"ab", false, 4), Piece::Part);
+        assert_eq!(inbound.take(b"cd", true, 4), Piece::Whole(b"abcd".into()));
+        assert_eq!(inbound.take(b"abcde", true, 4), Piece::TooLong);
+        assert_eq!(inbound.take(b"abc", false, 4), Piece::Part);
+        assert_eq!(inbound.take(b"de", false, 4), Piece::TooLong);
+        assert_eq!(inbound.take(b"fgh", false, 4), Piece::Part);
+        assert_eq!(inbound.take(b"i", true, 4), Piece::Part);
+        assert_eq!(inbound.take(b"next", true, 4), Piece::Whole(b"next".into()));
+        assert_eq!(inbound.take(b"ab", false, 4), Piece::Part);
+        inbound.cut();
+        assert_eq!(inbound.take(b"next", true, 4), Piece::Whole(b"next".into()));
+    }
+}

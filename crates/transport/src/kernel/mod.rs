@@ -1,0 +1,429 @@
+//! SCTP of the Linux kernel: an endpoint over one one-to-many socket.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `mod` | [`KernelEndpoint`]: associations, what the kernel tells about them, what is polled |
+//! | `arrival` | what arrived becomes events |
+//! | `association` | one association: what waits to be sent, what arrived in part |
+//! | `socket` | the socket's options and calls |
+//! | `notification` | what the kernel notifies, from its octets |
+//! | `sockaddr` | addresses as octets |
+//!
+//! The same socket listens and dials, so that peers see one port (some want the announced one). It
+//! is multihomed where it is bound to several addresses or to all.
+//!
+//! # The system's settings
+//!
+//! `net.sctp.addip_enable=1` and `net.sctp.auth_enable=1` let addresses change while associations
+//! are up (RFC 5061). `net.sctp.sndbuf_policy=1` spares a host with thousands of associations work:
+//! without it the kernel looks at all of them whenever one is acknowledged something.
+
+mod arrival;
+mod association;
+mod notification;
+mod sockaddr;
+mod socket;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, Sleep};
+
+use self::association::{Association, State, Table};
+pub(crate) use self::socket::Socket;
+use crate::address::{Address, Host, Scheme};
+use crate::endpoint::{
+    AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
+};
+use crate::sys::sctp::{self, Batch};
+
+/// What one association may have in the kernel, unacknowledged, before the rest waits.
+const WINDOW_OCTETS: usize = 256 << 10;
+/// A limit on waiting that nobody lives to see.
+const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+
+/// An endpoint over SCTP of the kernel.
+#[derive(Debug)]
+pub struct KernelEndpoint {
+    socket: AsyncFd<Socket>,
+    options: Options,
+    local: Local,
+    window: usize,
+    table: Table,
+    events: VecDeque<Event>,
+    /// Associations that can write something.
+    writers: VecDeque<AssocId>,
+    /// The kernel's send buffer is full.
+    blocked: bool,
+    /// Dials by the time when they are given up, and those that wait for their turn.
+    deadlines: BTreeSet<(Instant, AssocId)>,
+    waiting: Vec<AssocId>,
+    timer: Option<Pin<Box<Sleep>>>,
+    batch: Option<Box<Batch>>,
+    /// The rest of a long notification follows.
+    notification_goes_on: bool,
+    counters: Counters,
+    unsent: u64,
+}
+
+impl KernelEndpoint {
+    /// Binds and listens on all addresses of `url`. The unspecified address with port 0 makes an
+    /// endpoint that is only good for dialing, as nobody knows its port.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`], [`Error::Resolve`], and [`Error::Unsupported`] where the kernel has no SCTP
+    /// ([`probe`](crate::probe()) says what to do about it) or where there is no tokio runtime.
+    pub fn bind(url: &Address, options: &Options) -> Result<Self, Error> {
+        let addresses = url.bind_addresses()?;
+        let failed = |source: io::Error| match crate::probe::missing_sctp(&source) {
+            Some(why) => Error::Unsupported { what: "kernel SCTP", why },
+            None => Error::Bind { url: url.clone(), source },
+        };
+        if tokio::runtime::Handle::try_current().is_err() {
+            let why = "it needs a tokio runtime".into();
+            return Err(Error::Unsupported { what: "kernel SCTP", why });
+        }
+        let socket = Socket::listen(&addresses, url.port, options).map_err(failed)?;
+        let port = socket.port().map_err(failed)?;
+        let send_buffer = socket.send_buffer();
+        let socket = sctp::register(socket).map_err(failed)?;
+        Ok(Self {
+            socket,
+            options: Options {
+                message_max: options.message_max.min(send_buffer),
+                ..options.clone()
+            },
+            local: Local { url: url.with_port(port), addresses, port },
+            window: WINDOW_OCTETS.min(send_buffer / 4),
+            table: Table::default(),
+            events: VecDeque::new(),
+            writers: VecDeque::new(),
+            blocked: false,
+            deadlines: BTreeSet::new(),
+            waiting: Vec::new(),
+            timer: None,
+            batch: Some(Box::new(Batch::new())),
+            notification_goes_on: false,
+            counters: Counters::default(),
+            unsent: 0,
+        })
+    }
+
+    /// Binds one more address; peers are told where the system allows it (RFC 5061).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`]; nothing changed.
+    pub fn add_address(&mut self, address: IpAddr) -> Result<(), Error> {
+        self.socket
+            .get_ref()
+            .add_address(address, self.local.port)
+            .map_err(|source| Error::System { operation: "adding an address", source })?;
+        self.local.addresses.push(address);
+        self.local.url.hosts.push(Host::Ip(address));
+        Ok(())
+    }
+
+    /// Gives up an address; peers are told where the system allows it (RFC 5061).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`], for the last address too; nothing changed.
+    pub fn remove_address(&mut self, address: IpAddr) -> Result<(), Error> {
+        self.socket
+            .get_ref()
+            .remove_address(address, self.local.port)
+            .map_err(|source| Error::System { operation: "removing an address", source })?;
+        self.local.addresses.retain(|a| *a != address);
+        self.local.url.hosts.retain(|host| *host != Host::Ip(address));
+        Ok(())
+    }
+
+    /// Messages that the kernel took but could not deliver, as their associations ended.
+    pub fn undelivered(&self) -> u64 {
+        self.unsent
+    }
+
+    /// Dials, or finds the association that there already is. The kernel has at most one with a
+    /// peer and port.
+    fn dial(&mut self, assoc: AssocId, dial: Dial) -> AssocId {
+        let Dial { addresses, port, encapsulation, deadline } = dial;
+        let state = match self.socket.get_ref().connect(&addresses, port, encapsulation) {
+            Ok(kernel) => State::Dialing { kernel, deadline },
+            Err(e) if is_known_peer(&e) => {
+                let alive = |state| matches!(state, State::Dialing { .. } | State::Up { .. });
+                if let Some(existing) = self.table.find_peer(&addresses, port, alive) {
+                    self.say_up_again(existing);
+                    return existing;
+                }
+                // It is about to end, or the notification that it is up is still to be read.
+                self.waiting.push(assoc);
+                State::Waiting { deadline, encapsulation }
+            }
+            Err(error) => {
+                tracing::debug!(?addresses, port, %error, "cannot dial");
+                self.events.push_back(Event::Down { assoc, reason: DownReason::System });
+                return assoc;
+            }
+        };
+        self.deadlines.insert((deadline, assoc));
+        self.table.insert(assoc, Association::new(state, true, addresses, port));
+        assoc
+    }
+
+    /// Dials those that waited for an older association with the same peer to end.
+    fn dial_waiting(&mut self) {
+        for assoc in std::mem::take(&mut self.waiting) {
+            let Some(association) = self.table.remove(assoc) else { continue };
+            let State::Waiting { deadline, encapsulation } = association.state else { continue };
+            self.deadlines.remove(&(deadline, assoc));
+            let (addresses, port) = (association.remote, association.remote_port);
+            self.dial(assoc, Dial { addresses, port, encapsulation, deadline });
+        }
+    }
+
+    /// Forgets an association.
+    fn forget(&mut self, assoc: AssocId) -> Option<Association> {
+        let association = self.table.remove(assoc)?;
+        if let Some(deadline) = association.state.deadline() {
+            self.deadlines.remove(&(deadline, assoc));
+        }
+        Some(association)
+    }
+
+    /// Forgets an association and says so.
+    fn end(&mut self, assoc: AssocId, reason: DownReason) {
+        if self.forget(assoc).is_some() {
+            self.events.push_back(Event::Down { assoc, reason });
+            self.dial_waiting();
+        }
+    }
+
+    /// Gives up dials that take too long.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
+        while let Some(&(deadline, assoc)) = self.deadlines.first() {
+            let timer =
+                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.deadlines.remove(&(deadline, assoc));
+            if let Some(kernel) = self.table.get_mut(assoc).and_then(|a| a.state.kernel()) {
+                let _ = self.socket.get_ref().abort(kernel);
+            }
+            self.end(assoc, DownReason::Timeout);
+        }
+    }
+
+    /// Writes what is queued, a message of each association in turn.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        while let Some(assoc) = self.writers.pop_front() {
+            let guard = match self.blocked.then(|| self.socket.poll_write_ready(cx)) {
+                None => None,
+                Some(Poll::Ready(Ok(guard))) => Some(guard),
+                Some(Poll::Ready(Err(_)) | Poll::Pending) => {
+                    self.writers.push_front(assoc);
+                    return;
+                }
+            };
+            let Some(association) = self.table.get_mut(assoc) else { continue };
+            let Some(kernel) = association.state.kernel() else { continue };
+            let outbound = &mut association.outbound;
+            match outbound.write_first(self.socket.get_ref(), kernel, self.window) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    if let Some(mut guard) = guard {
+                        guard.clear_ready();
+                    }
+                    self.writers.push_front(assoc);
+                    continue;
+                }
+                // The association is gone; its notification is on the way.
+                Err(e) if is_gone(&e) => outbound.clear(),
+                Err(error) => {
+                    tracing::warn!(?assoc, %error, "the kernel refuses a message");
+                    let _ = self.socket.get_ref().abort(kernel);
+                    self.end(assoc, DownReason::System);
+                    continue;
+                }
+                Ok(()) => self.blocked = false,
+            }
+            outbound.listed = outbound.can_write();
+            if outbound.listed {
+                self.writers.push_back(assoc);
+            } else if outbound.is_empty() && association.state == (State::Draining { kernel }) {
+                let _ = self.socket.get_ref().shut_down(kernel);
+                association.state = State::Closing { kernel };
+            }
+        }
+    }
+
+    /// Receives a batch and turns it into events.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Ok(mut guard) = ready!(self.socket.poll_read_ready(cx)) else {
+                return Poll::Pending;
+            };
+            let Some(mut batch) = self.batch.take() else { return Poll::Pending };
+            let result = self.socket.get_ref().receive(&mut batch);
+            // A batch that is not full says as well as an error that nothing else is there.
+            if !matches!(result, Ok(Batch::SLOTS)) {
+                guard.clear_ready();
+            }
+            if result.is_ok() {
+                batch.iter().for_each(|received| self.take(received));
+            }
+            self.batch = Some(batch);
+            match result {
+                Ok(_) => return Poll::Ready(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    // Such as no memory, or a signal: try again when others had their turn.
+                    tracing::debug!(%error, "receiving");
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl Endpoint for KernelEndpoint {
+    /// Where there already is an association with that peer, returns its name; if it is up,
+    /// another [`Event::Up`] says so.
+    fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
+        let unsupported = |why| Error::Unsupported { what: "kernel SCTP", why };
+        if !matches!(remote.scheme, Scheme::Sctp | Scheme::KernelSctp) {
+            return Err(unsupported("the address is of another transport".into()));
+        }
+        let addresses = self.socket.get_ref().reachable(&remote.addresses);
+        if addresses.is_empty() {
+            let why = "the endpoint is bound to addresses of another IP version".into();
+            return Err(unsupported(why));
+        }
+        if self.table.len() >= self.options.associations_max {
+            return Err(Error::Limit(self.options.associations_max));
+        }
+        let now = Instant::now();
+        let deadline = now.checked_add(self.options.connect_timeout);
+        let dial = Dial {
+            addresses,
+            port: remote.port,
+            encapsulation: remote.encapsulation,
+            deadline: deadline.unwrap_or(now + FOREVER),
+        };
+        let assoc = self.table.name();
+        Ok(self.dial(assoc, dial))
+    }
+
+    fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
+        if octets.is_empty() {
+            return Err(SendError::Malformed);
+        }
+        if octets.len() > self.options.message_max {
+            return Err(SendError::TooLong);
+        }
+        let association = self.table.get_mut(assoc).ok_or(SendError::Gone)?;
+        let State::Up { kernel } = association.state else { return Err(SendError::Gone) };
+        let outbound = &mut association.outbound;
+        if outbound.octets() + octets.len() > self.options.send_queue_max {
+            self.counters.full += 1;
+            return Err(SendError::Full);
+        }
+        if !self.blocked && outbound.is_clear() {
+            let socket = self.socket.get_ref();
+            match outbound.write(socket, kernel, self.window, (ppid, octets)) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                Err(e) if is_gone(&e) => return Err(SendError::Gone),
+                Err(error) => {
+                    // Queued, it is tried once more; then the association ends.
+                    tracing::debug!(?assoc, %error, "the kernel refuses a message");
+                }
+            }
+        }
+        outbound.push(ppid, octets);
+        if outbound.can_write() && !outbound.listed {
+            outbound.listed = true;
+            self.writers.push_back(assoc);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, assoc: AssocId) {
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        match association.state {
+            State::Up { kernel } if association.outbound.is_empty() => {
+                let _ = self.socket.get_ref().shut_down(kernel);
+                association.state = State::Closing { kernel };
+            }
+            State::Up { kernel } => association.state = State::Draining { kernel },
+            State::Dialing { kernel, .. } => {
+                let _ = self.socket.get_ref().abort(kernel);
+                self.end(assoc, DownReason::Closed);
+            }
+            State::Waiting { .. } => self.end(assoc, DownReason::Closed),
+            State::Draining { .. } | State::Closing { .. } => {}
+        }
+    }
+
+    fn abort(&mut self, assoc: AssocId) {
+        let Some(association) = self.forget(assoc) else { return };
+        if let Some(kernel) = association.state.kernel() {
+            let _ = self.socket.get_ref().abort(kernel);
+            self.dial_waiting();
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            self.poll_write(cx);
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            self.poll_deadlines(cx);
+            if self.events.is_empty() {
+                ready!(self.poll_receive(cx));
+            }
+        }
+    }
+
+    fn local(&self) -> Local {
+        self.local.clone()
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+/// Whom to dial, and until when.
+struct Dial {
+    addresses: Vec<IpAddr>,
+    port: u16,
+    encapsulation: Option<u16>,
+    deadline: Instant,
+}
+
+/// The kernel has an association with that peer.
+fn is_known_peer(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EISCONN | libc::EALREADY))
+}
+
+/// The kernel has no such association any more, or it shuts down.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EPIPE | libc::ESHUTDOWN | libc::EINVAL | libc::ENOTCONN | libc::ECONNRESET)
+    )
+}
