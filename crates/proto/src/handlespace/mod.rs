@@ -1,0 +1,313 @@
+//! The handlespace: all pools of an operational scope, and their elements (RFC 5353 §1.1).
+//!
+//! It holds what is registered, answers handle resolutions in the order of each pool's policy
+//! (RFC 5356), and knows which registrar is the home of what. It knows no time and sends nothing:
+//! when elements expire and who is told is the registrar's business.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `config` | limits, sizes of answers |
+//! | `element`, `pool` | what is stored, and views of it |
+//! | `ownership` | homes, checksums, marks of a resynchronisation (RFC 5353 §3.3, §3.6) |
+//! | `table` | everything in order, from any point on (RFC 5353 §3.2) |
+//! | `policy` | how elements are picked, one file a family |
+//! | `timing` | deadlines, one for each key |
+//!
+//! The same seed and the same calls give the same answers.
+
+mod arena;
+mod config;
+mod element;
+mod hash;
+mod ownership;
+mod policy;
+mod pool;
+mod refused;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timing;
+
+use std::collections::{BTreeMap, HashMap};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife, Transport};
+
+pub use config::{Config, Limit, LimitCounts, Limits};
+pub use element::{ElementIndex, ElementView, Outcome, Registered};
+pub use pool::PoolView;
+pub use refused::Refused;
+pub use timing::Deadlines;
+
+use arena::Arena;
+use element::{Stored, for_pool_user};
+use hash::Keyed;
+use ownership::Homes;
+use policy::Request;
+use pool::Pool;
+
+/// All pools and their elements.
+#[derive(Debug)]
+pub struct Handlespace {
+    config: Config,
+    pools: Arena<Pool>,
+    /// Slots of pools, to find one quickly.
+    by_handle: HashMap<PoolHandle, u32, Keyed>,
+    /// Slots of pools, in order.
+    in_order: BTreeMap<PoolHandle, u32>,
+    elements: Arena<Stored>,
+    homes: Homes,
+    rng: StdRng,
+    limits_reached: LimitCounts,
+    /// The slots of the elements that a resolution lists.
+    listed: Vec<u32>,
+}
+
+/// The answer to a handle resolution (RFC 5352 §2.2.6).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolution {
+    /// The pool's policy; its fields are 0, each element has its own.
+    pub policy: Policy,
+    /// Elements in the order of the policy, none twice, without their ASAP transports. Empty where
+    /// all weights are 0.
+    pub elements: Vec<PoolElement>,
+}
+
+impl Handlespace {
+    /// An empty handlespace. The seed decides what the random policies pick.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let key = [rng.next_u64(), rng.next_u64()];
+        Self {
+            config,
+            pools: Arena::default(),
+            by_handle: HashMap::with_hasher(Keyed::new(key)),
+            in_order: BTreeMap::new(),
+            elements: Arena::default(),
+            homes: Homes::default(),
+            rng,
+            limits_reached: LimitCounts::default(),
+            listed: Vec::new(),
+        }
+    }
+
+    /// Enters an element, or replaces what is known of it; its home is what the element says.
+    ///
+    /// The first element of a pool decides its policy and transport (RFC 5352 §3.1). A degradation
+    /// that was counted starts over, and a mark is cleared.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing has changed then.
+    pub fn register(
+        &mut self,
+        handle: &PoolHandle,
+        element: PoolElement,
+    ) -> Result<Registered, Refused> {
+        let registered = self.enter(handle, element);
+        match registered {
+            Err(Refused::Limit(limit)) => self.limits_reached.count(limit),
+            Err(Refused::InvalidHandle(_)) => self.limits_reached.count(Limit::HandleOctets),
+            _ => {}
+        }
+        registered
+    }
+
+    /// Takes an element out; its pool ends with its last one. `None` where it is gone already.
+    pub fn deregister(&mut self, index: ElementIndex) -> Option<(PoolHandle, PoolElement)> {
+        self.stored(index)?;
+        let Stored { element, pool: number, seat, .. } = self.elements.remove(index.slot)?;
+        let pool = &mut self.pools[number];
+        pool.members.remove(&element.id);
+        pool.by_home.remove(&(element.home, element.id, index.slot));
+        if let Some(moved) = pool.selection.remove(seat) {
+            self.elements[moved].seat = seat;
+        }
+        let handle = pool.handle.clone();
+        let last = pool.homed_at(element.home, None).next().is_none();
+        self.homes.remove(element.home, &handle, element.id, last);
+        if pool.members.is_empty() {
+            self.pools.remove(number);
+            self.by_handle.remove(&handle);
+            self.in_order.remove(&handle);
+        }
+        Some((handle, element))
+    }
+
+    /// The elements to turn to, in the order of the pool's policy, and their turns taken
+    /// (RFC 5352 §3.3, 5356). `None` where there is no such pool.
+    ///
+    /// `items` is how many are wanted (draft-dreibholz-rserpool-asap-hropt); 0 and `None` leave it
+    /// to [`Config::items_default`].
+    pub fn resolve(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<Resolution> {
+        let mut elements = Vec::new();
+        let policy = self.resolve_with(handle, items, |it| elements.push(for_pool_user(it)))?;
+        Some(Resolution { policy, elements })
+    }
+
+    /// [`Self::resolve`], without copies: `visit` sees each listed element as it is stored, with an
+    /// ASAP transport that is not for pool users.
+    pub fn resolve_with(
+        &mut self,
+        handle: &PoolHandle,
+        items: Option<u32>,
+        mut visit: impl FnMut(&PoolElement),
+    ) -> Option<Policy> {
+        let pool = &mut self.pools[*self.by_handle.get(handle)?];
+        let request = Request::new(&self.config, items, pool.members.len());
+        self.listed.clear();
+        pool.selection.select(request, &mut self.rng, &mut self.listed);
+        for &slot in &self.listed {
+            visit(&self.elements[slot].element);
+        }
+        Some(Policy::of_type(pool.policy_type))
+    }
+
+    /// The element of this pool with this identifier.
+    pub fn find(&self, handle: &PoolHandle, id: PeId) -> Option<ElementIndex> {
+        let &slot = self.pools[*self.by_handle.get(handle)?].members.get(&id)?;
+        Some(ElementIndex::of(&self.elements, slot))
+    }
+
+    /// An element, `None` once it is gone.
+    pub fn element(&self, index: ElementIndex) -> Option<ElementView<'_>> {
+        let stored = self.stored(index)?;
+        Some(ElementView::of(&self.pools[stored.pool], &self.elements, index.slot))
+    }
+
+    /// A pool.
+    pub fn pool(&self, handle: &PoolHandle) -> Option<PoolView<'_>> {
+        let pool = &self.pools[*self.by_handle.get(handle)?];
+        Some(PoolView { pool, elements: &self.elements })
+    }
+
+    /// True where there is such a pool.
+    pub fn contains(&self, handle: &PoolHandle) -> bool {
+        self.by_handle.contains_key(handle)
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.elements.len() as usize
+    }
+
+    /// True where nothing is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of pools.
+    pub fn pool_count(&self) -> usize {
+        self.in_order.len()
+    }
+
+    /// How often something was refused because of a limit.
+    pub fn limits_reached(&self) -> &LimitCounts {
+        &self.limits_reached
+    }
+
+    fn stored(&self, index: ElementIndex) -> Option<&Stored> {
+        let (generation, stored) = self.elements.get(index.slot)?;
+        (generation == index.generation).then_some(stored)
+    }
+
+    fn enter(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<Registered, Refused> {
+        let limits = self.config.limits;
+        if handle.as_bytes().len() > limits.handle_octets_max as usize {
+            return Err(Refused::InvalidHandle(handle.clone()));
+        }
+        check_values(&element, limits.addresses_per_transport_max as usize)?;
+        let Some(&number) = self.by_handle.get(handle) else {
+            return self.found(handle, element);
+        };
+        let pool = &self.pools[number];
+        pool.accepts(&element, &self.elements)?;
+        if let Some(&slot) = pool.members.get(&element.id) {
+            return Ok(self.renew(slot, element));
+        }
+        if pool.members.len() >= limits.elements_per_pool_max as usize {
+            return Err(Refused::Limit(Limit::ElementsPerPool));
+        }
+        if self.elements.len() >= limits.elements_max {
+            return Err(Refused::Limit(Limit::Elements));
+        }
+        Ok(self.join(number, element))
+    }
+
+    /// A pool begins with its first element.
+    fn found(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<Registered, Refused> {
+        let limits = self.config.limits;
+        let Some(pool) = Pool::of(handle, &element) else {
+            return Err(Refused::UnknownPolicy(Box::new(element.policy)));
+        };
+        if self.pools.len() >= limits.pools_max {
+            return Err(Refused::Limit(Limit::Pools));
+        }
+        if limits.elements_per_pool_max == 0 {
+            return Err(Refused::Limit(Limit::ElementsPerPool));
+        }
+        if self.elements.len() >= limits.elements_max {
+            return Err(Refused::Limit(Limit::Elements));
+        }
+        let (number, _) = self.pools.insert(pool);
+        self.by_handle.insert(handle.clone(), number);
+        self.in_order.insert(handle.clone(), number);
+        Ok(self.join(number, element))
+    }
+
+    /// An element comes new into a pool.
+    fn join(&mut self, number: u32, element: PoolElement) -> Registered {
+        let pool = &mut self.pools[number];
+        let (id, home) = (element.id, element.home);
+        let stored = Stored { element, pool: number, seat: 0, marked: false };
+        let (slot, generation) = self.elements.insert(stored);
+        let stored = &mut self.elements[slot];
+        stored.seat = pool.selection.insert(slot, id, &stored.element.policy);
+        pool.members.insert(id, slot);
+        pool.by_home.insert((home, id, slot));
+        self.homes.add(home, &pool.handle, number, id);
+        let index = ElementIndex { slot, generation };
+        Registered { index, outcome: Outcome::New, previous_home: None }
+    }
+
+    /// An element registers again. Its pool accepts it.
+    fn renew(&mut self, slot: u32, mut element: PoolElement) -> Registered {
+        let previous_home = self.elements[slot].element.home;
+        self.move_home(slot, element.home);
+        let stored = &mut self.elements[slot];
+        stored.marked = false;
+        let unchanged = stored.element == element && previous_home == element.home;
+        let outcome = if unchanged { Outcome::Unchanged } else { Outcome::Changed };
+        std::mem::swap(&mut stored.element, &mut element);
+        self.pools[stored.pool].selection.change(stored.seat, &stored.element.policy);
+        let index = ElementIndex::of(&self.elements, slot);
+        Registered { index, outcome, previous_home }
+    }
+}
+
+/// Refuses what no element can be (RFC 5354 §3.12.4).
+fn check_values(element: &PoolElement, addresses_max: usize) -> Result<(), Refused> {
+    if element.id == PeId(0) {
+        return Err(Refused::InvalidIdentifier(element.id));
+    }
+    if element.life == RegistrationLife(0) {
+        return Err(Refused::InvalidLife(Box::new(element.clone())));
+    }
+    let transport = &element.user_transport;
+    let opaque = matches!(transport, Transport::Opaque(_));
+    if !opaque && (transport.addresses().is_empty() || transport.port() == Some(0)) {
+        return Err(Refused::InvalidTransport(Box::new(transport.clone())));
+    }
+    let asap_addresses = match &element.asap_transport {
+        Some(sctp) if sctp.addresses.is_empty() || sctp.port == 0 => {
+            return Err(Refused::InvalidTransport(Box::new(Transport::Sctp(sctp.clone()))));
+        }
+        Some(sctp) => sctp.addresses.len(),
+        None => 0,
+    };
+    if transport.addresses().len().max(asap_addresses) > addresses_max {
+        return Err(Refused::Limit(Limit::AddressesPerTransport));
+    }
+    Ok(())
+}
