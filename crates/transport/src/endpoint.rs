@@ -281,6 +281,14 @@ pub enum Error {
     /// There is an association with that peer already, or one is being set up.
     #[error("there is already an association with that peer")]
     Connected(AssocId),
+    /// A multicast group cannot be joined or sent to. Nothing is open.
+    #[error("cannot use the multicast group {group}: {}", reason(source))]
+    Multicast {
+        /// The group, with its interface.
+        group: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// A host name that does not resolve.
     #[error("cannot resolve {host}: {source}")]
     Resolve {

@@ -7,6 +7,7 @@
 //! | [`kernel`] | SCTP of the Linux kernel | RFC 9260, RFC 6458 |
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
+//! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
 //!
@@ -20,6 +21,7 @@ pub mod endpoint;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 mod memory;
+pub mod multicast;
 pub mod probe;
 mod ready;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
