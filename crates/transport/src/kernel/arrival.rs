@@ -33,14 +33,6 @@ impl KernelEndpoint {
         }
     }
 
-    /// What the user of the endpoint believes to be new is said once more.
-    pub(super) fn say_up_again(&mut self, assoc: AssocId) {
-        let Some(association) = self.table.get_mut(assoc) else { return };
-        if let State::Up { kernel } = association.state {
-            self.say_up(assoc, kernel);
-        }
-    }
-
     fn notice(&mut self, notification: Notification, peer: Option<SocketAddr>) {
         match notification {
             Notification::Up(kernel) => self.up(kernel, peer),
@@ -78,6 +70,9 @@ impl KernelEndpoint {
 
     /// An association is up: one that was dialed, or a new one.
     fn up(&mut self, kernel: KernelId, peer: Option<SocketAddr>) {
+        if self.killed.contains(&kernel) {
+            return;
+        }
         // The kernel has forgotten a short association whose messages are still to be read.
         let peers =
             self.socket.get_ref().peers(kernel).unwrap_or_else(|_| peer.into_iter().collect());
@@ -102,7 +97,7 @@ impl KernelEndpoint {
             Some((_, State::Up { .. } | State::Draining { .. } | State::Closing { .. })) => return,
             None if self.table.len() >= self.options.associations_max => {
                 self.counters.over_limit += 1;
-                let _ = self.socket.get_ref().abort(kernel);
+                self.kill(kernel);
                 return;
             }
             None => {
@@ -135,6 +130,7 @@ impl KernelEndpoint {
 
     /// The kernel's last word on an association.
     fn gone(&mut self, kernel: KernelId, reason: DownReason) {
+        self.killed.remove(&kernel);
         let Some((assoc, association)) = self.table.find(kernel) else { return };
         // A peer that was shutting down and then fell silent had nothing more to say.
         let closing = matches!(association.state, State::Closing { .. });

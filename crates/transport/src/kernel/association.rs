@@ -59,6 +59,14 @@ impl State {
         }
     }
 
+    /// True until it is closed.
+    pub(super) fn is_usable(self) -> bool {
+        match self {
+            Self::Waiting { .. } | Self::Dialing { .. } | Self::Up { .. } => true,
+            Self::Draining { .. } | Self::Closing { .. } => false,
+        }
+    }
+
     /// When to give up a dial.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {

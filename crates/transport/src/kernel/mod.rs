@@ -24,10 +24,10 @@ mod notification;
 mod sockaddr;
 mod socket;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,6 +36,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
 use self::association::{Association, State, Table};
+use self::notification::KernelId;
 pub(crate) use self::socket::Socket;
 use crate::address::{Address, Host, Scheme};
 use crate::endpoint::{
@@ -56,6 +57,8 @@ pub struct KernelEndpoint {
     local: Local,
     window: usize,
     table: Table,
+    /// Those that were aborted and whose last notification is still to be read.
+    killed: HashSet<KernelId>,
     events: VecDeque<Event>,
     /// Associations that can write something.
     writers: VecDeque<AssocId>,
@@ -73,36 +76,60 @@ pub struct KernelEndpoint {
 }
 
 impl KernelEndpoint {
-    /// Binds and listens on all addresses of `url`. The unspecified address with port 0 makes an
-    /// endpoint that is only good for dialing, as nobody knows its port.
+    /// Listens on all addresses of `url`; `[::]` stands for IPv4 too.
     ///
     /// # Errors
     ///
-    /// [`Error::Bind`], [`Error::Resolve`], and [`Error::Unsupported`] where the kernel has no SCTP
-    /// ([`probe`](crate::probe()) says what to do about it) or where there is no tokio runtime.
+    /// [`Error::Bind`], [`Error::Resolve`] for a name without address, and [`Error::Unsupported`]
+    /// where the kernel has no SCTP; [`probe`](crate::probe()) says what to do about it.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
     pub fn bind(url: &Address, options: &Options) -> Result<Self, Error> {
         let addresses = url.bind_addresses()?;
-        let failed = |source: io::Error| match crate::probe::missing_sctp(&source) {
-            Some(why) => Error::Unsupported { what: "kernel SCTP", why },
-            None => Error::Bind { url: url.clone(), source },
-        };
-        if tokio::runtime::Handle::try_current().is_err() {
-            let why = "it needs a tokio runtime".into();
-            return Err(Error::Unsupported { what: "kernel SCTP", why });
-        }
+        let failed = |source| cannot_bind(url, source);
         let socket = Socket::listen(&addresses, url.port, options).map_err(failed)?;
         let port = socket.port().map_err(failed)?;
+        Self::over(socket, Local { url: url.with_port(port), addresses, port }, options)
+    }
+
+    /// Only dials, from a port that the system chooses, over IPv4 and where it can over IPv6.
+    /// Associations that a peer starts are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`] where no port is to be had, [`Error::Unsupported`] where the kernel has no
+    /// SCTP.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
+    pub fn dialer(options: &Options) -> Result<Self, Error> {
+        let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let url = Address::from((Scheme::KernelSctp, v4));
+        let failed = |source| cannot_bind(&url, source);
+        let socket = Socket::bind(&[Ipv6Addr::UNSPECIFIED.into()], 0, options)
+            .or_else(|_| Socket::bind(&[v4.ip()], 0, options))
+            .map_err(failed)?;
+        let port = socket.port().map_err(failed)?;
+        let local = Local { url: url.with_port(port), addresses: Vec::new(), port };
+        Self::over(socket, local, options)
+    }
+
+    fn over(socket: Socket, local: Local, options: &Options) -> Result<Self, Error> {
         let send_buffer = socket.send_buffer();
-        let socket = sctp::register(socket).map_err(failed)?;
+        let system = |source| Error::System { operation: "registering a socket", source };
         Ok(Self {
-            socket,
+            socket: sctp::register(socket).map_err(system)?,
             options: Options {
                 message_max: options.message_max.min(send_buffer),
                 ..options.clone()
             },
-            local: Local { url: url.with_port(port), addresses, port },
+            local,
             window: WINDOW_OCTETS.min(send_buffer / 4),
             table: Table::default(),
+            killed: HashSet::new(),
             events: VecDeque::new(),
             writers: VecDeque::new(),
             blocked: false,
@@ -151,17 +178,14 @@ impl KernelEndpoint {
         self.unsent
     }
 
-    /// Dials, or finds the association that there already is. The kernel has at most one with a
-    /// peer and port.
-    fn dial(&mut self, assoc: AssocId, dial: Dial) -> AssocId {
+    /// Dials under the name `assoc`.
+    fn dial(&mut self, assoc: AssocId, dial: Dial) -> Result<(), Error> {
         let Dial { addresses, port, encapsulation, deadline } = dial;
         let state = match self.socket.get_ref().connect(&addresses, port, encapsulation) {
             Ok(kernel) => State::Dialing { kernel, deadline },
             Err(e) if is_known_peer(&e) => {
-                let alive = |state| matches!(state, State::Dialing { .. } | State::Up { .. });
-                if let Some(existing) = self.table.find_peer(&addresses, port, alive) {
-                    self.say_up_again(existing);
-                    return existing;
+                if let Some(existing) = self.table.find_peer(&addresses, port, State::is_usable) {
+                    return Err(Error::Connected(existing));
                 }
                 // It is about to end, or the notification that it is up is still to be read.
                 self.waiting.push(assoc);
@@ -170,12 +194,12 @@ impl KernelEndpoint {
             Err(error) => {
                 tracing::debug!(?addresses, port, %error, "cannot dial");
                 self.events.push_back(Event::Down { assoc, reason: DownReason::System });
-                return assoc;
+                return Ok(());
             }
         };
         self.deadlines.insert((deadline, assoc));
         self.table.insert(assoc, Association::new(state, true, addresses, port));
-        assoc
+        Ok(())
     }
 
     /// Dials those that waited for an older association with the same peer to end.
@@ -185,8 +209,19 @@ impl KernelEndpoint {
             let State::Waiting { deadline, encapsulation } = association.state else { continue };
             self.deadlines.remove(&(deadline, assoc));
             let (addresses, port) = (association.remote, association.remote_port);
-            self.dial(assoc, Dial { addresses, port, encapsulation, deadline });
+            let dial = Dial { addresses, port, encapsulation, deadline };
+            if self.dial(assoc, dial).is_err() {
+                // The peer was faster; there is one association now, and it has another name.
+                self.events.push_back(Event::Down { assoc, reason: DownReason::Refused });
+            }
         }
+    }
+
+    /// Aborts an association in the kernel. What it still says about it is for nobody.
+    fn kill(&mut self, kernel: KernelId) {
+        // Where this fails the kernel's last word is already on the way.
+        let _ = self.socket.get_ref().abort(kernel);
+        self.killed.insert(kernel);
     }
 
     /// Forgets an association.
@@ -219,7 +254,7 @@ impl KernelEndpoint {
             }
             self.deadlines.remove(&(deadline, assoc));
             if let Some(kernel) = self.table.get_mut(assoc).and_then(|a| a.state.kernel()) {
-                let _ = self.socket.get_ref().abort(kernel);
+                self.kill(kernel);
             }
             self.end(assoc, DownReason::Timeout);
         }
@@ -252,7 +287,7 @@ impl KernelEndpoint {
                 Err(e) if is_gone(&e) => outbound.clear(),
                 Err(error) => {
                     tracing::warn!(?assoc, %error, "the kernel refuses a message");
-                    let _ = self.socket.get_ref().abort(kernel);
+                    self.kill(kernel);
                     self.end(assoc, DownReason::System);
                     continue;
                 }
@@ -299,8 +334,6 @@ impl KernelEndpoint {
 }
 
 impl Endpoint for KernelEndpoint {
-    /// Where there already is an association with that peer, returns its name; if it is up,
-    /// another [`Event::Up`] says so.
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
         let unsupported = |why| Error::Unsupported { what: "kernel SCTP", why };
         if !matches!(remote.scheme, Scheme::Sctp | Scheme::KernelSctp) {
@@ -323,7 +356,8 @@ impl Endpoint for KernelEndpoint {
             deadline: deadline.unwrap_or(now + FOREVER),
         };
         let assoc = self.table.name();
-        Ok(self.dial(assoc, dial))
+        self.dial(assoc, dial)?;
+        Ok(assoc)
     }
 
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
@@ -369,7 +403,7 @@ impl Endpoint for KernelEndpoint {
             }
             State::Up { kernel } => association.state = State::Draining { kernel },
             State::Dialing { kernel, .. } => {
-                let _ = self.socket.get_ref().abort(kernel);
+                self.kill(kernel);
                 self.end(assoc, DownReason::Closed);
             }
             State::Waiting { .. } => self.end(assoc, DownReason::Closed),
@@ -380,7 +414,7 @@ impl Endpoint for KernelEndpoint {
     fn abort(&mut self, assoc: AssocId) {
         let Some(association) = self.forget(assoc) else { return };
         if let Some(kernel) = association.state.kernel() {
-            let _ = self.socket.get_ref().abort(kernel);
+            self.kill(kernel);
             self.dial_waiting();
         }
     }
@@ -404,6 +438,13 @@ impl Endpoint for KernelEndpoint {
 
     fn counters(&self) -> Counters {
         self.counters
+    }
+}
+
+fn cannot_bind(url: &Address, source: io::Error) -> Error {
+    match crate::probe::missing_sctp(&source) {
+        Some(why) => Error::Unsupported { what: "kernel SCTP", why },
+        None => Error::Bind { url: url.clone(), source },
     }
 }
 

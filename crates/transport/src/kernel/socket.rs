@@ -56,7 +56,7 @@ const EVENTS: [u16; 5] = [
     notification::SEND_FAILED,
 ];
 
-/// A bound, listening one-to-many socket.
+/// A bound one-to-many socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: socket2::Socket,
@@ -68,6 +68,14 @@ pub(crate) struct Socket {
 impl Socket {
     /// Binds to all `addresses` and listens.
     pub(crate) fn listen(addresses: &[IpAddr], port: u16, options: &Options) -> io::Result<Self> {
+        let socket = Self::bind(addresses, port, options)?;
+        // The number matters to other styles of sockets only.
+        socket.inner.listen(1)?;
+        Ok(socket)
+    }
+
+    /// Binds to all `addresses`.
+    pub(super) fn bind(addresses: &[IpAddr], port: u16, options: &Options) -> io::Result<Self> {
         let v6 = addresses.iter().any(IpAddr::is_ipv6);
         let v4 = addresses.iter().any(|a| a.is_ipv4() || is_unspecified_v6(a));
         let domain = if v6 { socket2::Domain::IPV6 } else { socket2::Domain::IPV4 };
@@ -87,7 +95,6 @@ impl Socket {
             // Tell peers when the host gets or loses an address (RFC 5061), where that is on.
             let _ = socket.set(option::AUTO_ASCONF, &1_i32.to_ne_bytes());
         }
-        socket.inner.listen(1024)?;
         Ok(socket)
     }
 

@@ -31,7 +31,8 @@ pub(crate) async fn up_and_down_on_both_sides<R: Rig>(rig: &R) {
     assert_eq!((&near_info.remote, near_info.remote_port), (&to.addresses, to.port));
     assert_eq!(far_info.local_port, to.port);
     assert_eq!(far_info.remote_port, near_info.local_port);
-    assert!(far_info.remote.iter().all(std::net::IpAddr::is_loopback));
+    // A multihomed dialer may have others too.
+    assert!(far_info.remote.iter().any(std::net::IpAddr::is_loopback));
 
     lab.endpoint(client).close(near);
     let mut downs = [lab.down().await, lab.down().await];

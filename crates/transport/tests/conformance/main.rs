@@ -107,5 +107,5 @@ suite! {
     memory: crate::rigs::Memory,
     tcp: crate::rigs::Tcp,
     userland: crate::rigs::Userland,
-    // kernel: crate::rigs::Kernel,
+    kernel: crate::rigs::Kernel,
 }

@@ -2,10 +2,13 @@
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use rserpool_transport::userland::UserlandEndpoint;
 use rserpool_transport::{
-    Address, Endpoint, Error, Framing, MemoryNetwork, Options, Ppid, Remote, Scheme, TcpEndpoint,
+    Address, Endpoint, Error, Framing, KernelEndpoint, MemoryNetwork, Options, Ppid, Remote,
+    Scheme, TcpEndpoint, kernel_sctp_available,
 };
 
 use crate::Rig;
@@ -100,4 +103,58 @@ impl Rig for Userland {
         };
         Some((remote, Box::new(silent)))
     }
+}
+
+/// SCTP of the kernel. `cargo xtask uml-test` runs it on one that has it.
+pub(crate) struct Kernel;
+
+impl Rig for Kernel {
+    const NAME: &'static str = "kernel";
+    const SCHEME: Scheme = Scheme::KernelSctp;
+
+    fn new() -> Result<Self, String> {
+        let available = kernel_sctp_available();
+        assert!(available.is_ok() || !in_guest(), "the guest has SCTP, but {available:?}");
+        available?;
+        // Before anything is bound: endpoints tell their peers about new addresses of the host.
+        HOLE.get_or_init(|| in_guest() && dig_hole());
+        Ok(Self)
+    }
+
+    fn bind(&self, address: &Address, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(KernelEndpoint::bind(address, options)?))
+    }
+
+    fn dialer(&self, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(KernelEndpoint::dialer(options)?))
+    }
+
+    /// An address behind an interface that leads nowhere.
+    fn black_hole(&self) -> Option<(Remote, Box<dyn Any>)> {
+        let remote = Remote {
+            scheme: Scheme::KernelSctp,
+            addresses: vec!["10.99.99.2".parse().ok()?],
+            port: 3863,
+            encapsulation: None,
+        };
+        HOLE.get().copied().unwrap_or_default().then(|| (remote, Box::new(()) as Box<dyn Any>))
+    }
+}
+
+static HOLE: OnceLock<bool> = OnceLock::new();
+
+/// Only there a test may change the network.
+fn in_guest() -> bool {
+    std::env::var_os("UML_RUN").is_some()
+}
+
+/// Makes an interface that drops all it is to send.
+fn dig_hole() -> bool {
+    let ip = |args: &str| {
+        Command::new("ip").args(args.split(' ')).status().is_ok_and(|status| status.success())
+    };
+    ip("link add hole type dummy")
+        && ip("link set hole addrgenmode none")
+        && ip("addr add 10.99.99.1/24 dev hole")
+        && ip("link set hole up")
 }
