@@ -1,0 +1,226 @@
+//! What elements and users ask of a registrar (RFC 5352 §3.1 to §3.5).
+
+use rserpool_wire::Message;
+use rserpool_wire::asap::{
+    Asap, Deregistration, DeregistrationResponse, HandleResolution, HandleResolutionResponse,
+    Registration, RegistrationResponse, Unreachable,
+};
+use rserpool_wire::codec::{Codec, HEADER_LEN};
+use rserpool_wire::param::{Cause, PeId, Policy, PolicyField, PoolElement, PoolHandle};
+use rserpool_wire::registry::CauseCode;
+
+use super::admission::{admit, same_server};
+use super::{Event, LeaveReason, Registrar};
+use crate::handlespace::ElementIndex;
+use crate::machine::{Carrier, Output, Peer};
+use crate::time::Time;
+
+impl Registrar {
+    /// RFC 5352 §3.1, the registrar's side.
+    pub(super) fn register(&mut self, now: Time, peer: Peer, message: Registration) {
+        let Registration { handle, element } = message;
+        let id = element.id;
+        let Some(association) = self.associations.get(&peer) else {
+            return;
+        };
+        let refused_carrier =
+            association.link.carrier == Carrier::Tcp && !self.config.tcp_registration;
+        let entered = admit(&self.config, &association.link, element)
+            .and_then(|element| self.enter(now, peer, &handle, element));
+        let causes = match entered {
+            Ok(()) => {
+                self.stats.registrations += 1;
+                Vec::new()
+            }
+            Err(cause) => {
+                self.stats.rejections += 1;
+                let event = Event::Rejected { handle: handle.clone(), id, cause: cause.clone() };
+                self.outputs.push_back(Output::Event(event));
+                vec![cause]
+            }
+        };
+        let rejected = !causes.is_empty();
+        let answer = RegistrationResponse { rejected, handle, id, causes };
+        self.send(peer, Asap::RegistrationResponse(answer));
+        if refused_carrier {
+            self.on_down(now, peer);
+            self.outputs.push_back(Output::Close(peer));
+        }
+    }
+
+    /// Enters an admitted element into its pool, new or again.
+    fn enter(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        handle: &PoolHandle,
+        mut element: PoolElement,
+    ) -> Result<(), Cause> {
+        if let Some(index) = self.handlespace.find(handle, element.id) {
+            self.check_identity(peer, index, &element)?;
+            element.policy = self.with_distance(index, element.policy);
+        }
+        // RFC 5352 §3.1 rule 4: also where it was another registrar's.
+        element.home = Some(self.id);
+        let PoolElement { id, life, .. } = element;
+        let registered =
+            self.handlespace.register(handle, element).map_err(|refused| refused.cause())?;
+        if registered.previous_home != Some(self.id) {
+            let event = Event::Joined { handle: handle.clone(), id };
+            self.outputs.push_back(Output::Event(event));
+        }
+        self.supervise_over(now, registered.index, peer);
+        self.arm_expiry(now, registered.index, life);
+        self.subscriptions.mark(handle);
+        Ok(())
+    }
+
+    /// Cause 4: another element has this identifier. RFC 5352 §3.1 rule 3 takes the same identifier
+    /// for a re-registration; it is another element only where the old one lives elsewhere.
+    fn check_identity(
+        &self,
+        peer: Peer,
+        index: ElementIndex,
+        element: &PoolElement,
+    ) -> Result<(), Cause> {
+        let Some(old) = self.handlespace.element(index).map(|view| view.element) else {
+            return Ok(());
+        };
+        let lives_elsewhere = self
+            .supervised
+            .get(&index)
+            .and_then(|supervised| supervised.association)
+            .is_some_and(|association| association != peer);
+        if lives_elsewhere && !same_server(&old.user_transport, &element.user_transport) {
+            return Err(Cause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
+        }
+        Ok(())
+    }
+
+    /// The policy with the distance that this registrar measured: half a round trip, where the
+    /// policy looks at distances (draft-dreibholz-rserpool-delay).
+    fn with_distance(&self, index: ElementIndex, policy: Policy) -> Policy {
+        let round_trip = self.supervised.get(&index).and_then(|s| s.round_trip.smoothed());
+        match round_trip {
+            Some(round_trip) => {
+                let millis = u32::try_from(round_trip.as_millis() / 2).unwrap_or(u32::MAX);
+                policy.with(PolicyField::Distance, millis)
+            }
+            None => policy,
+        }
+    }
+
+    /// RFC 5352 §3.2, the registrar's side: only of one's own.
+    pub(super) fn deregister(&mut self, now: Time, peer: Peer, message: Deregistration) {
+        let Deregistration { handle, id } = message;
+        let mut causes = Vec::new();
+        // An unknown element is as good as deregistered.
+        if let Some(index) = self.handlespace.find(&handle, id) {
+            if self.owns(peer, index) {
+                self.stats.deregistrations += 1;
+                self.remove(now, index, LeaveReason::Deregistered);
+            } else {
+                self.stats.foreign_deregistrations += 1;
+                causes.push(Cause::new(CauseCode::SECURITY));
+            }
+        }
+        let answer = DeregistrationResponse { handle, id, causes };
+        self.send(peer, Asap::DeregistrationResponse(answer));
+    }
+
+    /// True where the peer of this association is the element: it registered over it, or no
+    /// association of the element lives here and the peer has one of its addresses.
+    fn owns(&self, peer: Peer, index: ElementIndex) -> bool {
+        let registered_over = self.supervised.get(&index).and_then(|s| s.association);
+        match registered_over {
+            Some(association) => association == peer,
+            None => {
+                let (Some(association), Some(view)) =
+                    (self.associations.get(&peer), self.handlespace.element(index))
+                else {
+                    return false;
+                };
+                let element = view.element;
+                let asap = element.asap_transport.as_ref();
+                let known = asap.map_or(&[][..], |transport| &transport.addresses);
+                let is_its = |address| {
+                    known.contains(address) || element.user_transport.addresses().contains(address)
+                };
+                association.link.remote.iter().any(is_its)
+            }
+        }
+    }
+
+    /// RFC 5352 §3.3, the registrar's side.
+    pub(super) fn resolve(&mut self, peer: Peer, message: HandleResolution) {
+        let HandleResolution { want_updates, handle, items } = message;
+        let mut answer = self.resolution(handle, items);
+        if want_updates && answer.causes.is_empty() {
+            answer.updates_accepted = self.subscribe(peer, answer.handle.clone(), items);
+        }
+        self.send(peer, Asap::HandleResolutionResponse(answer));
+    }
+
+    /// The answer to a resolution.
+    pub(super) fn resolution(
+        &mut self,
+        handle: PoolHandle,
+        items: Option<u32>,
+    ) -> HandleResolutionResponse {
+        let resolution = self.handlespace.resolve(&handle, items);
+        // A pool whose elements all have weight 0 has none to offer.
+        let Some(resolution) = resolution.filter(|found| !found.elements.is_empty()) else {
+            self.stats.unknown_pools += 1;
+            let causes = vec![Cause::new(CauseCode::UNKNOWN_POOL_HANDLE)];
+            return HandleResolutionResponse {
+                updates_accepted: false,
+                handle,
+                policy: None,
+                elements: Vec::new(),
+                causes,
+            };
+        };
+        self.stats.resolutions += 1;
+        let policy = resolution.policy;
+        let head = HEADER_LEN + handle.encoded_len() + policy.encoded_len();
+        let elements = fitting(resolution.elements, Message::MAX_LEN - 1 - head);
+        HandleResolutionResponse {
+            updates_accepted: false,
+            handle,
+            policy: Some(policy),
+            elements,
+            causes: Vec::new(),
+        }
+    }
+
+    /// RFC 5352 §3.5: a report is answered by a keep-alive at once; too many remove the element.
+    pub(super) fn on_report(&mut self, now: Time, peer: Peer, message: Unreachable) {
+        self.stats.reports += 1;
+        let Unreachable { handle, id } = message;
+        let counted = self
+            .handlespace
+            .find(&handle, id)
+            .is_some_and(|index| self.report_unreachable(now, peer, index));
+        if !counted {
+            self.stats.reports_ignored += 1;
+        }
+    }
+
+    /// Tells an element that it is out of the pool (RFC 5352 §2.2.4).
+    pub(super) fn tell_removed(&mut self, peer: Peer, handle: PoolHandle, id: PeId) {
+        let message = DeregistrationResponse { handle, id, causes: Vec::new() };
+        self.send(peer, Asap::DeregistrationResponse(message));
+    }
+}
+
+/// The first elements that fit into so many octets.
+fn fitting(mut elements: Vec<PoolElement>, octets: usize) -> Vec<PoolElement> {
+    let mut used = 0;
+    let fits = |element: &PoolElement| {
+        used += element.encoded_len();
+        used <= octets
+    };
+    let count = elements.iter().map(fits).take_while(|fits| *fits).count();
+    elements.truncate(count);
+    elements
+}

@@ -1,0 +1,43 @@
+//! A bound on how often something is done.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// How much of a second's allowance may be used at once.
+const BURST: f64 = 0.1;
+
+/// So many times a second on the average, with short bursts.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rate: f64,
+    allowance: f64,
+    as_of: Time,
+}
+
+impl Pace {
+    /// At most `rate` times a second.
+    pub(super) fn new(rate: NonZeroU32) -> Self {
+        let rate = f64::from(rate.get());
+        Self { rate, allowance: (rate * BURST).max(1.0), as_of: Time::ZERO }
+    }
+
+    /// True where it may be done now, once.
+    pub(super) fn allows(&mut self, now: Time) -> bool {
+        let earned = (now - self.as_of).as_secs_f64() * self.rate;
+        self.allowance = (self.allowance + earned).min((self.rate * BURST).max(1.0));
+        self.as_of = now;
+        let allowed = self.allowance >= 1.0;
+        if allowed {
+            self.allowance -= 1.0;
+        }
+        allowed
+    }
+
+    /// How often each of `count` may have its turn.
+    pub(super) fn interval_of_each(&self, count: usize) -> Duration {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Duration::from_secs_f64(f64::from(count) / self.rate)
+    }
+}

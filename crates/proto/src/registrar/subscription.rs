@@ -1,0 +1,90 @@
+//! Users that are told when a pool changes (RFC 5352 §2.2.5, the S flag).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rserpool_wire::asap::Asap;
+use rserpool_wire::param::PoolHandle;
+
+use super::Registrar;
+use crate::machine::Peer;
+
+/// Who is told of which pool. A subscription lives as long as its association or its pool.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// For each subscriber the number of elements that it asked for.
+    by_pool: BTreeMap<PoolHandle, BTreeMap<Peer, Option<u32>>>,
+    by_peer: BTreeMap<Peer, BTreeSet<PoolHandle>>,
+    /// Pools that changed since their subscribers were told.
+    changed: BTreeSet<PoolHandle>,
+}
+
+impl Subscriptions {
+    /// A pool changed.
+    pub(super) fn mark(&mut self, handle: &PoolHandle) {
+        if self.by_pool.contains_key(handle) {
+            self.changed.insert(handle.clone());
+        }
+    }
+
+    /// An association ended.
+    pub(super) fn forget(&mut self, peer: Peer) {
+        for handle in self.by_peer.remove(&peer).unwrap_or_default() {
+            if let Some(subscribers) = self.by_pool.get_mut(&handle) {
+                subscribers.remove(&peer);
+                if subscribers.is_empty() {
+                    self.by_pool.remove(&handle);
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, handle: &PoolHandle) -> BTreeMap<Peer, Option<u32>> {
+        let subscribers = self.by_pool.remove(handle).unwrap_or_default();
+        for peer in subscribers.keys() {
+            if let Some(handles) = self.by_peer.get_mut(peer) {
+                handles.remove(handle);
+            }
+        }
+        subscribers
+    }
+}
+
+impl Registrar {
+    /// Enters a subscription; false where the association has as many as it may.
+    pub(super) fn subscribe(&mut self, peer: Peer, handle: PoolHandle, items: Option<u32>) -> bool {
+        let handles = self.subscriptions.by_peer.entry(peer).or_default();
+        if !handles.contains(&handle) && handles.len() >= self.config.subscriptions_max {
+            self.stats.subscriptions_refused += 1;
+            return false;
+        }
+        handles.insert(handle.clone());
+        self.subscriptions.by_pool.entry(handle).or_default().insert(peer, items);
+        true
+    }
+
+    /// Tells subscribers of what changed since the last drain: once for any number of changes.
+    pub(super) fn push_updates(&mut self) {
+        for handle in std::mem::take(&mut self.subscriptions.changed) {
+            if self.handlespace.contains(&handle) {
+                self.push_update(&handle);
+                continue;
+            }
+            // The pool is gone, and the subscriptions with it.
+            for (peer, items) in self.subscriptions.cancel(&handle) {
+                let answer = self.resolution(handle.clone(), items);
+                self.stats.updates_pushed += 1;
+                self.send(peer, Asap::HandleResolutionResponse(answer));
+            }
+        }
+    }
+
+    fn push_update(&mut self, handle: &PoolHandle) {
+        let subscribers = self.subscriptions.by_pool.get(handle).cloned().unwrap_or_default();
+        for (peer, items) in subscribers {
+            let mut answer = self.resolution(handle.clone(), items);
+            answer.updates_accepted = true;
+            self.stats.updates_pushed += 1;
+            self.send(peer, Asap::HandleResolutionResponse(answer));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Whether elements live (RFC 5352 §3.5), and what follows when they do not.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rserpool_wire::asap::{Asap, KeepAlive, KeepAliveAck};
+use rserpool_wire::param::RegistrationLife;
+
+use super::round_trip::RoundTrip;
+use super::{Deadline, Event, Registrar};
+use crate::dialect::Lifetime;
+use crate::handlespace::ElementIndex;
+use crate::machine::{Output, Peer};
+use crate::time::Time;
+
+/// What a registrar knows of an element of its own, beyond the handlespace.
+#[derive(Debug, Default)]
+pub(super) struct Supervised {
+    /// The association that it registered over.
+    pub(super) association: Option<Peer>,
+    /// How quickly it answers.
+    pub(super) round_trip: RoundTrip,
+    /// When the keep-alive was sent that it has not answered yet.
+    probed: Option<Time>,
+    /// How often the wait for that answer was extended.
+    extensions: u8,
+    /// Reports that it is unreachable since it registered: by whom and when.
+    reports: Vec<(Peer, Time)>,
+}
+
+/// Why an element is no longer in its pool.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It asked for it.
+    Deregistered,
+    /// Its association ended.
+    AssociationLost,
+    /// It did not answer a keep-alive.
+    Silent,
+    /// Users reported it as unreachable more often than is allowed.
+    Reported,
+    /// Its Registration Life ran out.
+    Expired,
+}
+
+/// A timer that fires later than this says that the registrar was busy, not the element silent.
+const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
+/// So often a wait is extended for that reason: a registrar that is always late still finds the dead.
+const EXTENSIONS_MAX: u8 = 8;
+
+impl Registrar {
+    /// Makes an element one of this registrar's own, supervised over this association.
+    pub(super) fn supervise_over(&mut self, now: Time, index: ElementIndex, peer: Peer) {
+        let supervised = self.supervised.entry(index).or_default();
+        let is_new = supervised.association.is_none();
+        if let Some(old) = supervised.association.replace(peer).filter(|old| *old != peer)
+            && let Some(association) = self.associations.get_mut(&old)
+        {
+            association.elements.remove(&index);
+        }
+        if let Some(association) = self.associations.get_mut(&peer) {
+            association.elements.insert(index);
+        }
+        supervised.reports.clear();
+        // An element that registers lives: what it was asked before is answered.
+        supervised.probed = None;
+        supervised.extensions = 0;
+        self.arm_keep_alive(now, index, is_new);
+    }
+
+    /// Arms the next keep-alive. The first one comes at a random part of the interval, so that
+    /// elements that registered together are not asked together (RFC 5352 §3.5).
+    fn arm_keep_alive(&mut self, now: Time, index: ElementIndex, is_first: bool) {
+        let interval = self.config.timing.keep_alive_interval;
+        let stretched = self.pace.interval_of_each(self.supervised.len());
+        // ±50 % around two thirds of the interval: never later than the interval.
+        let spread = self.rng.random_range(1.0 / 3.0..=1.0);
+        let mut wait = interval.mul_f64(spread).max(stretched);
+        if is_first {
+            wait = interval.max(stretched).mul_f64(self.rng.random_range(0.0..=1.0));
+        }
+        self.deadlines.arm(Deadline::Supervision(index), now + wait);
+    }
+
+    /// Asks an element whether it lives, and waits for the answer.
+    fn probe(&mut self, now: Time, index: ElementIndex) {
+        let Some(supervised) = self.supervised.get_mut(&index) else {
+            return;
+        };
+        let (Some(peer), Some(view)) = (supervised.association, self.handlespace.element(index))
+        else {
+            return;
+        };
+        let (handle, id) = (view.handle.clone(), view.element.id);
+        supervised.probed = Some(now);
+        supervised.extensions = 0;
+        let timing = &self.config.timing;
+        let wait = supervised
+            .round_trip
+            .timeout(timing.keep_alive_timeout_floor, timing.keep_alive_timeout_cap);
+        self.deadlines.arm(Deadline::Supervision(index), now + wait);
+        self.stats.keep_alives += 1;
+        let message = KeepAlive {
+            claim_home: false,
+            sender: Some(self.id),
+            handle,
+            id: (!self.config.strict_rfc_keepalive).then_some(id),
+        };
+        self.send(peer, Asap::KeepAlive(message));
+    }
+
+    /// An element's timer fired: it is time to ask, or the answer is overdue. `due` is when the
+    /// timer should have fired.
+    pub(super) fn supervise(&mut self, now: Time, due: Time, index: ElementIndex) {
+        let Some(supervised) = self.supervised.get_mut(&index) else {
+            return;
+        };
+        if supervised.probed.is_none() {
+            if self.pace.allows(now) {
+                self.probe(now, index);
+            } else {
+                self.arm_keep_alive(now, index, true);
+            }
+            return;
+        }
+        // The answer may wait in a queue that this registrar had no time to read.
+        let lateness = now - due;
+        if lateness > LATENESS_TOLERATED && supervised.extensions < EXTENSIONS_MAX {
+            supervised.extensions += 1;
+            self.stats.keep_alive_extensions += 1;
+            let wait = lateness.min(self.config.timing.keep_alive_timeout_cap);
+            self.deadlines.arm(Deadline::Supervision(index), now + wait);
+            return;
+        }
+        self.remove_unanswering(now, index, LeaveReason::Silent);
+    }
+
+    /// An element answered.
+    pub(super) fn acknowledge(&mut self, now: Time, peer: Peer, message: KeepAliveAck) {
+        let index = self.handlespace.find(&message.handle, message.id);
+        let supervised = index.and_then(|index| self.supervised.get_mut(&index));
+        let (Some(index), Some(supervised)) = (index, supervised) else {
+            self.stats.unexpected += 1;
+            return;
+        };
+        let Some(probed) = supervised.probed.filter(|_| supervised.association == Some(peer))
+        else {
+            self.stats.unexpected += 1;
+            return;
+        };
+        supervised.probed = None;
+        // After an extension nobody knows how long the answer lay around.
+        if supervised.extensions == 0 {
+            supervised.round_trip.sample(now - probed);
+        }
+        self.stats.keep_alive_acks += 1;
+        self.arm_keep_alive(now, index, false);
+    }
+
+    /// Counts a report and asks the element at once; false where the report does not count.
+    pub(super) fn report_unreachable(
+        &mut self,
+        now: Time,
+        reporter: Peer,
+        index: ElementIndex,
+    ) -> bool {
+        let max = self.config.bad_reports_max;
+        let again_after = self.config.timing.request_timeout;
+        let Some(supervised) = self.supervised.get_mut(&index) else {
+            return false;
+        };
+        // RFC 5355 §2.13: one user cannot report an element away by shouting.
+        let is_repetition = |&(by, at): &(Peer, Time)| by == reporter && now - at < again_after;
+        if supervised.reports.iter().any(is_repetition) {
+            return false;
+        }
+        supervised.reports.push((reporter, now));
+        if u32::try_from(supervised.reports.len()).is_ok_and(|count| count <= max) {
+            if supervised.probed.is_none() {
+                self.probe(now, index);
+            }
+        } else {
+            self.remove_unanswering(now, index, LeaveReason::Reported);
+        }
+        true
+    }
+
+    /// Arms the end of a registration.
+    pub(super) fn arm_expiry(&mut self, now: Time, index: ElementIndex, life: RegistrationLife) {
+        match self.config.dialect.lifetime(life) {
+            Lifetime::Forever => {
+                self.deadlines.disarm(Deadline::Expiry(index));
+            }
+            Lifetime::For(span) => self.deadlines.arm(Deadline::Expiry(index), now + span),
+        }
+    }
+
+    /// A registration ran out (RFC 5352 §3.2).
+    pub(super) fn expire(&mut self, now: Time, index: ElementIndex) {
+        self.remove_unanswering(now, index, LeaveReason::Expired);
+    }
+
+    /// Removes an element that may not know it, and lets it know: should it come back, it registers
+    /// again. An association that carried nothing else is of no more use.
+    fn remove_unanswering(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
+        let association = self.supervised.get(&index).and_then(|s| s.association);
+        let view = self.handlespace.element(index);
+        let key = view.map(|view| (view.handle.clone(), view.element.id));
+        self.remove(now, index, reason);
+        let (Some(peer), Some((handle, id))) = (association, key) else {
+            return;
+        };
+        self.tell_removed(peer, handle, id);
+        let is_idle = self.associations.get(&peer).is_some_and(|a| a.elements.is_empty());
+        if reason == LeaveReason::Silent && is_idle {
+            self.on_down(now, peer);
+            self.outputs.push_back(Output::Abort(peer));
+        }
+    }
+
+    /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
+    pub(super) fn remove(&mut self, _now: Time, index: ElementIndex, reason: LeaveReason) {
+        let Some((handle, element)) = self.handlespace.deregister(index) else {
+            return;
+        };
+        self.deadlines.disarm(Deadline::Supervision(index));
+        self.deadlines.disarm(Deadline::Expiry(index));
+        let association = self.supervised.remove(&index).and_then(|s| s.association);
+        if let Some(association) = association.and_then(|peer| self.associations.get_mut(&peer)) {
+            association.elements.remove(&index);
+        }
+        match reason {
+            LeaveReason::Deregistered => {}
+            LeaveReason::AssociationLost => self.stats.removed_lost += 1,
+            LeaveReason::Silent => self.stats.removed_silent += 1,
+            LeaveReason::Reported => self.stats.removed_reported += 1,
+            LeaveReason::Expired => self.stats.removed_expired += 1,
+        }
+        self.subscriptions.mark(&handle);
+        let event = Event::Left { handle, id: element.id, reason };
+        self.outputs.push_back(Output::Event(event));
+    }
+}
