@@ -60,6 +60,8 @@ pub struct Registrar {
     deadlines: Deadlines<Deadline>,
     /// How often elements are asked whether they live.
     pace: Pace,
+    /// Elements whose turn it is, and that wait for the pace.
+    waiting: VecDeque<ElementIndex>,
     outputs: VecDeque<Output<Event>>,
     stats: Stats,
     rng: StdRng,
@@ -118,6 +120,8 @@ pub enum Event {
 enum Deadline {
     /// T6-Serverannounce.
     Announce,
+    /// The pace allows the next keep-alive.
+    Pace,
     /// The next keep-alive of an element, or the end of the wait for its answer.
     Supervision(ElementIndex),
     /// The end of a Registration Life.
@@ -139,6 +143,7 @@ impl Registrar {
             announcing: Announcing::default(),
             deadlines: Deadlines::default(),
             pace: Pace::new(config.supervision_rate_max),
+            waiting: VecDeque::new(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             rng,
@@ -235,6 +240,7 @@ impl Registrar {
         {
             match deadline {
                 Deadline::Announce => self.announce(now),
+                Deadline::Pace => self.probe_waiting(now),
                 Deadline::Supervision(index) => self.supervise(now, due, index),
                 Deadline::Expiry(index) => self.expire(now, index),
             }

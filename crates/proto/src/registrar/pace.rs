@@ -23,16 +23,21 @@ impl Pace {
         Self { rate, allowance: (rate * BURST).max(1.0), as_of: Time::ZERO }
     }
 
-    /// True where it may be done now, once.
-    pub(super) fn allows(&mut self, now: Time) -> bool {
+    /// Takes one turn.
+    ///
+    /// # Errors
+    ///
+    /// When the next one may be taken.
+    pub(super) fn take(&mut self, now: Time) -> Result<(), Time> {
         let earned = (now - self.as_of).as_secs_f64() * self.rate;
         self.allowance = (self.allowance + earned).min((self.rate * BURST).max(1.0));
         self.as_of = now;
-        let allowed = self.allowance >= 1.0;
-        if allowed {
-            self.allowance -= 1.0;
+        if self.allowance < 1.0 {
+            let missing = (1.0 - self.allowance) / self.rate;
+            return Err(now + Duration::from_secs_f64(missing) + Duration::from_nanos(1));
         }
-        allowed
+        self.allowance -= 1.0;
+        Ok(())
     }
 
     /// How often each of `count` may have its turn.

@@ -117,11 +117,8 @@ impl Registrar {
             return;
         };
         if supervised.probed.is_none() {
-            if self.pace.allows(now) {
-                self.probe(now, index);
-            } else {
-                self.arm_keep_alive(now, index, true);
-            }
+            self.waiting.push_back(index);
+            self.probe_waiting(now);
             return;
         }
         // The answer may wait in a queue that this registrar had no time to read.
@@ -134,6 +131,21 @@ impl Registrar {
             return;
         }
         self.remove_unanswering(now, index, LeaveReason::Silent);
+    }
+
+    /// Asks those elements whose turn it is, as many as the pace allows, in order.
+    pub(super) fn probe_waiting(&mut self, now: Time) {
+        while let Some(&index) = self.waiting.front() {
+            if let Err(at) = self.pace.take(now) {
+                self.deadlines.arm(Deadline::Pace, at);
+                return;
+            }
+            self.waiting.pop_front();
+            // A report or a registration may have come in between.
+            if self.deadlines.deadline(Deadline::Supervision(index)).is_none() {
+                self.probe(now, index);
+            }
+        }
     }
 
     /// An element answered.
