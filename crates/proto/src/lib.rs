@@ -7,13 +7,21 @@
 //! | [`registrar`] | keeps the handlespace, supervises elements, answers users | RFC 5352 §3, 5353 |
 //! | [`handlespace`] | pools and their elements, selection, ownership | RFC 5353 §3, 5356 |
 //! | [`dialect`] | every known difference between the RFCs and rsplib | |
+//! | [`element`] | a pool element: registration, supervision by its home | RFC 5352 §3.1, §3.2, §3.5 |
+//! | [`user`] | a pool user: handle resolution, cache, reports | RFC 5352 §3.3 to §3.5 |
+//! | [`hunt`] | how both find a registrar | RFC 5352 §3.6 |
+//! | [`stats`] | what they count | |
 
 #![forbid(unsafe_code)]
 
 pub mod dialect;
+pub mod element;
 pub mod handlespace;
+pub mod hunt;
 pub mod machine;
 pub mod registrar;
+pub mod stats;
 pub mod time;
 pub mod timers;
 pub mod timing;
+pub mod user;

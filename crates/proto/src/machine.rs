@@ -88,6 +88,11 @@ impl Peer {
     pub const fn accepted(number: u64) -> Self {
         Self(number & !Self::DIALED)
     }
+
+    /// True for an association that a machine asked for.
+    pub const fn is_dialed(self) -> bool {
+        self.0 & Self::DIALED != 0
+    }
 }
 
 /// What to set up an association to.

@@ -1,0 +1,407 @@
+//! A pool element: registers, stays registered, and moves to another registrar when its own dies.
+
+use std::collections::VecDeque;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rserpool_wire::param::{PeId, Policy, PolicyField, Transport};
+use rserpool_wire::registry::AsapType;
+use rserpool_wire::{Asap, Message, Protocol};
+
+use crate::hunt::Hunt;
+use crate::machine::{Input, Link, Machine, Malformed, Output, Peer, Target};
+use crate::stats::ElementStats;
+use crate::time::Time;
+use crate::timers::{Kind, Timers};
+
+mod config;
+mod registration;
+mod supervision;
+
+pub use config::{Command, Config, Event, Home};
+
+use supervision::Vigil;
+
+/// The registration of one pool element (RFC 5352 §3.1, §3.2, §3.5).
+///
+/// ```text
+///            Register              Up                      accepted
+///   +------+ --------> +---------+ ----> +-------------+ -----------> +------------+
+///   | Idle |           | Hunting |       | Registering |              | Registered |
+///   +------+           +---------+ <---- +-------------+     accepted +------------+
+///    ^  ^ ^                 ^ T2, Down     |         ^      +--------->  |  |  |
+///    |  | +-----------------|--------------+ expired |      |   T4, new  |  |  |
+///    |  |      rejected     |                +-------|------|-- values --+  |  |
+///    |  |                   | T2, Down       v       |      |               |  |
+///    |  |                   +----------- +---------------+  |               |  |
+///    |  +----------------------|-------- | Reregistering |--+               |  |
+///    |         rejected        |         +---------------+                  |  |
+///    |                         +--------------------------------------------+  |
+///    |                         |            silence, Down                      |
+///    |  answered          +---------------+             Deregister             |
+///    +------------------- | Deregistering | <----------------------------------+
+///                         +---------------+
+/// ```
+///
+/// `Deregister` while registering and a lost home while deregistering lead to the same two states.
+/// A registrar that claims the element (KEEP_ALIVE with the H bit) becomes its home in every state
+/// but `Idle`; the element then registers, or deregisters, there.
+///
+/// What an element serves is not touched by any of this: users stay with it while it looks for
+/// another home.
+#[derive(Debug)]
+pub struct PoolElement {
+    config: Config,
+    id: PeId,
+    rng: StdRng,
+    state: State,
+    hunt: Hunt,
+    /// What is up, oldest first: the home, former homes, and registrars that came to the element.
+    associations: Vec<Association>,
+    /// What the home was told of the element when it registered last.
+    told: Told,
+    /// A registrar has entered this identifier, and none has said since that it is out.
+    entered: bool,
+    /// Requests to registrars since one was answered.
+    attempts: u32,
+    /// The application knows that there is no registrar.
+    alone: bool,
+    timers: Timers<5>,
+    outputs: VecDeque<Output<Event>>,
+    stats: ElementStats,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// Not in the pool, and not meant to be.
+    Idle,
+    /// Looks for a home.
+    Hunting { goal: Goal },
+    /// A registration is under way; may be in the pool from before, at another home.
+    Registering { home: Peer },
+    /// In the pool.
+    Registered { home: Peer },
+    /// In the pool; its renewal is under way.
+    Reregistering { home: Peer },
+    /// In the pool; a deregistration is under way.
+    Deregistering { home: Peer },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Goal {
+    Register,
+    Deregister,
+}
+
+impl State {
+    fn home(self) -> Option<Peer> {
+        match self {
+            Self::Idle | Self::Hunting { .. } => None,
+            Self::Registering { home }
+            | Self::Registered { home }
+            | Self::Reregistering { home }
+            | Self::Deregistering { home } => Some(home),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// T2-registration.
+    Registration,
+    /// T3-deregistration.
+    Deregistration,
+    /// T4-reregistration.
+    Reregistration,
+    /// The home has not been heard of for too long.
+    Silence,
+    /// Former homes have had time to learn of the new one.
+    Linger,
+}
+
+impl Kind for Timer {
+    const ALL: &'static [Self] = &[
+        Self::Registration,
+        Self::Deregistration,
+        Self::Reregistration,
+        Self::Silence,
+        Self::Linger,
+    ];
+
+    fn row(self) -> usize {
+        self as usize
+    }
+}
+
+/// An association with a registrar.
+#[derive(Clone, Debug)]
+struct Association {
+    peer: Peer,
+    home: Home,
+    /// It is, or was, the home.
+    was_home: bool,
+    vigil: Vigil,
+}
+
+/// What of an element may change while it is registered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Told {
+    user_transport: Transport,
+    policy: Policy,
+}
+
+impl PoolElement {
+    /// Associations at once; the oldest that is not the home makes room, so that whoever holds many
+    /// cannot keep a registrar out that takes the element over.
+    pub const ASSOCIATIONS_MAX: usize = 16;
+
+    /// An element that is in no pool yet. The same seed makes the same choices.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let hunt = Hunt::new(config.registrars, &config.timing, rng.random());
+        let drawn = draw_id(&mut rng);
+        let id = config.id.filter(|id| id.0 != 0).unwrap_or(drawn);
+        let told =
+            Told { user_transport: config.user_transport.clone(), policy: config.policy.clone() };
+        Self {
+            config,
+            id,
+            rng,
+            state: State::Idle,
+            hunt,
+            associations: Vec::new(),
+            told,
+            entered: false,
+            attempts: 0,
+            alone: false,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            stats: ElementStats::default(),
+        }
+    }
+
+    /// Its identifier in the pool. A drawn one may change while it registers for the first time.
+    pub fn id(&self) -> PeId {
+        self.id
+    }
+
+    /// The registrar that looks after it, while there is one.
+    pub fn home(&self) -> Option<&Home> {
+        self.association(self.state.home()?).map(|association| &association.home)
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> ElementStats {
+        ElementStats { hunt: self.hunt.stats(), ..self.stats }
+    }
+
+    fn set(&mut self, now: Time, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        if let State::Registered { home } = self.state
+            && self.has_news()
+        {
+            self.register(now, home);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.hunt.stop(&mut self.outputs);
+        self.close_all();
+        self.rest();
+    }
+
+    /// Nothing is wanted any more.
+    fn rest(&mut self) {
+        self.state = State::Idle;
+        self.entered = false;
+        self.attempts = 0;
+        self.alone = false;
+        self.timers = Timers::default();
+    }
+
+    fn up(&mut self, now: Time, peer: Peer, link: Link) {
+        if let Some(target) = self.hunt.up(peer, &mut self.outputs) {
+            self.add_association(peer, Some(target), link);
+            match self.state {
+                State::Hunting { goal: Goal::Deregister } => self.deregister(now, peer),
+                State::Hunting { goal: Goal::Register } => self.register(now, peer),
+                // The hunt ends with that state; what it dialed is aborted.
+                State::Idle
+                | State::Registering { .. }
+                | State::Registered { .. }
+                | State::Reregistering { .. }
+                | State::Deregistering { .. } => {}
+            }
+        } else if peer.is_dialed() {
+            // The hunt was over before this came up; its end is under way.
+        } else if self.state == State::Idle {
+            // A registrar that looks after an element which has left.
+            self.outputs.push_back(Output::Close(peer));
+        } else {
+            self.add_association(peer, None, link);
+        }
+    }
+
+    fn down(&mut self, now: Time, peer: Peer) {
+        if self.hunt.down(peer, &mut self.outputs) {
+            return;
+        }
+        self.associations.retain(|association| association.peer != peer);
+        if self.state.home() == Some(peer) {
+            self.stats.homes_lost += 1;
+            self.lose_home(now);
+        }
+    }
+
+    fn add_association(&mut self, peer: Peer, target: Option<Target>, link: Link) {
+        let home = Home { id: None, target, link };
+        let was_home = home.target.is_some();
+        let vigil = Vigil::default();
+        self.associations.push(Association { peer, home, was_home, vigil });
+        if self.associations.len() > Self::ASSOCIATIONS_MAX {
+            let home = self.state.home();
+            if let Some(row) = self.associations.iter().position(|a| Some(a.peer) != home) {
+                let peer = self.associations.remove(row).peer;
+                self.outputs.push_back(Output::Abort(peer));
+            }
+        }
+    }
+
+    fn association(&self, peer: Peer) -> Option<&Association> {
+        self.associations.iter().find(|association| association.peer == peer)
+    }
+
+    fn association_mut(&mut self, peer: Peer) -> Option<&mut Association> {
+        self.associations.iter_mut().find(|association| association.peer == peer)
+    }
+
+    fn close_all(&mut self) {
+        let close = |association: Association| Output::Close(association.peer);
+        self.outputs.extend(self.associations.drain(..).map(close));
+    }
+
+    /// RFC 5354 §3, §4: what was not understood is reported where its type asks for that, but an
+    /// error is never answered by an error.
+    fn malformed(&mut self, peer: Peer, malformed: Malformed) {
+        self.stats.malformed += 1;
+        let is_error = malformed.message_type == Some(AsapType::ERROR.0);
+        if malformed.protocol == Protocol::Asap
+            && !malformed.causes.is_empty()
+            && !is_error
+            && self.association(peer).is_some()
+        {
+            self.outputs.push_back(Output::Send(peer, Asap::Error(malformed.causes).into()));
+        }
+    }
+
+    fn timeout(&mut self, now: Time) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match (timer, self.state) {
+                (
+                    Timer::Registration,
+                    State::Registering { home } | State::Reregistering { home },
+                )
+                | (Timer::Deregistration, State::Deregistering { home }) => {
+                    self.stats.unanswered += 1;
+                    self.give_up_home(now, home);
+                }
+                (Timer::Reregistration, State::Registered { home }) => self.register(now, home),
+                (Timer::Silence, State::Registered { home } | State::Reregistering { home }) => {
+                    self.check_silence(now, home);
+                }
+                (Timer::Linger, _) => self.leave_former_homes(),
+                // Left over from a state that has ended.
+                (
+                    Timer::Registration
+                    | Timer::Deregistration
+                    | Timer::Reregistration
+                    | Timer::Silence,
+                    _,
+                ) => {}
+            }
+        }
+        if self.hunt.timeout(now, &mut self.outputs) {
+            self.ran_dry();
+        }
+    }
+}
+
+fn draw_id(rng: &mut StdRng) -> PeId {
+    PeId(rng.random_range(1..=u32::MAX))
+}
+
+impl Machine for PoolElement {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle(&mut self, now: Time, input: Input<Command>) {
+        use State::{Deregistering, Hunting, Idle, Registered, Registering, Reregistering};
+        match (self.state, input) {
+            (_, Input::Timeout) => self.timeout(now),
+
+            (Idle, Input::Command(Command::Register)) => self.seek_home(now, Goal::Register),
+            (Hunting { goal: Goal::Deregister }, Input::Command(Command::Register)) => {
+                self.state = Hunting { goal: Goal::Register };
+            }
+            (Deregistering { home }, Input::Command(Command::Register)) => {
+                self.register(now, home);
+            }
+
+            (Idle, Input::Command(Command::Deregister)) => self.leave(),
+            (Hunting { goal: Goal::Register }, Input::Command(Command::Deregister)) => {
+                self.stop_hunting_to_register();
+            }
+            (
+                Registering { home } | Registered { home } | Reregistering { home },
+                Input::Command(Command::Deregister),
+            ) => self.deregister(now, home),
+
+            // It is on its way there, or there already.
+            (
+                Hunting { goal: Goal::Register }
+                | Registering { .. }
+                | Registered { .. }
+                | Reregistering { .. },
+                Input::Command(Command::Register),
+            )
+            | (
+                Hunting { goal: Goal::Deregister } | Deregistering { .. },
+                Input::Command(Command::Deregister),
+            ) => {}
+
+            (_, Input::Command(Command::SetPolicy(policy))) => {
+                self.set(now, |config| config.policy = policy);
+            }
+            (_, Input::Command(Command::SetLoad(load))) => self.set(now, |config| {
+                config.policy = config.policy.clone().with(PolicyField::Load, load.0);
+            }),
+            (_, Input::Command(Command::SetTransport(transport))) => {
+                self.set(now, |config| config.user_transport = transport);
+            }
+            (_, Input::Command(Command::Stop)) => self.stop(),
+
+            (_, Input::Up(peer, link)) => self.up(now, peer, link),
+            (_, Input::Down(peer)) => self.down(now, peer),
+            (_, Input::Addresses(peer, remote)) => {
+                if let Some(association) = self.association_mut(peer) {
+                    association.home.link.remote = remote;
+                }
+            }
+            (_, Input::Malformed(peer, malformed)) => self.malformed(peer, malformed),
+            (_, Input::Announce(source, Message::Asap(Asap::Announce(announce)))) => {
+                self.hunt.announced(now, source, &announce, &mut self.outputs);
+            }
+            (_, Input::Announce(..)) => self.stats.unexpected += 1,
+            (_, Input::Message(peer, message)) => self.message(now, peer, message),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<Event>> {
+        self.outputs.pop_front()
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        [self.timers.next(), self.hunt.next_timeout()].into_iter().flatten().min()
+    }
+}
+

@@ -1,0 +1,181 @@
+//! Elements and registrars watch each other (RFC 5352 §3.5).
+
+use std::time::Duration;
+
+use rserpool_wire::Asap;
+use rserpool_wire::asap::{KeepAlive, KeepAliveAck};
+use rserpool_wire::param::RegistrarId;
+
+use super::{Event, Goal, PoolElement, State, Timer};
+use crate::machine::{Output, Peer};
+use crate::time::Time;
+
+/// What an element knows of the rhythm in which its home asks.
+///
+/// A home that has many elements asks each of them less often, so its silence is measured by its own
+/// rhythm. One that never asks is never found silent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Vigil {
+    /// When it first accepted a registration on this association, and when last.
+    accepted: Option<(Time, Time)>,
+    /// When it was last heard of.
+    heard: Option<Time>,
+    /// When it last asked.
+    asked: Option<Time>,
+    /// The longest pause between two questions; earlier ones fade.
+    pause: Option<Duration>,
+}
+
+impl Vigil {
+    fn asked(&mut self, now: Time) {
+        let Some((accepted, _)) = self.accepted else { return };
+        let pause = now - self.asked.unwrap_or(accepted);
+        let faded = self.pause.unwrap_or_default() / 8 * 7;
+        self.pause = Some(pause.max(faded));
+        self.asked = Some(now);
+    }
+
+    /// How long it has been since the last registration was accepted.
+    pub(super) fn accepted_for(&self, now: Time) -> Option<Duration> {
+        self.accepted.map(|(_, last)| now - last)
+    }
+
+    /// How long this home may be silent; `None` where it does not ask.
+    fn silence_max(&self, floor: Duration) -> Option<Duration> {
+        self.pause.map(|pause| floor.max(pause.saturating_mul(2)))
+    }
+}
+
+impl PoolElement {
+    /// RFC 5352 §2.2.7, §3.5 KA1, KA2.
+    pub(super) fn keep_alive(&mut self, now: Time, peer: Peer, keep_alive: &KeepAlive) {
+        let is_other = keep_alive.id.is_some_and(|id| id != self.id);
+        if self.state == State::Idle
+            || keep_alive.handle != self.config.handle
+            || is_other
+            || self.association(peer).is_none()
+        {
+            self.stats.keep_alives_ignored += 1;
+            return;
+        }
+        self.stats.keep_alives += 1;
+        let ack = KeepAliveAck { handle: self.config.handle.clone(), id: self.id };
+        self.outputs.push_back(Output::Send(peer, Asap::KeepAliveAck(ack).into()));
+        let is_home = self.state.home() == Some(peer);
+        match keep_alive.sender {
+            Some(sender) if is_home => {
+                self.learn_home_id(peer, sender);
+                if !keep_alive.claim_home {
+                    self.home_asked(now, peer);
+                }
+            }
+            // KA2.4. Also where the home itself comes on another association.
+            Some(sender) if keep_alive.claim_home => self.adopt(now, peer, sender),
+            Some(_) | None => {}
+        }
+    }
+
+    fn learn_home_id(&mut self, peer: Peer, id: RegistrarId) {
+        let Some(association) = self.association_mut(peer) else { return };
+        if association.home.id == Some(id) {
+            return;
+        }
+        association.home.id = Some(id);
+        let home = association.home.clone();
+        if matches!(self.state, State::Registered { .. } | State::Reregistering { .. }) {
+            self.outputs.push_back(Output::Event(Event::HomeChanged { home }));
+        }
+    }
+
+    /// A registrar has taken over the element: it is the home now, and gets a registration at once,
+    /// so that it need not wait for the element's values and lifetime.
+    fn adopt(&mut self, now: Time, peer: Peer, id: RegistrarId) {
+        let Some(association) = self.association_mut(peer) else { return };
+        association.home.id = Some(id);
+        association.was_home = true;
+        let home = association.home.clone();
+        self.stats.adoptions += 1;
+        self.outputs.push_back(Output::Event(Event::HomeChanged { home }));
+        self.hunt.stop(&mut self.outputs);
+        self.timers.disarm(Timer::Silence);
+        match self.state {
+            State::Hunting { goal: Goal::Deregister } | State::Deregistering { .. } => {
+                self.deregister(now, peer);
+            }
+            State::Idle
+            | State::Hunting { goal: Goal::Register }
+            | State::Registering { .. }
+            | State::Registered { .. }
+            | State::Reregistering { .. } => self.register(now, peer),
+        }
+    }
+
+    /// The home has accepted a registration: from here on its questions are expected.
+    pub(super) fn begin_vigil(&mut self, now: Time, home: Peer) {
+        if let Some(association) = self.association_mut(home) {
+            let first = association.vigil.accepted.map_or(now, |(first, _)| first);
+            association.vigil.accepted = Some((first, now));
+        }
+        if self.associations.iter().any(|a| a.was_home && a.peer != home) {
+            // A former home that loses the association before it has heard of the new one would
+            // take the element out of the pool.
+            self.timers.arm(Timer::Linger, now + self.config.timing.response_timeout);
+        }
+    }
+
+    pub(super) fn leave_former_homes(&mut self) {
+        let home = self.state.home();
+        let outputs = &mut self.outputs;
+        self.associations.retain(|association| {
+            let is_former = association.was_home && Some(association.peer) != home;
+            if is_former {
+                outputs.push_back(Output::Close(association.peer));
+            }
+            !is_former
+        });
+    }
+
+    /// Something came from there: a live home.
+    pub(super) fn heard(&mut self, now: Time, peer: Peer) {
+        let Some(association) = self.association_mut(peer) else { return };
+        association.vigil.heard = Some(now);
+        if self.state.home() == Some(peer) {
+            self.expect_home(now, peer);
+        }
+    }
+
+    fn home_asked(&mut self, now: Time, home: Peer) {
+        if let Some(association) = self.association_mut(home) {
+            association.vigil.asked(now);
+        }
+        self.expect_home(now, home);
+    }
+
+    fn expect_home(&mut self, now: Time, home: Peer) {
+        let floor = self.config.timing.peer_silence_max;
+        let silence_max = self.association(home).and_then(|a| a.vigil.silence_max(floor));
+        let is_in = matches!(self.state, State::Registered { .. } | State::Reregistering { .. });
+        if let (true, Some(silence_max)) = (is_in, silence_max) {
+            self.timers.arm(Timer::Silence, now + silence_max);
+        }
+    }
+
+    pub(super) fn check_silence(&mut self, now: Time, home: Peer) {
+        let floor = self.config.timing.peer_silence_max;
+        let Some(vigil) = self.association(home).map(|association| association.vigil) else {
+            return;
+        };
+        let (Some(heard), Some(silence_max)) = (vigil.heard, vigil.silence_max(floor)) else {
+            return;
+        };
+        if now - heard > silence_max + silence_max / 2 {
+            // It was this element that stood still: what the home said meanwhile is still to come.
+            if let Some(association) = self.association_mut(home) {
+                association.vigil.heard = Some(now);
+            }
+            self.timers.arm(Timer::Silence, now + silence_max);
+        } else {
+            self.give_up_home(now, home);
+        }
+    }
+}
