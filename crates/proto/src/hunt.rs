@@ -323,4 +323,3 @@ impl Hunt {
         self.rotation = self.rotation.min(self.candidates.len().saturating_sub(1));
     }
 }
-

@@ -404,4 +404,3 @@ impl Machine for PoolElement {
         [self.timers.next(), self.hunt.next_timeout()].into_iter().flatten().min()
     }
 }
-

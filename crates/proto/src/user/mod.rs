@@ -351,4 +351,3 @@ impl Machine for PoolUser {
             .min()
     }
 }
-
