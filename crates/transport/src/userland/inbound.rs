@@ -50,12 +50,18 @@ impl UserlandEndpoint {
             // RFC 9260 §8.4: nobody listens there. The machine has no association to abort yet.
             return self.give_up(id, DownReason::Refused);
         }
-        // RFC 9260 §9.2: DATA goes before SHUTDOWN ACK. The machine forgets its send queue, so the
-        // peer has to repeat its SHUTDOWN until ours is empty.
-        if packet.shuts_down && association.waiting() > 0 {
-            return;
+        let mut sound = true;
+        if packet.shuts_down {
+            sound = association.flush(now);
         }
-        let sound = association.handle(packet.octets, now);
+        // RFC 9260 §9.2: what is queued goes before SHUTDOWN ACK. The machine would forget it, so it
+        // does not hear of the SHUTDOWN, which the peer repeats, until the queue is empty.
+        sound = sound
+            && if packet.shuts_down && association.waiting() > 0 {
+                association.handle(&packet.without(chunk::SHUTDOWN), now)
+            } else {
+                association.handle(packet.octets, now)
+            };
         // RFC 6951 §5.4: only now, the tag was right.
         if !packet.reflected && association.route.remote.ip() == route.remote.ip() {
             self.table.move_remote(id, route.remote);

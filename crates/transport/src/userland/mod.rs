@@ -10,6 +10,9 @@ mod packet;
 mod table;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use endpoint::UserlandEndpoint;
 
 /// What a [`UserlandEndpoint`] has seen.

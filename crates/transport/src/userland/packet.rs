@@ -90,6 +90,20 @@ impl<'a> Packet<'a> {
         word(self.octets, HEADER + 4)
     }
 
+    /// The packet without its chunks of one type. Its checksum is not written again.
+    pub(super) fn without(&self, kind: u8) -> Vec<u8> {
+        let (header, mut rest) = self.octets.split_at(HEADER);
+        let mut octets = header.to_vec();
+        while let Some(length) = chunk_length(rest) {
+            let (chunk, tail) = rest.split_at(length.next_multiple_of(4).min(rest.len()));
+            if chunk[0] != kind {
+                octets.extend_from_slice(chunk);
+            }
+            rest = tail;
+        }
+        octets
+    }
+
     /// Walks the chunks and notes what is in them; `None` where one is not acceptable.
     fn chunks(&mut self, mtu: usize) -> Option<()> {
         let mut rest = &self.octets[HEADER..];

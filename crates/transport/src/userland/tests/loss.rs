@@ -1,0 +1,148 @@
+//! Peers that are silent, dead or killed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::encapsulation::{QUOTE, Unreachable};
+use super::*;
+
+/// A place whose owner reads nothing.
+fn silence() -> (std::net::UdpSocket, Remote) {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, remote(Ipv4Addr::LOCALHOST, port))
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_a_dial_at_its_deadline() {
+    let mut a = bind();
+    let (_silent, to) = silence();
+    let begin = Instant::now();
+    let assoc = a.connect(&to).unwrap();
+    assert_eq!(next(&mut [&mut a]).await, (0, down(assoc, DownReason::Timeout)));
+    // Timers have a grain of a millisecond.
+    let late = begin.elapsed() - Options::default().connect_timeout;
+    assert!(late <= Duration::from_millis(2), "{late:?}");
+    assert_eq!(a.statistics().associations, 0);
+}
+
+/// Virtual time from the last sign of life until an association with a silent peer is given up.
+async fn silence_noticed_after(talk: bool) -> Duration {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, _) = connected(&mut a, &mut b).await;
+    let begin = Instant::now();
+    if talk {
+        a.send(at_a, Ppid::ASAP, b"anybody?").unwrap();
+    }
+    assert_eq!(next(&mut [&mut a]).await, (0, down(at_a, DownReason::Timeout)));
+    begin.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn notices_a_peer_that_does_not_acknowledge() {
+    let options = Options::default();
+    let bound = (options.path_retransmits_max + 1) * options.rto.max;
+    let noticed = silence_noticed_after(true).await;
+    assert!(noticed <= bound, "{noticed:?} > {bound:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn notices_an_idle_peer_that_is_silent() {
+    let options = Options::default();
+    // One heartbeat after the other goes without answer.
+    let bound = (options.path_retransmits_max + 1) * options.heartbeat + options.rto.max;
+    let noticed = silence_noticed_after(false).await;
+    assert!(noticed <= bound, "{noticed:?} > {bound:?}");
+}
+
+#[tokio::test]
+async fn notices_a_killed_peer_at_the_next_packet() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, _) = connected(&mut a, &mut b).await;
+    kill(b);
+    a.send(at_a, Ppid::ASAP, b"anybody?").unwrap();
+    assert_eq!(next(&mut [&mut a]).await, (0, down(at_a, DownReason::Reset)));
+    assert_eq!(a.statistics().unreachable, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn notices_a_killed_idle_peer_by_one_heartbeat() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, _) = connected(&mut a, &mut b).await;
+    let begin = Instant::now();
+    kill(b);
+    assert_eq!(next(&mut [&mut a]).await, (0, down(at_a, DownReason::Reset)));
+    let options = Options::default();
+    assert!(begin.elapsed() <= options.heartbeat + options.rto.initial);
+}
+
+#[tokio::test]
+async fn a_dead_peer_does_not_disturb_another() {
+    let (mut a, mut b, mut c) = (bind(), bind(), bind());
+    let (to_b, _) = connected(&mut a, &mut b).await;
+    let (to_c, at_c) = connected(&mut a, &mut c).await;
+    kill(b);
+    // The error of each first send waits in the socket when the second is made.
+    for number in 0..10 {
+        let dead = a.connect(&remote(Ipv4Addr::LOCALHOST, 1)).unwrap();
+        let _ = a.send(to_b, Ppid::ASAP, &[number; 10]);
+        a.send(to_c, Ppid::ASAP, &[number; 10]).unwrap();
+        let (mut arrived, mut refused) = (false, false);
+        while !(arrived && refused) {
+            match next(&mut [&mut a, &mut c]).await {
+                (0, event) if event == down(to_b, DownReason::Reset) && number == 0 => {}
+                (0, event) if event == down(dead, DownReason::Refused) => refused = true,
+                (1, Event::Message { assoc, octets, .. }) => {
+                    assert!(assoc == at_c && octets == [number; 10]);
+                    arrived = true;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(a.statistics().unsent, 0);
+}
+
+#[tokio::test]
+async fn an_icmp_error_counts_only_with_the_tag_of_the_association() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, _) = connected(&mut a, &mut b).await;
+    let association = a.table.get_mut(at_a).unwrap();
+    let (at, tag) = (association.route.remote, association.peer_tag.unwrap());
+    let own_tag = association.tag;
+    let ports = [a.local.port, association_port(&mut a, at_a)];
+
+    let quote = |ports: [u16; 2], tag: u32, chunk: u8, initiate: u32| {
+        let mut quote = [0; QUOTE];
+        quote[..2].copy_from_slice(&ports[0].to_be_bytes());
+        quote[2..4].copy_from_slice(&ports[1].to_be_bytes());
+        quote[4..8].copy_from_slice(&tag.to_be_bytes());
+        quote[12] = chunk;
+        quote[16..].copy_from_slice(&initiate.to_be_bytes());
+        quote
+    };
+    let unproved = [
+        quote(ports, tag ^ 1, 3, 0),
+        // The network quoted no more than the ports.
+        quote(ports, 0, 0, 0),
+        quote(ports, 0, 3, own_tag),
+        quote(ports, 0, 1, own_tag ^ 1),
+        quote([ports[0] ^ 1, ports[1]], tag, 3, 0),
+        quote([ports[0], ports[1] ^ 1], tag, 3, 0),
+    ];
+    for quote in unproved {
+        a.on_unreachable(&Unreachable { remote: at, quote });
+    }
+    let elsewhere = std::net::SocketAddr::new(at.ip(), at.port() ^ 1);
+    a.on_unreachable(&Unreachable { remote: elsewhere, quote: quote(ports, tag, 3, 0) });
+    settle(&mut a).await;
+    assert_eq!((a.statistics().unreachable, a.statistics().unreachable_ignored), (0, 7));
+
+    a.on_unreachable(&Unreachable { remote: at, quote: quote(ports, tag, 3, 0) });
+    assert_eq!(next(&mut [&mut a]).await, (0, down(at_a, DownReason::Reset)));
+}
+
+fn association_port(endpoint: &mut UserlandEndpoint, id: AssocId) -> u16 {
+    endpoint.table.get_mut(id).unwrap().remote_port
+}

@@ -1,0 +1,146 @@
+//! Two or more endpoints in one task, peers that vanish without a word, and forgers on plain sockets.
+
+mod forgery;
+mod loss;
+mod mutation;
+mod routes;
+
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
+use std::task::Poll;
+
+use super::UserlandEndpoint;
+use super::table::Table;
+use crate::{Address, AssocId, DownReason, Endpoint, Event, Options, Ppid, Remote, Scheme};
+
+fn bind() -> UserlandEndpoint {
+    bind_at("127.0.0.1:0", &Options::default())
+}
+
+fn bind_at(at: &str, options: &Options) -> UserlandEndpoint {
+    let url: Address = format!("sctp+udp://{at}").parse().unwrap();
+    UserlandEndpoint::bind(&url, options).unwrap()
+}
+
+fn remote(ip: impl Into<IpAddr>, port: u16) -> Remote {
+    let addresses = vec![ip.into()];
+    Remote { scheme: Scheme::UserlandSctp, addresses, port, encapsulation: None }
+}
+
+fn loopback(endpoint: &UserlandEndpoint) -> Remote {
+    remote(Ipv4Addr::LOCALHOST, endpoint.local().port)
+}
+
+/// The next event of any of the endpoints.
+async fn next(endpoints: &mut [&mut UserlandEndpoint]) -> (usize, Event) {
+    poll_fn(|cx| {
+        for (index, endpoint) in endpoints.iter_mut().enumerate() {
+            if let Poll::Ready(event) = endpoint.poll_event(cx) {
+                return Poll::Ready((index, event));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Lets an endpoint do what there is to do now; no event may come of it.
+async fn settle(endpoint: &mut UserlandEndpoint) {
+    for _ in 0..8 {
+        let event = poll_fn(|cx| Poll::Ready(endpoint.poll_event(cx))).await;
+        assert_eq!(event, Poll::Pending);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Dials from `a` and waits until both are up.
+async fn dial(
+    a: &mut UserlandEndpoint,
+    b: &mut UserlandEndpoint,
+    to: &Remote,
+) -> (AssocId, AssocId) {
+    let dialed = a.connect(to).unwrap();
+    let mut accepted = None;
+    let mut up = false;
+    loop {
+        match next(&mut [a, b]).await {
+            (0, Event::Up { assoc, info }) => {
+                assert!(assoc == dialed && info.dialed);
+                up = true;
+            }
+            (1, Event::Up { assoc, info }) => {
+                assert!(!info.dialed);
+                accepted = Some(assoc);
+            }
+            other => panic!("{other:?}"),
+        }
+        if let (true, Some(accepted)) = (up, accepted) {
+            return (dialed, accepted);
+        }
+    }
+}
+
+async fn connected(a: &mut UserlandEndpoint, b: &mut UserlandEndpoint) -> (AssocId, AssocId) {
+    let to = loopback(b);
+    dial(a, b, &to).await
+}
+
+/// Ends an endpoint as SIGKILL would: nobody is told, the port is closed.
+fn kill(mut endpoint: UserlandEndpoint) {
+    endpoint.table = Table::default();
+}
+
+fn down(assoc: AssocId, reason: DownReason) -> Event {
+    Event::Down { assoc, reason }
+}
+
+#[tokio::test]
+async fn a_restarted_peer_gets_a_new_name() {
+    let (mut a, mut b) = (bind(), bind());
+    let (old, _) = connected(&mut a, &mut b).await;
+    b.table = Table::default();
+
+    let again = b.connect(&loopback(&a)).unwrap();
+    assert_eq!(next(&mut [&mut a, &mut b]).await, (0, down(old, DownReason::Restarted)));
+    let (0, Event::Up { assoc, info }) = next(&mut [&mut a, &mut b]).await else { panic!() };
+    assert!(assoc != old && !info.dialed);
+    let (1, Event::Up { assoc: up, .. }) = next(&mut [&mut a, &mut b]).await else { panic!() };
+    assert_eq!(up, again);
+
+    assert!(a.send(old, Ppid::ASAP, b"late").is_err());
+    a.send(assoc, Ppid::ASAP, b"anew").unwrap();
+    let octets = b"anew".to_vec();
+    let message = Event::Message { assoc: again, ppid: Ppid::ASAP, octets };
+    assert_eq!(next(&mut [&mut a, &mut b]).await, (1, message));
+    assert_eq!((a.statistics().associations, b.statistics().associations), (1, 1));
+}
+
+#[tokio::test]
+async fn what_the_other_side_queued_arrives_before_a_close() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, at_b) = connected(&mut a, &mut b).await;
+    for number in 0..20 {
+        b.send(at_b, Ppid::ENRP, &[number; 60_000]).unwrap();
+    }
+    // More than the window takes is on its way when the SHUTDOWN comes.
+    settle(&mut b).await;
+    a.close(at_a);
+    for number in 0..20 {
+        let (index, event) = next(&mut [&mut a, &mut b]).await;
+        let Event::Message { octets, .. } = event else { panic!("{event:?} before {number}") };
+        assert!(index == 0 && octets == [number; 60_000], "{number}");
+    }
+    let mut ends = [next(&mut [&mut a, &mut b]).await, next(&mut [&mut a, &mut b]).await];
+    ends.sort_by_key(|(index, _)| *index);
+    assert_eq!(ends, [(0, down(at_a, DownReason::Closed)), (1, down(at_b, DownReason::Closed))]);
+}
+
+#[tokio::test]
+async fn names_its_peer_where_it_is_connected_already() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, at_b) = connected(&mut a, &mut b).await;
+    let error = a.connect(&loopback(&b)).unwrap_err();
+    assert!(matches!(error, crate::Error::Connected(assoc) if assoc == at_a));
+    let error = b.connect(&loopback(&a)).unwrap_err();
+    assert!(matches!(error, crate::Error::Connected(assoc) if assoc == at_b));
+}
