@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::ops::Add;
 use std::task::{Context, Poll};
 
 use crate::address::Address;
@@ -106,6 +107,19 @@ pub struct Counters {
     pub malformed: u64,
     /// Messages refused by [`SendError::Full`].
     pub full: u64,
+}
+
+impl Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            over_limit: self.over_limit + other.over_limit,
+            accept_failed: self.accept_failed + other.accept_failed,
+            malformed: self.malformed + other.malformed,
+            full: self.full + other.full,
+        }
+    }
 }
 
 /// What happens at an endpoint.

@@ -8,6 +8,7 @@
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
 //! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
+//! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
 //!
@@ -24,6 +25,7 @@ mod memory;
 pub mod multicast;
 pub mod probe;
 mod ready;
+mod sctp;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;
 mod tcp;
@@ -38,4 +40,5 @@ pub use endpoint::{
 pub use kernel::KernelEndpoint;
 pub use memory::{MemoryEndpoint, MemoryNetwork};
 pub use probe::{Finding, Subject, kernel_sctp_available, probe};
+pub use sctp::SctpEndpoint;
 pub use tcp::{Framing, TcpEndpoint};

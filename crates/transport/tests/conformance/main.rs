@@ -108,4 +108,5 @@ suite! {
     tcp: crate::rigs::Tcp,
     userland: crate::rigs::Userland,
     kernel: crate::rigs::Kernel,
+    sctp: crate::rigs::Sctp,
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use rserpool_transport::userland::UserlandEndpoint;
 use rserpool_transport::{
     Address, Endpoint, Error, Framing, KernelEndpoint, MemoryNetwork, Options, Ppid, Remote,
-    Scheme, TcpEndpoint, kernel_sctp_available,
+    Scheme, SctpEndpoint, TcpEndpoint, kernel_sctp_available,
 };
 
 use crate::Rig;
@@ -138,6 +138,34 @@ impl Rig for Kernel {
             encapsulation: None,
         };
         HOLE.get().copied().unwrap_or_default().then(|| (remote, Box::new(()) as Box<dyn Any>))
+    }
+}
+
+/// Both kinds of SCTP as one, where the kernel has it; else userland behind the common front.
+pub(crate) struct Sctp;
+
+impl Rig for Sctp {
+    const NAME: &'static str = "sctp";
+    const SCHEME: Scheme = Scheme::Sctp;
+
+    fn new() -> Result<Self, String> {
+        // Only for the hole, which must be there before anything is bound.
+        let _ = Kernel::new();
+        Ok(Self)
+    }
+
+    fn bind(&self, address: &Address, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(SctpEndpoint::bind(address, options)?))
+    }
+
+    fn dialer(&self, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        Ok(Box::new(SctpEndpoint::dialer(options)?))
+    }
+
+    /// A UDP port whose owner reads nothing; the kernel's way is refused before.
+    fn black_hole(&self) -> Option<(Remote, Box<dyn Any>)> {
+        let (remote, guard) = Userland.black_hole()?;
+        Some((Remote { scheme: Scheme::Sctp, ..remote }, guard))
     }
 }
 

@@ -1,0 +1,455 @@
+//! `sctp://`: the kernel's SCTP and userland SCTP in UDP at the same port, as one endpoint.
+//!
+//! Listening opens both, so that every peer gets through. Dialing tries the kernel's first where
+//! there is one, and userland too after 100 ms or as soon as the kernel gives up; the first that is
+//! up wins and the other is aborted. What won is tried first the next time.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::address::{Address, Scheme};
+use crate::endpoint::{
+    AssocId, AssocInfo, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote,
+    SendError,
+};
+use crate::userland::UserlandEndpoint;
+
+/// How long the first way may take before the second is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(100);
+/// Peers whose better way is remembered; after that all are forgotten.
+const REMEMBERED_MAX: usize = 10_000;
+/// Ports that are tried when any will do: one that SCTP has free may be taken in UDP.
+const PORT_ATTEMPTS: usize = 16;
+
+/// SCTP of the kernel, where it has it, and in userland, as one endpoint.
+pub struct SctpEndpoint {
+    local: Local,
+    sides: [Option<Box<dyn Endpoint>>; 2],
+    associations: HashMap<AssocId, Association>,
+    /// The own name of each association of a side.
+    names: HashMap<(Side, AssocId), AssocId>,
+    last: u64,
+    events: VecDeque<Event>,
+    /// Dials that get their second way, in order.
+    second_ways: VecDeque<(Instant, AssocId)>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Which way led to a peer the last time.
+    remembered: HashMap<(IpAddr, u16), Side>,
+    /// The side that is polled first, for fairness.
+    first: Side,
+}
+
+/// One of the two ways.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Side {
+    Kernel,
+    Userland,
+}
+
+enum Association {
+    Dialing(Dial),
+    /// Accepted, or won its dial.
+    On(Side, AssocId),
+}
+
+struct Dial {
+    remote: Remote,
+    running: Vec<(Side, AssocId)>,
+    /// The second way, until it is tried.
+    second: Option<Side>,
+}
+
+impl SctpEndpoint {
+    /// Listens at `url` by all ways that work here. Port 0 becomes one that is free in SCTP and UDP.
+    ///
+    /// Where the kernel itself encapsulates at the URL's `encap` port, it serves those peers, and
+    /// userland stays closed.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Bind`] where one of the ways exists, but the port is taken.
+    /// - [`Error::Resolve`] for a name without address.
+    /// - [`Error::System`] where there is no randomness.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
+    pub fn bind(url: &Address, options: &Options) -> Result<Self, Error> {
+        for _ in 1..PORT_ATTEMPTS {
+            match Self::bind_once(url, options) {
+                Err(Error::Bind { .. }) if url.port == 0 => {}
+                bound => return bound,
+            }
+        }
+        Self::bind_once(url, options)
+    }
+
+    /// Only dials.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`] where no port is to be had, [`Error::System`] where there is no randomness.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
+    pub fn dialer(options: &Options) -> Result<Self, Error> {
+        let kernel = kernel(None, options)?;
+        let userland = UserlandEndpoint::dialer(options)?;
+        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let url = Address::from((Scheme::Sctp, any));
+        let local = Local { url, addresses: Vec::new(), port: 0 };
+        Ok(Self::over(kernel, Some(Box::new(userland)), local))
+    }
+
+    fn bind_once(url: &Address, options: &Options) -> Result<Self, Error> {
+        let as_asked = |error| match error {
+            Error::Bind { source, .. } => Error::Bind { url: url.clone(), source },
+            other => other,
+        };
+        let kernel =
+            kernel(Some(&url.with_scheme(Scheme::KernelSctp)), options).map_err(as_asked)?;
+        let port = kernel.as_ref().map_or(url.port, |kernel| kernel.local().port);
+        let in_udp = url.with_scheme(Scheme::UserlandSctp).with_port(port);
+        let userland: Option<Box<dyn Endpoint>> = match UserlandEndpoint::bind(&in_udp, options) {
+            Ok(userland) => Some(Box::new(userland)),
+            Err(Error::Bind { source, .. }) if kernel.is_some() && url.encapsulation.is_some() => {
+                tracing::warn!(%url, %source, "no SCTP in UDP but what the kernel has itself");
+                None
+            }
+            Err(error) => return Err(as_asked(error)),
+        };
+        let bound = userland.as_ref().or(kernel.as_ref()).map(|endpoint| endpoint.local());
+        let (addresses, port) = bound.map_or((Vec::new(), port), |l| (l.addresses, l.port));
+        let local = Local { url: url.with_port(port), addresses, port };
+        Ok(Self::over(kernel, userland, local))
+    }
+
+    fn over(
+        kernel: Option<Box<dyn Endpoint>>,
+        userland: Option<Box<dyn Endpoint>>,
+        local: Local,
+    ) -> Self {
+        Self {
+            local,
+            sides: [kernel, userland],
+            associations: HashMap::new(),
+            names: HashMap::new(),
+            last: 0,
+            events: VecDeque::new(),
+            second_ways: VecDeque::new(),
+            sleep: None,
+            remembered: HashMap::new(),
+            first: Side::Kernel,
+        }
+    }
+
+    fn side(&mut self, side: Side) -> Option<&mut Box<dyn Endpoint>> {
+        self.sides[side as usize].as_mut()
+    }
+
+    fn name(&mut self) -> AssocId {
+        self.last += 1;
+        AssocId(self.last)
+    }
+
+    /// The ways to `remote`, the better one first.
+    fn ways(&self, remote: &Remote) -> (Side, Option<Side>) {
+        let known = remote.addresses.iter().find_map(|ip| self.remembered.get(&(*ip, remote.port)));
+        match (remote.scheme, known) {
+            (Scheme::KernelSctp, _) => (Side::Kernel, None),
+            (Scheme::UserlandSctp, _) => (Side::Userland, None),
+            (Scheme::Sctp | Scheme::Tcp, Some(Side::Userland)) => {
+                (Side::Userland, Some(Side::Kernel))
+            }
+            (Scheme::Sctp | Scheme::Tcp, Some(Side::Kernel) | None) => {
+                (Side::Kernel, Some(Side::Userland))
+            }
+        }
+    }
+
+    fn start(&mut self, side: Side, remote: &Remote) -> Result<AssocId, Error> {
+        let mut remote = remote.clone();
+        if remote.scheme == Scheme::Sctp {
+            remote.scheme = side.scheme();
+            // The port of the encapsulation is for the way in UDP; the kernel's goes without.
+            remote.encapsulation = remote.encapsulation.filter(|_| side == Side::Userland);
+        }
+        let endpoint = self.side(side).ok_or_else(|| side.missing())?;
+        match endpoint.connect(&remote) {
+            Err(Error::Connected(inner)) => Err(Error::Connected(self.adopt(side, inner))),
+            started => started,
+        }
+    }
+
+    /// The own name of an association that a side reports or knows.
+    fn adopt(&mut self, side: Side, inner: AssocId) -> AssocId {
+        if let Some(assoc) = self.names.get(&(side, inner)) {
+            return *assoc;
+        }
+        let assoc = self.name();
+        self.names.insert((side, inner), assoc);
+        self.associations.insert(assoc, Association::On(side, inner));
+        assoc
+    }
+
+    /// Tries the second way of a dial, if it is still to be tried.
+    fn try_second(&mut self, assoc: AssocId) {
+        let Some(Association::Dialing(dial)) = self.associations.get_mut(&assoc) else {
+            return;
+        };
+        let Some(side) = dial.second.take() else {
+            return;
+        };
+        let remote = dial.remote.clone();
+        let Ok(inner) = self.start(side, &remote) else {
+            return;
+        };
+        self.names.insert((side, inner), assoc);
+        if let Some(Association::Dialing(dial)) = self.associations.get_mut(&assoc) {
+            dial.running.push((side, inner));
+        }
+    }
+
+    fn up(&mut self, side: Side, inner: AssocId, info: AssocInfo) {
+        let assoc = self.adopt(side, inner);
+        let on = Association::On(side, inner);
+        if let Some(Association::Dialing(dial)) = self.associations.insert(assoc, on) {
+            for (other, loser) in dial.running.into_iter().filter(|way| *way != (side, inner)) {
+                self.give_up(other, loser);
+            }
+        }
+        self.remember(side, &info);
+        self.events.push_back(Event::Up { assoc, info });
+    }
+
+    fn remember(&mut self, side: Side, info: &AssocInfo) {
+        if self.sides.iter().any(Option::is_none) {
+            return;
+        }
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.remembered.clear();
+        }
+        let peers = info.remote.iter().map(|ip| ((*ip, info.remote_port), side));
+        self.remembered.extend(peers);
+    }
+
+    fn down(&mut self, side: Side, inner: AssocId, reason: DownReason) {
+        let Some(assoc) = self.names.remove(&(side, inner)) else {
+            return;
+        };
+        if let Some(Association::Dialing(dial)) = self.associations.get_mut(&assoc) {
+            dial.running.retain(|way| *way != (side, inner));
+            self.try_second(assoc);
+        }
+        if let Some(Association::Dialing(dial)) = self.associations.get(&assoc)
+            && !dial.running.is_empty()
+        {
+            return;
+        }
+        self.associations.remove(&assoc);
+        self.events.push_back(Event::Down { assoc, reason });
+    }
+
+    fn give_up(&mut self, side: Side, inner: AssocId) {
+        self.names.remove(&(side, inner));
+        if let Some(endpoint) = self.side(side) {
+            endpoint.abort(inner);
+        }
+    }
+
+    /// Takes in what a side reports, under the own names.
+    fn take(&mut self, side: Side, event: Event) {
+        let inner = event.assoc();
+        match event {
+            Event::Up { info, .. } => self.up(side, inner, info),
+            Event::Down { reason, .. } => self.down(side, inner, reason),
+            Event::Message { ppid, octets, .. } => {
+                let assoc = self.adopt(side, inner);
+                self.events.push_back(Event::Message { assoc, ppid, octets });
+            }
+            Event::Addresses { remote, .. } => {
+                let assoc = self.adopt(side, inner);
+                self.events.push_back(Event::Addresses { assoc, remote });
+            }
+            Event::Path { address, reachable, .. } => {
+                let assoc = self.adopt(side, inner);
+                self.events.push_back(Event::Path { assoc, address, reachable });
+            }
+        }
+    }
+
+    /// Starts the second ways that are due, and wakes up for the next.
+    fn poll_second_ways(&mut self, cx: &mut Context<'_>) {
+        while let Some((due, assoc)) = self.second_ways.front().copied() {
+            let waits = matches!(
+                self.associations.get(&assoc),
+                Some(Association::Dialing(Dial { second: Some(_), .. }))
+            );
+            if waits && due > Instant::now() {
+                let sleep =
+                    self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+                if sleep.deadline() != due {
+                    sleep.as_mut().reset(due);
+                }
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return;
+                }
+            }
+            self.second_ways.pop_front();
+            self.try_second(assoc);
+        }
+    }
+
+    fn poll_sides(&mut self, cx: &mut Context<'_>) -> Option<(Side, Event)> {
+        self.first = self.first.other();
+        for side in [self.first, self.first.other()] {
+            if let Some(endpoint) = self.side(side)
+                && let Poll::Ready(event) = endpoint.poll_event(cx)
+            {
+                return Some((side, event));
+            }
+        }
+        None
+    }
+}
+
+impl Endpoint for SctpEndpoint {
+    fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
+        if remote.scheme == Scheme::Tcp {
+            let why = "tcp:// was asked for".into();
+            return Err(Error::Unsupported { what: "TCP at an SCTP endpoint", why });
+        }
+        let (first, second) = self.ways(remote);
+        let (side, inner, second) = match (self.start(first, remote), second) {
+            (Ok(inner), second) => (first, inner, second),
+            (Err(Error::Connected(assoc)), _) => return Err(Error::Connected(assoc)),
+            (Err(_), Some(second)) => (second, self.start(second, remote)?, None),
+            (Err(error), None) => return Err(error),
+        };
+        let second = second.filter(|side| self.sides[*side as usize].is_some());
+        let assoc = self.name();
+        self.names.insert((side, inner), assoc);
+        let dial = Dial { remote: remote.clone(), running: vec![(side, inner)], second };
+        self.associations.insert(assoc, Association::Dialing(dial));
+        if second.is_some() {
+            self.second_ways.push_back((Instant::now() + HEAD_START, assoc));
+        }
+        Ok(assoc)
+    }
+
+    fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
+        let Some(Association::On(side, inner)) = self.associations.get(&assoc) else {
+            return Err(SendError::Gone);
+        };
+        let (side, inner) = (*side, *inner);
+        self.side(side).ok_or(SendError::Gone)?.send(inner, ppid, octets)
+    }
+
+    fn close(&mut self, assoc: AssocId) {
+        match self.associations.get(&assoc) {
+            Some(Association::On(side, inner)) => {
+                let (side, inner) = (*side, *inner);
+                if let Some(endpoint) = self.side(side) {
+                    endpoint.close(inner);
+                }
+            }
+            Some(Association::Dialing(_)) => {
+                self.abort(assoc);
+                self.events.push_back(Event::Down { assoc, reason: DownReason::Closed });
+            }
+            None => {}
+        }
+    }
+
+    fn abort(&mut self, assoc: AssocId) {
+        let running = match self.associations.remove(&assoc) {
+            Some(Association::On(side, inner)) => vec![(side, inner)],
+            Some(Association::Dialing(dial)) => dial.running,
+            None => Vec::new(),
+        };
+        for (side, inner) in running {
+            self.give_up(side, inner);
+        }
+        self.events.retain(|event| event.assoc() != assoc);
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            self.poll_second_ways(cx);
+            let arrived = self.poll_sides(cx);
+            let idle = arrived.is_none();
+            if let Some((side, event)) = arrived {
+                self.take(side, event);
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            if idle {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn local(&self) -> Local {
+        self.local.clone()
+    }
+
+    fn counters(&self) -> Counters {
+        self.sides.iter().flatten().fold(Counters::default(), |sum, side| sum + side.counters())
+    }
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Kernel => Self::Userland,
+            Self::Userland => Self::Kernel,
+        }
+    }
+
+    fn scheme(self) -> Scheme {
+        match self {
+            Self::Kernel => Scheme::KernelSctp,
+            Self::Userland => Scheme::UserlandSctp,
+        }
+    }
+
+    fn missing(self) -> Error {
+        let (what, why) = match self {
+            Self::Kernel => ("kernel SCTP", "this host does not have it, or it is not usable"),
+            Self::Userland => ("SCTP in UDP", "the kernel has that port for itself"),
+        };
+        Error::Unsupported { what, why: why.into() }
+    }
+}
+
+/// The kernel's endpoint, where it has SCTP: at `url`, or one that only dials.
+#[cfg(target_os = "linux")]
+fn kernel(url: Option<&Address>, options: &Options) -> Result<Option<Box<dyn Endpoint>>, Error> {
+    use crate::kernel::KernelEndpoint;
+    let endpoint = match url {
+        Some(url) => KernelEndpoint::bind(url, options),
+        None => KernelEndpoint::dialer(options),
+    };
+    match endpoint {
+        Ok(endpoint) => Ok(Some(Box::new(endpoint))),
+        Err(Error::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// SCTP of other kernels is not used.
+#[cfg(not(target_os = "linux"))]
+fn kernel(_: Option<&Address>, _: &Options) -> Result<Option<Box<dyn Endpoint>>, Error> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;
