@@ -77,6 +77,10 @@ impl DecodeError {
                     let tlv = parameter_at(octets, self.offset);
                     Cause::with_info(CauseCode::UNRECOGNIZED_PARAMETER, tlv)
                 }),
+            DecodeErrorKind::Unexpected(_) => {
+                let tlv = parameter_at(octets, self.offset);
+                Some(Cause::with_info(CauseCode::INVALID_VALUES, tlv))
+            }
             // Without a whole header there is no message to speak of.
             _ if octets.len() < 4 => None,
             _ => {
