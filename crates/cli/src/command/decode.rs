@@ -1,44 +1,125 @@
 //! `rserpool decode`: messages taken apart.
 
-use anyhow::Context as _;
+mod capture;
+mod input;
+mod packet;
+mod print;
+mod sctp;
+mod tcp;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use anyhow::bail;
 use rserpool_wire::{Message, Protocol};
 
 use crate::output::{Format, Output};
 
+const LONG_HELP: &str = "\
+Every message is printed, the malformed ones as far as they go. The exit code is 0 when at least one
+message could be decoded, 1 when none could or the input cannot be read to its end.
+
+Input is one of
+  hexadecimal digits, one message an argument or line, in the protocol of --protocol;
+  lines of NAME PPID HEX, as `-o plain` writes them; NAME has a character that is no hexadecimal
+  digit, PPID is 11 (ASAP) or 12 (ENRP), HEX is - for no octets; lines after # are comments;
+  a pcap or pcapng file (Ethernet, Linux cooked, raw IP, BSD loopback).
+In a capture messages are found in SCTP by their payload protocol identifier, in SCTP over UDP (by
+the checksum, or at port 9899), in TCP at ports 3863 and 9901, and in UDP datagrams there.
+
+Output is
+  table  the fields of every message with their offsets; with --list one line a message
+  plain  NAME PPID HEX; with --list the columns of the list
+  json   an array of objects with
+    name         of a NAME PPID HEX line, else null
+    frame, time_s, transport (sctp, tcp, udp), source, destination
+                 where it stood in a capture (seconds since 1970), else null
+    protocol     asap or enrp
+    message      the message's name in the RFC
+    octets       the message as hexadecimal digits
+    error        null, or offset and text of what is wrong
+    reports      the error causes that the RFCs want returned to the sender
+    fields       offset, octets, name; kind (message, parameter, cause), number and length of what
+                 has a header; value: a number, a fraction between 0 and 1 for loads, else text;
+                 fields: what it consists of";
+
 /// Arguments of `rserpool decode`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// Messages as hexadecimal digits.
-    #[arg(value_name = "HEX")]
-    messages: Vec<String>,
+    /// Messages as hexadecimal digits, or files; - is standard input, and so is no argument.
+    #[arg(value_name = "HEX|FILE")]
+    inputs: Vec<OsString>,
+
+    /// The protocol of bare hexadecimal digits.
+    #[arg(long, value_enum, default_value_t, value_name = "PROTOCOL")]
+    protocol: ProtocolName,
+
+    /// One line a message.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A protocol on the command line.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+enum ProtocolName {
+    /// ASAP (RFC 5352).
+    #[default]
+    Asap,
+    /// ENRP (RFC 5353).
+    Enrp,
+}
+
+/// A message in the input.
+#[derive(Clone, Debug, PartialEq)]
+struct Found {
+    /// What its line calls it.
+    name: Option<String>,
+    /// Where it stood in a capture.
+    place: Option<Place>,
+    protocol: Protocol,
+    octets: Vec<u8>,
+}
+
+/// Where a message stood in a capture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    /// Number of the frame that completed it, from 1.
+    frame: u64,
+    /// Seconds since 1970, where the capture says.
+    time_s: Option<f64>,
+    transport: &'static str,
+    source: SocketAddr,
+    destination: SocketAddr,
 }
 
 impl Args {
     /// Prints what the messages say.
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
-        let mut messages = Vec::new();
-        for text in &self.messages {
-            let octets = octets(text).with_context(|| format!("{text:?} is not hexadecimal"))?;
-            let decoded = Message::decode(Protocol::Asap, &octets).context("malformed message")?;
-            messages.push((format!("{:#?}", decoded.message), octets.len()));
+        let protocol = match self.protocol {
+            ProtocolName::Asap => Protocol::Asap,
+            ProtocolName::Enrp => Protocol::Enrp,
+        };
+        let mut printer = match (self.list, output.format()) {
+            (_, Format::Json) => print::Printer::json(output)?,
+            (true, Format::Table | Format::Plain) => print::Printer::list(output),
+            (false, Format::Table) => print::Printer::dumps(output),
+            (false, Format::Plain) => print::Printer::lines(output),
+        };
+        let (mut messages, mut decoded) = (0_u64, 0_u64);
+        let read = input::read(self.inputs, protocol, &mut |found| {
+            messages += 1;
+            decoded += u64::from(Message::decode(found.protocol, &found.octets).is_ok());
+            Ok(printer.message(&found)?)
+        });
+        // What was found before the input broke off is printed, and JSON is ended properly.
+        printer.finish()?;
+        read?;
+        match (messages, decoded) {
+            (0, _) => bail!("no message found"),
+            (1, 0) => bail!("the message is malformed"),
+            (_, 0) => bail!("all {messages} messages are malformed"),
+            _ => Ok(()),
         }
-        match output.format() {
-            Format::Json => output.json(&messages)?,
-            Format::Table | Format::Plain => {
-                let row = |(text, octets): (String, usize)| vec![text, octets.to_string()];
-                output.rows(&["MESSAGE", "OCTETS"], messages.into_iter().map(row))?;
-            }
-        }
-        Ok(())
     }
-}
-
-fn octets(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
