@@ -1,7 +1,25 @@
-//! Pool member selection policies (RFC 5356).
+//! Pool member selection policies (RFC 5356): each is one line in [`Selection::of`].
+//!
+//! Four selections know how to keep elements in order; a policy says which one it is, and what of
+//! an element counts there. Among equals, whoever was longest not selected comes first.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `round_robin` | a ring |
+//! | `weighted_round_robin` | turns in proportion to weights |
+//! | `ranking` | the lowest number first: `priority`, `least_used`, `distance` |
+//! | `lottery` | in proportion to numbers, on a `sum_tree`: `random`, `least_used`, `distance` |
 
+mod distance;
+mod least_used;
+mod lottery;
+mod priority;
+mod random;
+mod ranking;
 mod round_robin;
 mod seats;
+mod sum_tree;
+mod weighted_round_robin;
 
 use std::num::NonZeroU32;
 
@@ -10,7 +28,10 @@ use rserpool_wire::param::{PeId, Policy};
 use rserpool_wire::registry::PolicyType;
 
 use super::Config;
+use lottery::Lottery;
+use ranking::Ranking;
 use round_robin::Ring;
+use weighted_round_robin::Turns;
 
 /// What a resolution asks of a selection.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +52,30 @@ impl Request {
     }
 }
 
+/// What counts of an element: a number, and by how much each listing changes it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stake {
+    base: u32,
+    step: u32,
+}
+
+impl Stake {
+    /// A number that no listing changes.
+    fn fixed(base: u32) -> Self {
+        Self { base, step: 0 }
+    }
+
+    /// What a load has become after so many listings.
+    fn raised(self, listings: u32) -> u32 {
+        self.base.saturating_add(self.step.saturating_mul(listings))
+    }
+
+    /// What unused capacity has become after so many listings.
+    fn lowered(self, listings: u32) -> u32 {
+        self.base.saturating_sub(self.step.saturating_mul(listings))
+    }
+}
+
 /// A pool's elements in the order of its policy.
 ///
 /// An element has a seat here, a number that finds it again.
@@ -38,25 +83,65 @@ impl Request {
 pub(super) enum Selection {
     /// One after the other.
     Ring(Ring),
+    /// One after the other, in proportion.
+    Turns(Turns),
+    /// The lowest number first.
+    Ranking(Ranking),
+    /// At random, in proportion.
+    Lottery(Lottery),
 }
 
 impl Selection {
     /// The selection of a policy, `None` where it is not known.
     pub(super) fn of(policy_type: PolicyType) -> Option<Self> {
-        policy_type.fields().map(|_| Self::Ring(Ring::default()))
+        use least_used::{load, load_degrading, next_load, next_load_degrading, unused};
+        let ranking = |stake| Self::Ranking(Ranking::new(stake));
+        let weighted = |stake| Self::Lottery(Lottery::without_blanks(stake));
+        // RFC 5356 §5.4: where all are fully loaded there is still a choice, an even one.
+        let randomized = |stake| Self::Lottery(Lottery::with_blanks(stake));
+        Some(match policy_type {
+            PolicyType::ROUND_ROBIN => Self::Ring(Ring::default()),
+            PolicyType::WEIGHTED_ROUND_ROBIN => Self::Turns(Turns::default()),
+            PolicyType::RANDOM => weighted(random::even),
+            PolicyType::WEIGHTED_RANDOM => weighted(random::weight),
+            PolicyType::PRIORITY => ranking(priority::rank),
+            PolicyType::LEAST_USED => ranking(load),
+            PolicyType::LEAST_USED_DEGRADATION => ranking(load_degrading),
+            PolicyType::PRIORITY_LEAST_USED => ranking(next_load),
+            PolicyType::RANDOMIZED_LEAST_USED => randomized(|it| unused(load(it))),
+            PolicyType::RANDOMIZED_PRIORITY_LEAST_USED => randomized(|it| unused(next_load(it))),
+            PolicyType::RANDOMIZED_LEAST_USED_DEGRADATION => {
+                randomized(|it| unused(load_degrading(it)))
+            }
+            PolicyType::PRIORITY_LEAST_USED_DEGRADATION => ranking(next_load_degrading),
+            PolicyType::RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION => {
+                randomized(|it| unused(next_load_degrading(it)))
+            }
+            PolicyType::WEIGHTED_RANDOM_DPF => weighted(distance::weight),
+            PolicyType::LEAST_USED_DPF => ranking(distance::load),
+            PolicyType::LEAST_USED_DEGRADATION_DPF => ranking(distance::load_degrading),
+            _ => return None,
+        })
     }
 
     /// Takes an element in and returns its seat.
-    pub(super) fn insert(&mut self, slot: u32, _id: PeId, _policy: &Policy) -> u32 {
+    pub(super) fn insert(&mut self, slot: u32, id: PeId, policy: &Policy) -> u32 {
         match self {
             Self::Ring(ring) => ring.insert(slot),
+            Self::Turns(turns) => turns.insert(slot, id, policy),
+            Self::Ranking(ranking) => ranking.insert(slot, policy),
+            Self::Lottery(lottery) => lottery.insert(slot, policy),
         }
     }
 
     /// An element registered again, perhaps with other values.
-    pub(super) fn change(&mut self, _seat: u32, _policy: &Policy) {
+    pub(super) fn change(&mut self, seat: u32, policy: &Policy) {
         match self {
+            // It keeps its place.
             Self::Ring(_) => {}
+            Self::Turns(turns) => turns.change(seat, policy),
+            Self::Ranking(ranking) => ranking.change(seat, policy),
+            Self::Lottery(lottery) => lottery.change(seat, policy),
         }
     }
 
@@ -64,14 +149,20 @@ impl Selection {
     pub(super) fn remove(&mut self, seat: u32) -> Option<u32> {
         match self {
             Self::Ring(ring) => ring.remove(seat),
+            Self::Turns(turns) => turns.remove(seat),
+            Self::Ranking(ranking) => ranking.remove(seat),
+            Self::Lottery(lottery) => return lottery.remove(seat),
         }
         None
     }
 
     /// Appends the slots of the elements to list, and takes their turns.
-    pub(super) fn select(&mut self, request: Request, _rng: &mut StdRng, listed: &mut Vec<u32>) {
+    pub(super) fn select(&mut self, request: Request, rng: &mut StdRng, listed: &mut Vec<u32>) {
         match self {
             Self::Ring(ring) => ring.select(request, listed),
+            Self::Turns(turns) => turns.select(request, listed),
+            Self::Ranking(ranking) => ranking.select(request, listed),
+            Self::Lottery(lottery) => lottery.select(request, rng, listed),
         }
     }
 }
