@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`address`] | URLs of endpoints, `sctp://10.0.0.1,10.0.1.1:3863` | |
 //! | [`endpoint`] | the [`Endpoint`] contract, its events and errors | |
+//! | `endpoints` | [`Endpoints`]: all the endpoints of a node as one | |
 //! | [`kernel`] | SCTP of the Linux kernel | RFC 9260, RFC 6458 |
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
@@ -19,6 +20,7 @@
 
 pub mod address;
 pub mod endpoint;
+mod endpoints;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 mod memory;
@@ -36,6 +38,7 @@ pub use endpoint::{
     AssocId, AssocInfo, Backend, Counters, DownReason, Endpoint, Error, Event, Local, Options,
     Ppid, Remote, Rto, SendError,
 };
+pub use endpoints::Endpoints;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelEndpoint;
 pub use memory::{MemoryEndpoint, MemoryNetwork};

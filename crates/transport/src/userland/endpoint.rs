@@ -147,6 +147,10 @@ impl UserlandEndpoint {
         let reaches = |ip: &IpAddr| self.sockets.iter().position(|socket| socket.reaches(*ip));
         let found = remote.addresses.iter().find_map(|ip| Some((reaches(ip)?, *ip)));
         match found {
+            _ if !matches!(remote.scheme, Scheme::Sctp | Scheme::UserlandSctp) => {
+                let why = format!("{}:// was asked for", remote.scheme);
+                Err(Error::Unsupported { what: "another transport than userland SCTP", why })
+            }
             Some((socket, ip)) if remote.port != 0 && port != 0 => {
                 Ok(Route { socket, local: None, remote: SocketAddr::new(ip, port) })
             }

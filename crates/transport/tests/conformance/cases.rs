@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rserpool_transport::{AssocId, DownReason, Error, Event, Options, Ppid, SendError};
+use rserpool_transport::{AssocId, DownReason, Error, Event, Options, Ppid, Scheme, SendError};
 
 use crate::lab::{Lab, loopback, message, remote};
 use crate::{Rig, skipped};
@@ -484,6 +484,21 @@ pub(crate) async fn dials_the_same_peer_twice<R: Rig>(rig: &R) {
             assert_eq!((at, octets), (server, message(8, 3)));
             break;
         }
+    }
+    lab.finish().await;
+}
+
+pub(crate) async fn refuses_addresses_of_other_transports<R: Rig>(rig: &R) {
+    if !R::KNOWS_ITS_SCHEMES {
+        return skipped::<R>("refuses_addresses_of_other_transports", "it takes any");
+    }
+    let mut lab = Lab::default();
+    let (server, client) = (lab.bind(rig, &options()), lab.dialer(rig, &options()));
+    let mut to = lab.remote(server);
+    to.scheme = if R::SCHEME == Scheme::Tcp { Scheme::Sctp } else { Scheme::Tcp };
+    for at in [server, client] {
+        let refused = lab.endpoint(at).connect(&to);
+        assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
     }
     lab.finish().await;
 }

@@ -28,6 +28,9 @@ trait Rig: Sized {
     /// True where a dial to a closed port is told so at once.
     const SAYS_REFUSED: bool = true;
 
+    /// True where URLs of another transport are refused.
+    const KNOWS_ITS_SCHEMES: bool = true;
+
     /// `Err` says why this back end does not work here.
     fn new() -> Result<Self, String>;
 
@@ -88,6 +91,7 @@ macro_rules! suite {
             dials_from_its_own_port
             survives_simultaneous_dials
             dials_the_same_peer_twice
+            refuses_addresses_of_other_transports
             keeps_to_its_limit_of_associations
         );)*
     };

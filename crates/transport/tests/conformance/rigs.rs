@@ -18,6 +18,7 @@ pub(crate) struct Memory(MemoryNetwork);
 
 impl Rig for Memory {
     const NAME: &'static str = "memory";
+    const KNOWS_ITS_SCHEMES: bool = false;
     const SCHEME: Scheme = Scheme::Sctp;
 
     fn new() -> Result<Self, String> {
