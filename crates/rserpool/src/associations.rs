@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr};
 use std::task::{Context, Poll};
 
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
+use rserpool_transport::multicast::{Announcement, Announcer, Listener};
 use rserpool_transport::{
-    Address, AssocId, AssocInfo, Backend, Endpoints, Error, Event, Multicast, Ppid, Remote, Scheme,
+    Address, AssocId, AssocInfo, Backend, Endpoints, Error, Event, Framing, Ppid, Remote, Scheme,
     SendError,
 };
 use rserpool_wire::param::Transport;
@@ -18,9 +18,10 @@ use tracing::{debug, trace, warn};
 /// The associations of one machine.
 pub(crate) struct Associations {
     endpoints: Endpoints,
-    multicast: Option<Multicast>,
     /// What [`Target::Configured`] counts.
     configured: Vec<Address>,
+    announcers: Vec<Announcer>,
+    listeners: Vec<(Listener, Protocol)>,
     by_assoc: HashMap<AssocId, (Peer, Protocol)>,
     by_peer: HashMap<Peer, AssocId>,
     accepted: u64,
@@ -28,4 +29,253 @@ pub(crate) struct Associations {
     lookups: JoinSet<(Peer, Protocol, Result<Remote, Error>)>,
     /// Peers that are lost, and the machine does not know yet.
     lost: VecDeque<Peer>,
+}
+
+impl Associations {
+    /// Associations over these endpoints; `configured` is what machines know by number.
+    pub(crate) fn new(endpoints: Endpoints, configured: Vec<Address>) -> Self {
+        Self {
+            endpoints,
+            configured,
+            announcers: Vec::new(),
+            listeners: Vec::new(),
+            by_assoc: HashMap::new(),
+            by_peer: HashMap::new(),
+            accepted: 0,
+            lookups: JoinSet::new(),
+            lost: VecDeque::new(),
+        }
+    }
+
+    /// Sends what the machine announces to one more group.
+    pub(crate) fn announce_to(&mut self, announcer: Announcer) {
+        self.announcers.push(announcer);
+    }
+
+    /// Hears what others announce of this protocol to one more group.
+    pub(crate) fn listen_to(&mut self, listener: Listener, protocol: Protocol) {
+        self.listeners.push((listener, protocol));
+    }
+
+    /// Starts a dial; its outcome comes as an input.
+    pub(crate) fn connect(&mut self, peer: Peer, target: Target, protocol: Protocol) {
+        match target {
+            Target::Configured(number) => match self.configured.get(number).cloned() {
+                Some(address) => match address.literal() {
+                    Some(remote) => self.dial(peer, protocol, Ok(remote)),
+                    None => {
+                        let lookup = async move { (peer, protocol, address.resolve().await) };
+                        self.lookups.spawn(lookup);
+                    }
+                },
+                None => self.lost.push_back(peer),
+            },
+            Target::Learned(transport) => match remote_of(&transport) {
+                Some(remote) => self.dial(peer, protocol, Ok(remote)),
+                None => self.lost.push_back(peer),
+            },
+        }
+    }
+
+    fn dial(&mut self, peer: Peer, protocol: Protocol, remote: Result<Remote, Error>) {
+        let dialed = remote.and_then(|remote| {
+            debug!(?remote, ?protocol, "dialing");
+            self.endpoints.connect(&remote, speaks(protocol))
+        });
+        match dialed {
+            Ok(assoc) => {
+                self.by_assoc.insert(assoc, (peer, protocol));
+                self.by_peer.insert(peer, assoc);
+            }
+            Err(error) => {
+                warn!(%error, "cannot dial");
+                self.lost.push_back(peer);
+            }
+        }
+    }
+
+    /// Queues one message for each of these peers; it is encoded once.
+    pub(crate) fn send(&mut self, peers: &[Peer], message: &Message) {
+        let octets = message.encode();
+        let ppid = ppid(message.protocol());
+        for peer in peers {
+            let Some(&assoc) = self.by_peer.get(peer) else {
+                continue;
+            };
+            trace!(?peer, ?message, "sending");
+            match self.endpoints.send(assoc, ppid, &octets) {
+                // A peer that is gone is reported by the transport.
+                Ok(()) | Err(SendError::Gone) => {}
+                // Who takes nothing is as good as gone; waiting for it would hold up the others.
+                Err(error @ SendError::Full) => {
+                    warn!(?peer, %error, "association aborted");
+                    self.abort(*peer);
+                    self.lost.push_back(*peer);
+                }
+                Err(error) => warn!(?peer, %error, "message not sent"),
+            }
+        }
+    }
+
+    /// Ends an association after what is queued.
+    pub(crate) fn close(&mut self, peer: Peer) {
+        if let Some(assoc) = self.forget(peer) {
+            self.endpoints.close(assoc);
+        }
+    }
+
+    /// Ends an association now.
+    pub(crate) fn abort(&mut self, peer: Peer) {
+        if let Some(assoc) = self.forget(peer) {
+            self.endpoints.abort(assoc);
+        }
+    }
+
+    fn forget(&mut self, peer: Peer) -> Option<AssocId> {
+        let assoc = self.by_peer.remove(&peer)?;
+        self.by_assoc.remove(&assoc);
+        Some(assoc)
+    }
+
+    /// Sends a message to every group.
+    pub(crate) fn announce(&mut self, message: &Message) {
+        let octets = message.encode();
+        for announcer in &self.announcers {
+            if let Err(error) = announcer.send(&octets) {
+                debug!(%error, "announce not sent");
+            }
+        }
+    }
+
+    /// A peer that is lost and that the machine does not know of yet.
+    pub(crate) fn take_lost(&mut self) -> Option<Peer> {
+        self.lost.pop_front()
+    }
+
+    /// Waits until something happens, and puts up to about `max` inputs into `batch`. Writes what
+    /// is queued. Cancel safe.
+    pub(crate) async fn next<C>(&mut self, batch: &mut Vec<Input<C>>, max: usize) {
+        poll_fn(|cx| self.poll_next(cx, batch, max)).await;
+    }
+
+    fn poll_next<C>(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Vec<Input<C>>,
+        max: usize,
+    ) -> Poll<()> {
+        while let Poll::Ready(Some(looked_up)) = self.lookups.poll_join_next(cx) {
+            if let Ok((peer, protocol, remote)) = looked_up {
+                self.dial(peer, protocol, remote);
+            }
+        }
+        batch.extend(self.lost.drain(..).map(Input::Down));
+        while batch.len() < max
+            && let Poll::Ready(event) = self.endpoints.poll_event(cx)
+        {
+            self.on_event(event, batch);
+        }
+        for (listener, protocol) in &mut self.listeners {
+            while batch.len() < max
+                && let Poll::Ready(announcement) = listener.poll_next(cx)
+            {
+                batch.extend(heard(announcement, *protocol));
+            }
+        }
+        if batch.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn on_event<C>(&mut self, event: Event, batch: &mut Vec<Input<C>>) {
+        match event {
+            Event::Up { assoc, info } => batch.push(self.on_up(assoc, info)),
+            Event::Down { assoc, reason } => {
+                if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
+                    debug!(?peer, ?reason, "association down");
+                    self.by_peer.remove(&peer);
+                    batch.push(Input::Down(peer));
+                }
+            }
+            Event::Message { assoc, ppid, octets } => {
+                let peer = self.by_assoc.get(&assoc).map(|(peer, _)| *peer);
+                let (Some(peer), Some(protocol)) = (peer, Protocol::from_ppid(ppid.0)) else {
+                    debug!(?ppid, "message of another protocol dropped");
+                    return;
+                };
+                let (input, report) = machine::read(peer, protocol, &octets);
+                batch.push(input);
+                batch.extend(report);
+            }
+            Event::Addresses { assoc, remote } => {
+                if let Some((peer, _)) = self.by_assoc.get(&assoc) {
+                    batch.push(Input::Addresses(*peer, remote));
+                }
+            }
+            Event::Path { assoc, address, reachable } => {
+                debug!(?assoc, %address, reachable, "path");
+            }
+        }
+    }
+
+    fn on_up<C>(&mut self, assoc: AssocId, info: AssocInfo) -> Input<C> {
+        let (peer, protocol) = match self.by_assoc.get(&assoc) {
+            Some(dialed) => *dialed,
+            None => {
+                self.accepted += 1;
+                let accepted = Peer::accepted(self.accepted);
+                let protocol = match self.endpoints.speaks(assoc) {
+                    Some(Framing::Message(Ppid::ENRP)) => Protocol::Enrp,
+                    _ => Protocol::Asap,
+                };
+                self.by_assoc.insert(assoc, (accepted, protocol));
+                self.by_peer.insert(accepted, assoc);
+                (accepted, protocol)
+            }
+        };
+        debug!(?peer, ?info, "association up");
+        let carrier = match info.backend {
+            Backend::Tcp => Carrier::Tcp,
+            _ => Carrier::Sctp,
+        };
+        let link = Link { protocol, carrier, remote: info.remote, remote_port: info.remote_port };
+        Input::Up(peer, link)
+    }
+
+    /// Writes what is queued, as far as peers take it.
+    pub(crate) async fn flush(&mut self) {
+        poll_fn(|cx| {
+            while self.endpoints.poll_event(cx).is_ready() {}
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Something that was heard by multicast; nothing where it cannot be read, for anyone can send it.
+fn heard<C>(announcement: Announcement, protocol: Protocol) -> Option<Input<C>> {
+    match Message::decode(protocol, &announcement.octets) {
+        Ok(decoded) => Some(Input::Announce(announcement.source.ip(), decoded.message)),
+        Err(error) => {
+            debug!(source = %announcement.source, %error, "announce not understood");
+            None
+        }
+    }
+}
+
+fn remote_of(transport: &Transport) -> Option<Remote> {
+    let scheme = match transport {
+        Transport::Sctp(_) => Scheme::Sctp,
+        Transport::Tcp { .. } => Scheme::Tcp,
+        _ => return None,
+    };
+    let addresses = transport.addresses().to_vec();
+    Some(Remote { scheme, addresses, port: transport.port()?, encapsulation: None })
+}
+
+/// What is spoken at a port for this protocol.
+pub(crate) fn speaks(protocol: Protocol) -> Framing {
+    Framing::Message(ppid(protocol))
+}
+
+fn ppid(protocol: Protocol) -> Ppid {
+    Ppid(protocol.ppid())
 }

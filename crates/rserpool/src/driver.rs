@@ -1,6 +1,5 @@
 //! The loop that gives a machine its clock, its associations and its commands.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use rserpool_proto::machine::{Input, Machine, Output};
@@ -50,11 +49,6 @@ impl<M: Machine + 'static> Requests<M> {
         };
         self.0.send(Request::Inspect(Box::new(look))).ok()?;
         asked.await.ok()
-    }
-
-    /// Waits until the machine has ended.
-    pub(crate) async fn ended(&self) {
-        self.0.closed().await;
     }
 }
 

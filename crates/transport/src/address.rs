@@ -105,6 +105,21 @@ impl Address {
         })
     }
 
+    /// What to dial, where there is no name to look up; else `None`.
+    #[must_use]
+    pub fn literal(&self) -> Option<Remote> {
+        let ip = |host: &Host| match host {
+            Host::Ip(ip) => Some(*ip),
+            Host::Name(_) => None,
+        };
+        Some(Remote {
+            scheme: self.scheme,
+            addresses: self.hosts.iter().map(ip).collect::<Option<_>>()?,
+            port: self.port,
+            encapsulation: self.encapsulation,
+        })
+    }
+
     /// The IP addresses to bind. Names are looked up on the spot, which may block: listening
     /// happens at the start.
     ///

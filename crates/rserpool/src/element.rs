@@ -1,0 +1,213 @@
+//! A server's membership in a pool.
+
+use rserpool_proto::element as machine;
+use rserpool_proto::element::{Command, Event, Home};
+use rserpool_transport::multicast::{Group, Listener};
+use rserpool_transport::{Address, Endpoints};
+use rserpool_wire::Protocol;
+use rserpool_wire::param::{Cause, Load, PeId, Policy, PoolHandle, Transport};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::Error;
+use crate::associations::Associations;
+use crate::driver::{self, Requests};
+use crate::node::{seed, transport_options};
+
+/// What joins which pool, and through whom.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Registrars to try. May be empty where [`listen`](Self::listen) is not.
+    pub registrars: Vec<Address>,
+    /// Multicast groups on which registrars announce themselves. Default: none.
+    pub listen: Vec<Group>,
+    /// The element: pool, identifier, transport, policy, timers.
+    pub element: machine::Config,
+    /// Decides the identifier where none is given, and the order in which registrars are tried.
+    /// `None`: the system's generator.
+    pub seed: Option<u64>,
+}
+
+impl Config {
+    /// A member of the pool `handle` that serves at `transport`, round robin, through one of these
+    /// registrars.
+    pub fn new(registrars: Vec<Address>, handle: PoolHandle, transport: Transport) -> Self {
+        let element = machine::Config::new(handle, transport);
+        Self { registrars, listen: Vec::new(), element, seed: None }
+    }
+}
+
+/// Where a membership stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum State {
+    /// On its way into the pool.
+    Joining,
+    /// In the pool.
+    Registered(Home),
+    /// In the pool as far as anyone knows, without a registrar that looks after it.
+    Homeless,
+    /// Out of the pool, because a registrar said so.
+    Rejected(Vec<Cause>),
+    /// Out of the pool, as asked for.
+    Deregistered,
+}
+
+/// A server's membership in a pool: registered, renewed, moved to another registrar when its own
+/// is lost. Dropping it ends the association, which takes the element out of the pool.
+pub struct PoolElement {
+    id: PeId,
+    requests: Requests<machine::PoolElement>,
+    state: watch::Receiver<State>,
+    events: broadcast::Sender<Event>,
+    task: JoinHandle<()>,
+}
+
+impl PoolElement {
+    /// Starts to join the pool, in a task of the current runtime, and returns at once.
+    /// [`registered`](Self::registered) waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRegistrarConfigured`], or [`Error::Transport`] where a group cannot be listened
+    /// to. Nothing runs then.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let Config { registrars, listen, mut element, seed: given } = config;
+        if registrars.is_empty() && listen.is_empty() {
+            return Err(Error::NoRegistrarConfigured);
+        }
+        element.registrars = registrars.len();
+        let endpoints = Endpoints::new(transport_options(&element.timing));
+        let mut associations = Associations::new(endpoints, registrars);
+        for group in &listen {
+            associations.listen_to(Listener::join(group)?, Protocol::Asap);
+        }
+        let handle = element.handle.clone();
+        let machine = machine::PoolElement::new(element, seed(given));
+        let id = machine.id();
+        let (requests, inbox) = Requests::channel();
+        let (state_sender, state) = watch::channel(State::Joining);
+        let (sender, _) = broadcast::channel(EVENTS_KEPT);
+        let events = sender.clone();
+        let on_event = move |event: Event| {
+            log(&handle, id, &event);
+            if let Some(next) = next_state(&event) {
+                state_sender.send_replace(next);
+            }
+            let _ = sender.send(event);
+        };
+        let task = tokio::spawn(driver::run(machine, associations, inbox, on_event));
+        requests.command(Command::Register);
+        Ok(Self { id, requests, state, events, task })
+    }
+
+    /// Its identifier, as long as no other element of the pool has it.
+    pub fn id(&self) -> PeId {
+        self.id
+    }
+
+    /// Where the membership stands.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// What happens from now on. Who does not keep up misses some.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Waits until the element is in the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] with the registrar's causes: it is not, and does not try again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting, not the registration.
+    pub async fn registered(&self) -> Result<Home, Error> {
+        let mut state = self.state.clone();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Registered(home) => return Ok(home.clone()),
+                State::Rejected(causes) => return Err(Error::Rejected(causes.clone())),
+                State::Deregistered => return Err(Error::Stopped),
+                State::Joining | State::Homeless => {}
+            }
+            state.changed().await.map_err(|_| Error::Stopped)?;
+        }
+    }
+
+    /// Tells the pool how busy this element is: at once where the policy looks at load.
+    pub fn set_load(&self, load: Load) {
+        self.requests.command(Command::SetLoad(load));
+    }
+
+    /// Gives the policy other values.
+    pub fn set_policy(&self, policy: Policy) {
+        self.requests.command(Command::SetPolicy(policy));
+    }
+
+    /// The element serves elsewhere now.
+    pub fn set_transport(&self, transport: Transport) {
+        self.requests.command(Command::SetTransport(transport));
+    }
+
+    /// Leaves the pool, and waits until a registrar has confirmed it or none can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] where the registrar refuses: the element is in the pool until its
+    /// registration runs out.
+    pub async fn deregister(self) -> Result<(), Error> {
+        let mut events = self.events.subscribe();
+        self.requests.command(Command::Deregister);
+        loop {
+            match events.recv().await {
+                Ok(Event::Deregistered | Event::Abandoned) => break,
+                Ok(Event::DeregistrationRefused { causes }) => return Err(Error::Rejected(causes)),
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return Err(Error::Stopped),
+            }
+        }
+        let Self { requests, task, .. } = self;
+        drop(requests);
+        let _ = task.await;
+        Ok(())
+    }
+}
+
+/// So many events are kept for who is slow to read them.
+const EVENTS_KEPT: usize = 256;
+
+fn next_state(event: &Event) -> Option<State> {
+    Some(match event {
+        Event::Registered { home } | Event::HomeChanged { home } => State::Registered(home.clone()),
+        Event::Rejected { causes } => State::Rejected(causes.clone()),
+        Event::HomeLost => State::Homeless,
+        Event::Deregistered | Event::Abandoned => State::Deregistered,
+        Event::Expired => State::Joining,
+        Event::NoRegistrar | Event::Warned { .. } | Event::DeregistrationRefused { .. } => {
+            return None;
+        }
+    })
+}
+
+fn log(handle: &PoolHandle, id: PeId, event: &Event) {
+    let pool = handle;
+    match event {
+        Event::Registered { home } => info!(%pool, %id, ?home, "registered"),
+        Event::HomeChanged { home } => info!(%pool, %id, ?home, "home registrar changed"),
+        Event::Rejected { causes } => warn!(%pool, %id, ?causes, "registration rejected"),
+        Event::Warned { causes } => warn!(%pool, %id, ?causes, "registered with a warning"),
+        Event::HomeLost => warn!(%pool, %id, "home registrar lost"),
+        Event::NoRegistrar => warn!(%pool, %id, "no registrar can be reached, trying on"),
+        Event::Deregistered => info!(%pool, %id, "deregistered"),
+        Event::DeregistrationRefused { causes } => {
+            warn!(%pool, %id, ?causes, "deregistration refused");
+        }
+        Event::Abandoned => warn!(%pool, %id, "left without a registrar to tell"),
+        Event::Expired => warn!(%pool, %id, "registration ran out, registering again"),
+    }
+}

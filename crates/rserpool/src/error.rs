@@ -1,0 +1,50 @@
+use rserpool_proto::user::ResolveError;
+use rserpool_transport::ParseError;
+use rserpool_wire::param::Cause;
+
+/// Why an operation of this library failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An endpoint could not be opened; nothing runs.
+    #[error(transparent)]
+    Transport(#[from] rserpool_transport::Error),
+    /// A text is no endpoint URL.
+    #[error(transparent)]
+    Url(#[from] ParseError),
+    /// There is no registrar in the configuration, and none is listened for.
+    #[error("no registrar is configured")]
+    NoRegistrarConfigured,
+    /// No registrar could be reached in time. The search goes on as long as the object lives.
+    #[error("no registrar can be reached")]
+    NoRegistrar,
+    /// A registrar refused. The element is not in the pool.
+    #[error("rejected by the registrar: {}", list(.0))]
+    Rejected(Vec<Cause>),
+    /// A resolution has no answer.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// Every element that was tried failed, as often as the session may try.
+    #[error("no element of the pool answers")]
+    NoElement,
+    /// The object has been stopped.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// True where the reason is that no registrar can be reached.
+    pub fn is_no_registrar(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRegistrar | Self::Resolve(ResolveError::NoRegistrar | ResolveError::Timeout)
+        )
+    }
+}
+
+fn list(causes: &[Cause]) -> String {
+    if causes.is_empty() {
+        return "without a reason".into();
+    }
+    causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

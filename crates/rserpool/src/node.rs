@@ -1,0 +1,37 @@
+//! What all three roles need: transport options from protocol timing, seeds, groups.
+
+use std::time::Duration;
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use rserpool_proto::timing::Timing;
+use rserpool_transport::{Options, Rto};
+
+/// The transport options that go with a timer profile.
+pub(crate) fn transport_options(timing: &Timing) -> Options {
+    Options {
+        rto: Rto { initial: timing.rto_initial, min: timing.rto_min, max: timing.rto_max },
+        heartbeat: timing.heartbeat_interval,
+        path_retransmits_max: timing.path_retransmits_max,
+        association_retransmits_max: timing.association_retransmits_max,
+        connect_timeout: connect_timeout(timing),
+        ..Options::default()
+    }
+}
+
+/// A dial may take as long as a round of a hunt; after that the next registrar has its turn.
+fn connect_timeout(timing: &Timing) -> Duration {
+    timing.hunt_timeout.max(Duration::from_millis(200))
+}
+
+/// The seed of a machine: what it was given, else something nobody can guess.
+pub(crate) fn seed(given: Option<u64>) -> u64 {
+    given.unwrap_or_else(|| {
+        // Without the system's generator the address of a fresh allocation and the time are what
+        // is left; identifiers must differ, not be secret.
+        SysRng.try_next_u64().unwrap_or_else(|_| {
+            use std::hash::{BuildHasher as _, RandomState};
+            RandomState::new().hash_one(std::process::id())
+        })
+    })
+}

@@ -1,0 +1,180 @@
+//! A registrar in this process.
+
+use std::net::IpAddr;
+
+use rserpool_proto::handlespace::PoolView;
+use rserpool_proto::registrar as machine;
+use rserpool_proto::registrar::{Command, Event, Stats};
+use rserpool_transport::multicast::{Announcer, Group, Listener};
+use rserpool_transport::{Address, Endpoints, Local, Scheme};
+use rserpool_wire::Protocol;
+use rserpool_wire::param::{
+    PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
+};
+use rserpool_wire::registry::PolicyType;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use crate::Error;
+use crate::associations::{Associations, speaks};
+use crate::driver::{self, Requests};
+use crate::node::{seed, transport_options};
+
+/// How a registrar runs.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where elements and users reach it; at least one. Port 0 asks the system for one.
+    pub asap: Vec<Address>,
+    /// Multicast groups to announce it to (RFC 5352 §3.6). Default: none.
+    pub announce: Vec<Group>,
+    /// The protocol: identifier, timers, limits, policy of addresses.
+    pub protocol: machine::Config,
+    /// Decides what the random policies pick, and the identifier where none is given. `None`: the
+    /// system's generator.
+    pub seed: Option<u64>,
+}
+
+/// A running registrar. Dropping it ends its associations without a word.
+pub struct Registrar {
+    id: RegistrarId,
+    urls: Vec<Address>,
+    requests: Requests<machine::Registrar>,
+    events: broadcast::Sender<Event>,
+    task: JoinHandle<()>,
+}
+
+/// A pool as a registrar knows it.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// Its handle.
+    pub handle: PoolHandle,
+    /// Its policy.
+    pub policy: PolicyType,
+    /// Its elements in the order of their identifiers.
+    pub elements: Vec<PoolElement>,
+}
+
+impl Registrar {
+    /// Opens the endpoints and runs a registrar on them, in a task of the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transport`] where an endpoint cannot be opened. Nothing runs then.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let Config { asap, announce, mut protocol, seed: given } = config;
+        let options = transport_options(&protocol.timing);
+        let mut endpoints = Endpoints::new(options);
+        let mut urls = Vec::with_capacity(asap.len());
+        let mut announced = Vec::new();
+        for address in &asap {
+            let local = endpoints.listen(address, speaks(Protocol::Asap))?;
+            announced.extend(announceable(&local));
+            urls.push(local.url);
+        }
+        if !announce.is_empty() && protocol.announced.is_none() {
+            protocol.announced = Some(announced);
+        }
+        let mut associations = Associations::new(endpoints, Vec::new());
+        for group in &announce {
+            associations.announce_to(Announcer::open(group)?);
+            associations.listen_to(Listener::join(group)?, Protocol::Asap);
+        }
+        let registrar = machine::Registrar::new(protocol, seed(given));
+        let id = registrar.id();
+        let (requests, inbox) = Requests::channel();
+        let (sender, _) = broadcast::channel(EVENTS_KEPT);
+        let events = sender.clone();
+        let on_event = move |event: Event| {
+            log(&event);
+            // Nobody may be listening.
+            let _ = sender.send(event);
+        };
+        let task = tokio::spawn(driver::run(registrar, associations, inbox, on_event));
+        requests.command(Command::Announce);
+        Ok(Self { id, urls, requests, events, task })
+    }
+
+    /// Its identifier.
+    pub fn id(&self) -> RegistrarId {
+        self.id
+    }
+
+    /// Where elements and users reach it, with the real ports.
+    pub fn urls(&self) -> &[Address] {
+        &self.urls
+    }
+
+    /// What happens from now on. Who does not keep up misses some.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// All pools, in the order of their handles.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn pools(&self) -> Result<Vec<PoolSnapshot>, Error> {
+        self.requests.inspect(snapshot).await.ok_or(Error::Stopped)
+    }
+
+    /// What it counted since it was started.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.requests.inspect(|registrar| *registrar.stats()).await.ok_or(Error::Stopped)
+    }
+
+    /// Ends it: its associations are closed, and elements turn to other registrars.
+    pub async fn stop(self) {
+        let Self { requests, task, .. } = self;
+        drop(requests);
+        // A task that panicked has nothing left to stop.
+        let _ = task.await;
+    }
+}
+
+/// So many events are kept for who is slow to read them.
+const EVENTS_KEPT: usize = 1024;
+
+fn snapshot(registrar: &machine::Registrar) -> Vec<PoolSnapshot> {
+    let pool = |pool: PoolView<'_>| PoolSnapshot {
+        handle: pool.handle().clone(),
+        policy: pool.policy_type(),
+        elements: pool.elements().map(|view| view.element.clone()).collect(),
+    };
+    registrar.handlespace().pools().map(pool).collect()
+}
+
+/// What an announce can tell of an endpoint. One that is bound to every address tells nothing: who
+/// hears the announce knows its source (RFC 5352 §3.6).
+fn announceable(local: &Local) -> Option<Transport> {
+    let addresses: Box<[IpAddr]> =
+        local.addresses.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
+    let (&address, port) = (addresses.first()?, local.port);
+    let transport_use = TransportUse::DataOnly;
+    Some(match local.url.scheme {
+        Scheme::Tcp => Transport::Tcp { port, transport_use, address },
+        _ => Transport::Sctp(SctpTransport { port, transport_use, addresses }),
+    })
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Joined { handle, id } => info!(pool = %handle, element = %id, "joined"),
+        Event::Left { handle, id, reason } => {
+            info!(pool = %handle, element = %id, ?reason, "left");
+        }
+        Event::Rejected { handle, id, cause } => {
+            warn!(pool = %handle, element = %id, %cause, "registration rejected");
+        }
+        Event::Malformed(peer, malformed) => match &malformed.error {
+            Some(error) => info!(?peer, %error, "message not understood"),
+            None => info!(?peer, "parameters not understood"),
+        },
+        other => debug!(?other, "event"),
+    }
+}
