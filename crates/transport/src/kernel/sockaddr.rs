@@ -50,13 +50,12 @@ pub(super) fn decode(octets: &[u8]) -> Option<(SocketAddr, usize)> {
 }
 
 /// Reads a packed list, up to its end or the first thing that is no address.
-pub(super) fn decode_all(mut octets: &[u8]) -> Vec<SocketAddr> {
-    let mut found = Vec::new();
-    while let Some((address, len)) = decode(octets) {
-        found.push(address);
+pub(super) fn decode_list(mut octets: &[u8]) -> impl Iterator<Item = SocketAddr> {
+    std::iter::from_fn(move || {
+        let (address, len) = decode(octets)?;
         octets = &octets[len..];
-    }
-    found
+        Some(address)
+    })
 }
 
 fn family(family: libc::c_int) -> [u8; 2] {
@@ -73,10 +72,9 @@ mod tests {
             ["10.0.0.1", "fd00::1", "127.0.0.2"].map(|a| a.parse().unwrap()).into();
         let octets = encode(ips.iter().copied(), 3863);
         assert_eq!(octets.len(), 16 + 28 + 16);
-        let back = decode_all(&octets);
-        assert_eq!(back, ips.iter().map(|ip| SocketAddr::new(*ip, 3863)).collect::<Vec<_>>());
+        assert!(decode_list(&octets).eq(ips.iter().map(|ip| SocketAddr::new(*ip, 3863))));
         for len in 0..octets.len() {
-            assert!(decode_all(&octets[..len]).len() < 3, "cut at {len}");
+            assert!(decode_list(&octets[..len]).count() < 3, "cut at {len}");
         }
     }
 

@@ -220,7 +220,12 @@ impl Socket {
             let mut value = vec![0; size];
             value[..4].copy_from_slice(&assoc.0.to_ne_bytes());
             match sctp::sctp_option(self.as_fd(), name, &mut value) {
-                Ok(len) => return Ok(sockaddr::decode_all(value.get(8..len).unwrap_or_default())),
+                // The length that comes back counts other things in each of the two options, so
+                // count the addresses.
+                Ok(_) => {
+                    let count = u32::from_ne_bytes([value[4], value[5], value[6], value[7]]);
+                    return Ok(sockaddr::decode_list(&value[8..]).take(count as usize).collect());
+                }
                 Err(e) => last = Some(e),
             }
         }
