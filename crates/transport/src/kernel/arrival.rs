@@ -44,7 +44,7 @@ impl KernelEndpoint {
             }
             Notification::Closing(kernel) => {
                 if let Some((_, association)) = self.table.find(kernel) {
-                    association.outbound.clear();
+                    self.undelivered += association.outbound.clear();
                     association.state = State::Closing { kernel };
                 }
             }
@@ -58,7 +58,7 @@ impl KernelEndpoint {
             Notification::Address { assoc, address, change } => {
                 self.path_changed(assoc, address, change == AddressChange::Reachable);
             }
-            Notification::Unsent(_) => self.unsent += 1,
+            Notification::Unsent(_) => self.undelivered += 1,
             Notification::Cut(kernel) => {
                 if let Some((_, association)) = self.table.find(kernel) {
                     association.inbound.cut();
@@ -78,39 +78,25 @@ impl KernelEndpoint {
             self.socket.get_ref().peers(kernel).unwrap_or_else(|_| peer.into_iter().collect());
         let remote: Vec<IpAddr> = peers.iter().map(|peer| peer.ip()).collect();
         let Some(port) = peers.first().map(|peer| peer.port()) else { return };
-        let waits = |state| matches!(state, State::Waiting { .. });
+
         let dialed = match self.table.find(kernel) {
-            Some((assoc, association)) => Some((assoc, association.state)),
-            // The peer dialed as well, and was first.
-            None => self
-                .table
-                .find_peer(&remote, port, waits)
-                .and_then(|assoc| Some((assoc, self.table.get_mut(assoc)?.state))),
-        };
-        let assoc = match dialed {
-            Some((assoc, State::Dialing { deadline, .. } | State::Waiting { deadline, .. })) => {
-                self.deadlines.remove(&(deadline, assoc));
-                self.waiting.retain(|waiting| *waiting != assoc);
-                assoc
-            }
+            Some((assoc, association)) if association.state.deadline().is_some() => Some(assoc),
             // Both sides dialed at once; the kernel may say so twice.
-            Some((_, State::Up { .. } | State::Draining { .. } | State::Closing { .. })) => return,
-            None if self.table.len() >= self.options.associations_max => {
-                self.counters.over_limit += 1;
-                self.kill(kernel);
-                return;
-            }
-            None => {
-                let state = State::Up { kernel };
-                let assoc = self.table.name();
-                self.table.insert(assoc, Association::new(state, false, Vec::new(), port));
-                assoc
-            }
+            Some(_) => return,
+            // The peer dialed as well, and was first.
+            None => self.waiting_for(&remote, port),
         };
-        self.table.set_state(assoc, State::Up { kernel });
-        if let Some(association) = self.table.get_mut(assoc) {
-            association.remote = remote;
+        if dialed.is_none() && self.table.len() >= self.options.associations_max {
+            self.counters.over_limit += 1;
+            self.kill(kernel);
+            return;
         }
+        if let Some(assoc) = dialed {
+            self.forget(assoc);
+        }
+        let assoc = dialed.unwrap_or_else(|| self.table.name());
+        let state = State::Up { kernel };
+        self.table.insert(assoc, Association::new(state, dialed.is_some(), remote, port));
         self.say_up(assoc, kernel);
     }
 
@@ -131,10 +117,8 @@ impl KernelEndpoint {
     /// The kernel's last word on an association.
     fn gone(&mut self, kernel: KernelId, reason: DownReason) {
         self.killed.remove(&kernel);
-        let Some((assoc, association)) = self.table.find(kernel) else { return };
-        // A peer that was shutting down and then fell silent had nothing more to say.
-        let closing = matches!(association.state, State::Closing { .. });
-        self.end(assoc, if closing { DownReason::Closed } else { reason });
+        let Some((assoc, _)) = self.table.find(kernel) else { return };
+        self.end(assoc, reason);
     }
 
     fn addresses_changed(&mut self, kernel: KernelId) {

@@ -98,14 +98,8 @@ impl Table {
         Some(association)
     }
 
-    /// Changes the state, and with it perhaps the kernel's name.
-    pub(super) fn set_state(&mut self, assoc: AssocId, state: State) {
-        if let Some(association) = self.by_id.get_mut(&assoc) {
-            association.state = state;
-            if let Some(kernel) = state.kernel() {
-                self.by_kernel.insert(kernel, assoc);
-            }
-        }
+    pub(super) fn get(&self, assoc: AssocId) -> Option<&Association> {
+        self.by_id.get(&assoc)
     }
 
     pub(super) fn get_mut(&mut self, assoc: AssocId) -> Option<&mut Association> {
@@ -117,19 +111,10 @@ impl Table {
         Some((assoc, self.by_id.get_mut(&assoc)?))
     }
 
-    /// The association with a peer that has this port and one of these addresses, if `matches`.
-    pub(super) fn find_peer(
-        &self,
-        addresses: &[IpAddr],
-        port: u16,
-        matches: impl Fn(State) -> bool,
-    ) -> Option<AssocId> {
-        let same = |a: &Association| {
-            a.remote_port == port
-                && matches(a.state)
-                && a.remote.iter().any(|ip| addresses.contains(ip))
-        };
-        // The kernel has at most one association with a peer, so there is at most one here.
+    /// The association with a peer at this port and one of these addresses that is not about to
+    /// end. The kernel has at most one.
+    pub(super) fn usable(&self, addresses: &[IpAddr], port: u16) -> Option<AssocId> {
+        let same = |a: &Association| a.state.is_usable() && a.is_with(addresses, port);
         self.by_id.iter().find(|(_, association)| same(association)).map(|(assoc, _)| *assoc)
     }
 
@@ -149,6 +134,11 @@ impl Association {
             inbound: Inbound::default(),
             outbound: Outbound::default(),
         }
+    }
+
+    /// True where the peer has this port and one of these addresses.
+    pub(super) fn is_with(&self, addresses: &[IpAddr], port: u16) -> bool {
+        self.remote_port == port && self.remote.iter().any(|ip| addresses.contains(ip))
     }
 }
 
@@ -282,10 +272,17 @@ impl Outbound {
         }
     }
 
-    /// Drops what waits.
-    pub(super) fn clear(&mut self) {
+    /// How many messages wait.
+    pub(super) fn messages(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
+    /// Drops what waits; how many messages that were.
+    pub(super) fn clear(&mut self) -> u64 {
+        let messages = self.messages();
         self.queue.clear();
         self.octets = 0;
+        messages
     }
 }
 

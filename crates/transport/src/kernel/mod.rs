@@ -2,7 +2,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `mod` | [`KernelEndpoint`]: associations, what the kernel tells about them, what is polled |
+//! | `mod` | [`KernelEndpoint`] and the calls of its user |
+//! | `dial` | dials: under way, or waiting for their turn |
+//! | `poll` | time-outs, writing, reading |
 //! | `arrival` | what arrived becomes events |
 //! | `association` | one association: what waits to be sent, what arrived in part |
 //! | `socket` | the socket's options and calls |
@@ -20,12 +22,13 @@
 
 mod arrival;
 mod association;
+mod dial;
 mod notification;
+mod poll;
 mod sockaddr;
 mod socket;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -36,6 +39,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
 use self::association::{Association, State, Table};
+use self::dial::Dial;
 use self::notification::KernelId;
 pub(crate) use self::socket::Socket;
 use crate::address::{Address, Host, Scheme};
@@ -72,7 +76,7 @@ pub struct KernelEndpoint {
     /// The rest of a long notification follows.
     notification_goes_on: bool,
     counters: Counters,
-    unsent: u64,
+    undelivered: u64,
 }
 
 impl KernelEndpoint {
@@ -139,7 +143,7 @@ impl KernelEndpoint {
             batch: Some(Box::new(Batch::new())),
             notification_goes_on: false,
             counters: Counters::default(),
-            unsent: 0,
+            undelivered: 0,
         })
     }
 
@@ -173,48 +177,9 @@ impl KernelEndpoint {
         Ok(())
     }
 
-    /// Messages that the kernel took but could not deliver, as their associations ended.
+    /// Messages that were queued but never acknowledged, as their associations ended.
     pub fn undelivered(&self) -> u64 {
-        self.unsent
-    }
-
-    /// Dials under the name `assoc`.
-    fn dial(&mut self, assoc: AssocId, dial: Dial) -> Result<(), Error> {
-        let Dial { addresses, port, encapsulation, deadline } = dial;
-        let state = match self.socket.get_ref().connect(&addresses, port, encapsulation) {
-            Ok(kernel) => State::Dialing { kernel, deadline },
-            Err(e) if is_known_peer(&e) => {
-                if let Some(existing) = self.table.find_peer(&addresses, port, State::is_usable) {
-                    return Err(Error::Connected(existing));
-                }
-                // It is about to end, or the notification that it is up is still to be read.
-                self.waiting.push(assoc);
-                State::Waiting { deadline, encapsulation }
-            }
-            Err(error) => {
-                tracing::debug!(?addresses, port, %error, "cannot dial");
-                self.events.push_back(Event::Down { assoc, reason: DownReason::System });
-                return Ok(());
-            }
-        };
-        self.deadlines.insert((deadline, assoc));
-        self.table.insert(assoc, Association::new(state, true, addresses, port));
-        Ok(())
-    }
-
-    /// Dials those that waited for an older association with the same peer to end.
-    fn dial_waiting(&mut self) {
-        for assoc in std::mem::take(&mut self.waiting) {
-            let Some(association) = self.table.remove(assoc) else { continue };
-            let State::Waiting { deadline, encapsulation } = association.state else { continue };
-            self.deadlines.remove(&(deadline, assoc));
-            let (addresses, port) = (association.remote, association.remote_port);
-            let dial = Dial { addresses, port, encapsulation, deadline };
-            if self.dial(assoc, dial).is_err() {
-                // The peer was faster; there is one association now, and it has another name.
-                self.events.push_back(Event::Down { assoc, reason: DownReason::Refused });
-            }
-        }
+        self.undelivered
     }
 
     /// Aborts an association in the kernel. What it still says about it is for nobody.
@@ -227,108 +192,21 @@ impl KernelEndpoint {
     /// Forgets an association.
     fn forget(&mut self, assoc: AssocId) -> Option<Association> {
         let association = self.table.remove(assoc)?;
+        self.undelivered += association.outbound.messages();
         if let Some(deadline) = association.state.deadline() {
             self.deadlines.remove(&(deadline, assoc));
+        }
+        if let State::Waiting { .. } = association.state {
+            self.waiting.retain(|waiting| *waiting != assoc);
         }
         Some(association)
     }
 
-    /// Forgets an association and says so.
+    /// Forgets an association that the kernel no longer has, and says so.
     fn end(&mut self, assoc: AssocId, reason: DownReason) {
-        if self.forget(assoc).is_some() {
+        if let Some(association) = self.forget(assoc) {
             self.events.push_back(Event::Down { assoc, reason });
-            self.dial_waiting();
-        }
-    }
-
-    /// Gives up dials that take too long.
-    fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
-        while let Some(&(deadline, assoc)) = self.deadlines.first() {
-            let timer =
-                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            if timer.deadline() != deadline {
-                timer.as_mut().reset(deadline);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.deadlines.remove(&(deadline, assoc));
-            if let Some(kernel) = self.table.get_mut(assoc).and_then(|a| a.state.kernel()) {
-                self.kill(kernel);
-            }
-            self.end(assoc, DownReason::Timeout);
-        }
-    }
-
-    /// Writes what is queued, a message of each association in turn.
-    fn poll_write(&mut self, cx: &mut Context<'_>) {
-        while let Some(assoc) = self.writers.pop_front() {
-            let guard = match self.blocked.then(|| self.socket.poll_write_ready(cx)) {
-                None => None,
-                Some(Poll::Ready(Ok(guard))) => Some(guard),
-                Some(Poll::Ready(Err(_)) | Poll::Pending) => {
-                    self.writers.push_front(assoc);
-                    return;
-                }
-            };
-            let Some(association) = self.table.get_mut(assoc) else { continue };
-            let Some(kernel) = association.state.kernel() else { continue };
-            let outbound = &mut association.outbound;
-            match outbound.write_first(self.socket.get_ref(), kernel, self.window) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    if let Some(mut guard) = guard {
-                        guard.clear_ready();
-                    }
-                    self.writers.push_front(assoc);
-                    continue;
-                }
-                // The association is gone; its notification is on the way.
-                Err(e) if is_gone(&e) => outbound.clear(),
-                Err(error) => {
-                    tracing::warn!(?assoc, %error, "the kernel refuses a message");
-                    self.kill(kernel);
-                    self.end(assoc, DownReason::System);
-                    continue;
-                }
-                Ok(()) => self.blocked = false,
-            }
-            outbound.listed = outbound.can_write();
-            if outbound.listed {
-                self.writers.push_back(assoc);
-            } else if outbound.is_empty() && association.state == (State::Draining { kernel }) {
-                let _ = self.socket.get_ref().shut_down(kernel);
-                association.state = State::Closing { kernel };
-            }
-        }
-    }
-
-    /// Receives a batch and turns it into events.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Ok(mut guard) = ready!(self.socket.poll_read_ready(cx)) else {
-                return Poll::Pending;
-            };
-            let Some(mut batch) = self.batch.take() else { return Poll::Pending };
-            let result = self.socket.get_ref().receive(&mut batch);
-            // A batch that is not full says as well as an error that nothing else is there.
-            if !matches!(result, Ok(Batch::SLOTS)) {
-                guard.clear_ready();
-            }
-            if result.is_ok() {
-                batch.iter().for_each(|received| self.take(received));
-            }
-            self.batch = Some(batch);
-            match result {
-                Ok(_) => return Poll::Ready(()),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    // Such as no memory, or a signal: try again when others had their turn.
-                    tracing::debug!(%error, "receiving");
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            }
+            self.dial_waiting(&association.remote, association.remote_port);
         }
     }
 }
@@ -415,7 +293,7 @@ impl Endpoint for KernelEndpoint {
         let Some(association) = self.forget(assoc) else { return };
         if let Some(kernel) = association.state.kernel() {
             self.kill(kernel);
-            self.dial_waiting();
+            self.dial_waiting(&association.remote, association.remote_port);
         }
     }
 
@@ -448,23 +326,7 @@ fn cannot_bind(url: &Address, source: io::Error) -> Error {
     }
 }
 
-/// Whom to dial, and until when.
-struct Dial {
-    addresses: Vec<IpAddr>,
-    port: u16,
-    encapsulation: Option<u16>,
-    deadline: Instant,
-}
-
-/// The kernel has an association with that peer.
-fn is_known_peer(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EISCONN | libc::EALREADY))
-}
-
 /// The kernel has no such association any more, or it shuts down.
 fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EPIPE | libc::ESHUTDOWN | libc::EINVAL | libc::ENOTCONN | libc::ECONNRESET)
-    )
+    matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ESHUTDOWN | libc::ECONNRESET))
 }

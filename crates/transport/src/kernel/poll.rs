@@ -1,0 +1,103 @@
+//! What is done when the endpoint is polled: time-outs, writing, reading.
+
+use std::future::Future;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::association::State;
+use super::{KernelEndpoint, is_gone};
+use crate::endpoint::DownReason;
+use crate::sys::sctp::Batch;
+
+impl KernelEndpoint {
+    /// Gives up dials that take too long.
+    pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
+        while let Some(&(deadline, assoc)) = self.deadlines.first() {
+            let timer =
+                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.deadlines.remove(&(deadline, assoc));
+            if let Some(kernel) = self.table.get_mut(assoc).and_then(|a| a.state.kernel()) {
+                self.kill(kernel);
+            }
+            self.end(assoc, DownReason::Timeout);
+        }
+    }
+
+    /// Writes what is queued, a message of each association in turn.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) {
+        while let Some(assoc) = self.writers.pop_front() {
+            let guard = match self.blocked.then(|| self.socket.poll_write_ready(cx)) {
+                None => None,
+                Some(Poll::Ready(Ok(guard))) => Some(guard),
+                Some(Poll::Ready(Err(_)) | Poll::Pending) => {
+                    self.writers.push_front(assoc);
+                    return;
+                }
+            };
+            let Some(association) = self.table.get_mut(assoc) else { continue };
+            let Some(kernel) = association.state.kernel() else { continue };
+            let outbound = &mut association.outbound;
+            match outbound.write_first(self.socket.get_ref(), kernel, self.window) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    if let Some(mut guard) = guard {
+                        guard.clear_ready();
+                    }
+                    self.writers.push_front(assoc);
+                    continue;
+                }
+                // The association is gone; its notification is on the way.
+                Err(e) if is_gone(&e) => self.undelivered += 1 + outbound.clear(),
+                Err(error) => {
+                    tracing::warn!(?assoc, %error, "the kernel refuses a message");
+                    self.kill(kernel);
+                    self.end(assoc, DownReason::System);
+                    continue;
+                }
+                Ok(()) => self.blocked = false,
+            }
+            outbound.listed = outbound.can_write();
+            if outbound.listed {
+                self.writers.push_back(assoc);
+            } else if outbound.is_empty() && association.state == (State::Draining { kernel }) {
+                let _ = self.socket.get_ref().shut_down(kernel);
+                association.state = State::Closing { kernel };
+            }
+        }
+    }
+
+    /// Receives a batch and turns it into events.
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Ok(mut guard) = ready!(self.socket.poll_read_ready(cx)) else {
+                return Poll::Pending;
+            };
+            let Some(mut batch) = self.batch.take() else { return Poll::Pending };
+            let result = self.socket.get_ref().receive(&mut batch);
+            // A batch that is not full says as well as an error that nothing else is there.
+            if !matches!(result, Ok(Batch::SLOTS)) {
+                guard.clear_ready();
+            }
+            if result.is_ok() {
+                batch.iter().for_each(|received| self.take(received));
+            }
+            self.batch = Some(batch);
+            match result {
+                Ok(_) => return Poll::Ready(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    // Such as no memory, or a signal: try again when others had their turn.
+                    tracing::debug!(%error, "receiving");
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
