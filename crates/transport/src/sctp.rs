@@ -30,6 +30,9 @@ const PORT_ATTEMPTS: usize = 16;
 /// SCTP of the kernel, where it has it, and in userland, as one endpoint.
 pub struct SctpEndpoint {
     local: Local,
+    /// Both sides together; each keeps to it by itself as well.
+    associations_max: usize,
+    over_limit: u64,
     sides: [Option<Box<dyn Endpoint>>; 2],
     associations: HashMap<AssocId, Association>,
     /// The own name of each association of a side.
@@ -105,7 +108,7 @@ impl SctpEndpoint {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let url = Address::from((Scheme::Sctp, any));
         let local = Local { url, addresses: Vec::new(), port: 0 };
-        Ok(Self::over(kernel, Some(Box::new(userland)), local))
+        Ok(Self::over(kernel, Some(Box::new(userland)), local, options.associations_max))
     }
 
     fn bind_once(url: &Address, options: &Options) -> Result<Self, Error> {
@@ -128,16 +131,19 @@ impl SctpEndpoint {
         let bound = userland.as_ref().or(kernel.as_ref()).map(|endpoint| endpoint.local());
         let (addresses, port) = bound.map_or((Vec::new(), port), |l| (l.addresses, l.port));
         let local = Local { url: url.with_port(port), addresses, port };
-        Ok(Self::over(kernel, userland, local))
+        Ok(Self::over(kernel, userland, local, options.associations_max))
     }
 
     fn over(
         kernel: Option<Box<dyn Endpoint>>,
         userland: Option<Box<dyn Endpoint>>,
         local: Local,
+        associations_max: usize,
     ) -> Self {
         Self {
             local,
+            associations_max,
+            over_limit: 0,
             sides: [kernel, userland],
             associations: HashMap::new(),
             names: HashMap::new(),
@@ -218,6 +224,12 @@ impl SctpEndpoint {
     }
 
     fn up(&mut self, side: Side, inner: AssocId, info: AssocInfo) {
+        let unknown = !self.names.contains_key(&(side, inner));
+        if unknown && self.associations.len() >= self.associations_max {
+            self.over_limit += 1;
+            self.give_up(side, inner);
+            return;
+        }
         let assoc = self.adopt(side, inner);
         let on = Association::On(side, inner);
         if let Some(Association::Dialing(dial)) = self.associations.insert(assoc, on) {
@@ -326,6 +338,9 @@ impl Endpoint for SctpEndpoint {
             let why = "tcp:// was asked for".into();
             return Err(Error::Unsupported { what: "TCP at an SCTP endpoint", why });
         }
+        if self.associations.len() >= self.associations_max {
+            return Err(Error::Limit(self.associations_max));
+        }
         let (first, second) = self.ways(remote);
         let (side, inner, second) = match (self.start(first, remote), second) {
             (Ok(inner), second) => (first, inner, second),
@@ -402,7 +417,8 @@ impl Endpoint for SctpEndpoint {
     }
 
     fn counters(&self) -> Counters {
-        self.sides.iter().flatten().fold(Counters::default(), |sum, side| sum + side.counters())
+        let own = Counters { over_limit: self.over_limit, ..Counters::default() };
+        self.sides.iter().flatten().fold(own, |sum, side| sum + side.counters())
     }
 }
 

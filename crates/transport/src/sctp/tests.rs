@@ -87,7 +87,7 @@ impl Lab {
         let sides: [Box<dyn Endpoint>; 2] = [Box::new(kernel.clone()), Box::new(userland.clone())];
         let local = kernel.local();
         let [one, two] = sides.map(Some);
-        Self { kernel, userland, endpoint: SctpEndpoint::over(one, two, local) }
+        Self { kernel, userland, endpoint: SctpEndpoint::over(one, two, local, 3) }
     }
 
     fn dial(&mut self) -> AssocId {
@@ -305,10 +305,28 @@ async fn forced_schemes_go_one_way_and_the_encapsulation_is_for_udp() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_limit_of_associations_is_for_both_sides_together() {
+    let mut lab = Lab::new();
+    lab.kernel.says(up(1, false));
+    lab.userland.says(up(1, false));
+    lab.next().await;
+    lab.next().await;
+    let dialed = lab.dial();
+    assert!(matches!(lab.endpoint.connect(&remote(PEER)), Err(Error::Limit(3))));
+    lab.kernel.says(up(8, false));
+    lab.nothing().await;
+    assert_eq!(lab.endpoint.counters().over_limit, 1);
+    lab.endpoint.abort(dialed);
+    lab.userland.says(up(9, false));
+    assert!(matches!(lab.next().await, Event::Up { .. }));
+    assert_eq!(lab.kernel.calls(), [IN_KERNEL, "abort 8", "abort 1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_kernel_userland_is_all() {
     let userland = Fake::default();
     let local = userland.local();
-    let mut endpoint = SctpEndpoint::over(None, Some(Box::new(userland.clone())), local);
+    let mut endpoint = SctpEndpoint::over(None, Some(Box::new(userland.clone())), local, 3);
     let assoc = endpoint.connect(&remote(PEER)).unwrap();
     assert_eq!(userland.calls(), [IN_UDP]);
     let forced = endpoint.connect(&remote("sctp+kernel://10.0.0.9:3863"));
