@@ -115,6 +115,8 @@ pub struct Link {
     pub remote: Vec<IpAddr>,
     /// The peer's port.
     pub remote_port: u16,
+    /// All own addresses, as far as the transport knows them.
+    pub local: Vec<IpAddr>,
 }
 
 /// What an association runs over, as far as the protocols care.

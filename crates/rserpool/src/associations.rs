@@ -236,7 +236,8 @@ impl Associations {
             Backend::Tcp => Carrier::Tcp,
             _ => Carrier::Sctp,
         };
-        let link = Link { protocol, carrier, remote: info.remote, remote_port: info.remote_port };
+        let AssocInfo { remote, remote_port, local, .. } = info;
+        let link = Link { protocol, carrier, remote, remote_port, local };
         Input::Up(peer, link)
     }
 

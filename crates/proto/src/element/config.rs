@@ -15,7 +15,7 @@ pub struct Config {
     /// is drawn anew where another element of the pool has it.
     pub id: Option<PeId>,
     /// Where it serves. Its addresses have to be among those of the associations to registrars
-    /// (RFC 5352 §2.2.1).
+    /// (RFC 5352 §2.2.1); an unspecified one stands for the own addresses of that association.
     pub user_transport: Transport,
     /// The pool's policy, and what this element gives it. Default: round robin.
     pub policy: Policy,

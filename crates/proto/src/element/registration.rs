@@ -1,8 +1,11 @@
 //! Into the pool and out of it (RFC 5352 §3.1, §3.2).
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use rserpool_wire::asap::RegistrationResponse;
 use rserpool_wire::asap::{Deregistration, DeregistrationResponse, Registration};
-use rserpool_wire::param::{self, Cause};
+use rserpool_wire::param::{self, Cause, Transport};
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Asap, Message};
 
@@ -71,11 +74,13 @@ impl PoolElement {
             user_transport: self.config.user_transport.clone(),
             policy: self.config.policy.clone(),
         };
+        let association = self.association(home);
+        let local = association.map_or(&[][..], |association| &association.home.link.local);
         let element = param::PoolElement {
             id: self.id,
-            home: self.association(home).and_then(|association| association.home.id),
+            home: association.and_then(|association| association.home.id),
             life: self.config.dialect.registration_life(self.config.lifetime),
-            user_transport: self.told.user_transport.clone(),
+            user_transport: placed(&self.told.user_transport, local),
             policy: self.told.policy.clone(),
             asap_transport: None,
         };
@@ -285,4 +290,27 @@ impl PoolElement {
             self.outputs.push_back(Output::Event(Event::NoRegistrar));
         }
     }
+}
+
+/// A transport that listens on every address of its host, as someone else can reach it: at the
+/// addresses from which this host speaks to its registrar.
+fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
+    let mut placed = transport.clone();
+    match &mut placed {
+        Transport::Sctp(sctp) if sctp.addresses.iter().any(IpAddr::is_unspecified) => {
+            let known = sctp.addresses.iter().filter(|address| !address.is_unspecified());
+            let all: BTreeSet<IpAddr> = known.chain(local).copied().collect();
+            sctp.addresses = all.into_iter().collect();
+        }
+        Transport::Tcp { address, .. }
+        | Transport::Udp { address, .. }
+        | Transport::UdpLite { address, .. }
+        | Transport::Dccp { address, .. }
+            if address.is_unspecified() =>
+        {
+            *address = local.first().copied().unwrap_or(*address);
+        }
+        _ => {}
+    }
+    placed
 }

@@ -136,7 +136,8 @@ impl Lab {
 }
 
 pub(super) fn link(carrier: Carrier, remote: &[IpAddr]) -> Link {
-    Link { protocol: Protocol::Asap, carrier, remote: remote.to_vec(), remote_port: 4711 }
+    let (remote, local) = (remote.to_vec(), Vec::new());
+    Link { protocol: Protocol::Asap, carrier, remote, remote_port: 4711, local }
 }
 
 pub(super) fn pool() -> PoolHandle {
