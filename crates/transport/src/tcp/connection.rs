@@ -277,13 +277,17 @@ impl Inbox {
         self.octets.extend_from_slice(octets);
     }
 
+    /// Leaves the connection no more memory than a small multiple of the message that began.
     fn reclaim(&mut self, spare: &mut Vec<u8>) {
-        // What is left is the start of one message: the move is small against the read.
-        self.octets.drain(..self.taken);
-        self.taken = 0;
-        if self.octets.is_empty() {
-            *spare = std::mem::take(&mut self.octets);
+        let rest = &self.octets[self.taken..];
+        if rest.len() < self.octets.capacity() / 2 {
+            let rest = rest.to_vec();
+            self.octets.clear();
+            *spare = std::mem::replace(&mut self.octets, rest);
+        } else {
+            self.octets.drain(..self.taken);
         }
+        self.taken = 0;
     }
 }
 
@@ -360,4 +364,29 @@ fn reason(error: &io::Error) -> DownReason {
 /// IPv4 in IPv6's clothes is IPv4: a listener on `[::]` accepts both.
 fn canonical(socket: SocketAddr) -> IpAddr {
     socket.ip().to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_message_does_not_keep_the_buffer() {
+        let mut spare = Vec::with_capacity(1 << 16);
+        let mut inbox = Inbox::default();
+        inbox.add(&[1, 0, 0, 5, 9, 0, 0, 0, 2, 0], &mut spare);
+        assert_eq!(spare.capacity(), 0);
+        let framing = Framing::Message(Ppid::ASAP);
+        assert_eq!(inbox.message(framing, 100), Ok(Some((Ppid::ASAP, vec![1, 0, 0, 5, 9]))));
+        assert_eq!(inbox.message(framing, 100), Ok(None));
+        inbox.reclaim(&mut spare);
+        assert_eq!((spare.capacity(), spare.len()), (1 << 16, 0));
+        assert!(inbox.octets.capacity() < 16);
+        inbox.add(&[0, 4], &mut spare);
+        assert_eq!(spare.capacity(), 1 << 16);
+        assert_eq!(inbox.message(framing, 100), Ok(Some((Ppid::ASAP, vec![2, 0, 0, 4]))));
+        inbox.reclaim(&mut spare);
+        assert!(inbox.is_empty());
+        assert_eq!(inbox.octets.capacity(), 0);
+    }
 }
