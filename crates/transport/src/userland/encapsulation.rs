@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -91,7 +91,16 @@ impl UdpSocket {
         if set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, BUFFER).is_err() {
             set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER)?;
         }
-        socket.bind(&at.into())?;
+        match socket.bind(&at.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && only_groups_at(at) => {
+                socket.set_reuse_address(true)?;
+                socket.bind(&at.into())?;
+            }
+            bound => bound?,
+        }
+        // From now on only: two endpoints must not share a port, but sockets at the addresses of
+        // multicast groups may come beside the wildcard.
+        socket.set_reuse_address(wildcard)?;
         let fd = Arc::new(sys::register(socket)?);
         let failure = watch(Arc::clone(&fd));
         Ok(Self { fd, address: at.ip(), failure, unreachable: Vec::new() })
@@ -197,6 +206,16 @@ impl UdpSocket {
         }
         true
     }
+}
+
+/// True where the wildcard is in use because of sockets at the addresses of multicast groups, as far
+/// as can be told: whoever has the wildcard has loopback too.
+fn only_groups_at(at: SocketAddr) -> bool {
+    let loopback: IpAddr = match at {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    at.ip().is_unspecified() && std::net::UdpSocket::bind((loopback, at.port())).is_ok()
 }
 
 /// Ends when there is something in the error queue.

@@ -95,6 +95,23 @@ fn down(assoc: AssocId, reason: DownReason) -> Event {
 }
 
 #[tokio::test]
+async fn carries_messages_of_every_length_both_ways() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, at_b) = connected(&mut a, &mut b).await;
+    // Around the sizes of one, two and many packets.
+    for length in [4, 5, 100, 1443, 1444, 1445, 2887, 2888, 2889, 4096, 65_532, 65_535, 65_536] {
+        let sent: Vec<u8> = (0..=250).cycle().take(length).collect();
+        a.send(at_a, Ppid::ASAP, &sent).unwrap();
+        b.send(at_b, Ppid(u32::MAX), &sent).unwrap();
+        for _ in 0..2 {
+            let (index, event) = next(&mut [&mut a, &mut b]).await;
+            let (assoc, ppid) = [(at_a, Ppid(u32::MAX)), (at_b, Ppid::ASAP)][index];
+            assert!(event == Event::Message { assoc, ppid, octets: sent.clone() }, "{length}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_restarted_peer_gets_a_new_name() {
     let (mut a, mut b) = (bind(), bind());
     let (old, _) = connected(&mut a, &mut b).await;

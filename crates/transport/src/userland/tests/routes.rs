@@ -4,6 +4,7 @@ use std::net::{Ipv6Addr, UdpSocket};
 
 use super::super::packet::seal;
 use super::*;
+use crate::multicast;
 
 #[tokio::test]
 async fn answers_from_the_address_that_the_peer_used() {
@@ -65,6 +66,31 @@ async fn listens_on_every_address_and_at_another_udp_port() {
     let mut client = bind();
     let wrong = client.connect(&remote([127, 0, 0, 2], 3863)).unwrap();
     assert_eq!(next(&mut [&mut client]).await, (0, down(wrong, DownReason::Refused)));
+}
+
+#[tokio::test]
+async fn shares_its_port_with_announcements_and_with_nobody_else() {
+    for groups_first in [false, true] {
+        let free = UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+        let address = (Ipv4Addr::new(239, 1, 2, 3), free).into();
+        let group = multicast::Group::new(address).through("lo");
+        let listener = groups_first.then(|| multicast::Listener::join(&group).unwrap());
+        let mut server = bind_at(&format!("0.0.0.0:{free}"), &Options::default());
+        let _listener = listener.unwrap_or_else(|| multicast::Listener::join(&group).unwrap());
+        let mut client = bind();
+        connected(&mut client, &mut server).await;
+
+        for host in ["0.0.0.0", "127.0.0.1"] {
+            let url = format!("sctp+udp://{host}:{free}").parse().unwrap();
+            let second = UserlandEndpoint::bind(&url, &Options::default());
+            let why = second.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(why.ends_with("the port is in use"), "{host}: {why}");
+        }
+        // Announcements do not come to the endpoint.
+        multicast::Announcer::open(&group).unwrap().send(b"here I am").unwrap();
+        settle(&mut server).await;
+        assert_eq!(server.statistics().checksum_errors, 0);
+    }
 }
 
 #[tokio::test]
