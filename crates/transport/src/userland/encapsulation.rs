@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use socket2::{Domain, MsgHdr, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
+use tokio::task::coop;
 
 use super::control;
 use crate::sys;
@@ -112,21 +113,30 @@ impl UdpSocket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Datagram>> {
-        loop {
-            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
-            let received = guard.try_io(|fd| receive(fd.get_ref(), buffer));
-            match received {
-                Ok(Ok(datagram)) => {
-                    let local = datagram.local.or_else(|| self.fixed());
-                    return Poll::Ready(Ok(Datagram { local, ..datagram }));
-                }
-                Ok(Err(error)) => {
-                    // It stands for an entry in the error queue.
-                    self.drain();
-                    return Poll::Ready(Err(error));
-                }
-                Err(_would_block) => {}
+        let mut received = None;
+        while received.is_none() {
+            received = match self.fd.poll_read_ready(cx) {
+                Poll::Ready(guard) => guard?.try_io(|fd| receive(fd.get_ref(), buffer)).ok(),
+                Poll::Pending if coop::has_budget_remaining() => return Poll::Pending,
+                // The task has had its share of IO and is polled again soon. But timers run in any
+                // case, and must not before what arrived: a busy task is no silent peer.
+                Poll::Pending => match receive(self.fd.get_ref(), buffer) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                    result => Some(result),
+                },
+            };
+        }
+        match received {
+            Some(Ok(datagram)) => {
+                let local = datagram.local.or_else(|| self.fixed());
+                Poll::Ready(Ok(Datagram { local, ..datagram }))
             }
+            Some(Err(error)) => {
+                // It stands for an entry in the error queue.
+                self.drain();
+                Poll::Ready(Err(error))
+            }
+            None => Poll::Pending,
         }
     }
 

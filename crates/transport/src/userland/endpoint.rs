@@ -180,7 +180,8 @@ impl UserlandEndpoint {
     }
 
     /// Gives the machines what the user queued.
-    fn flush(&mut self, now: Duration) {
+    fn flush(&mut self) {
+        let now = self.now();
         for id in std::mem::take(&mut self.dirty) {
             self.flush_one(id, now);
         }
@@ -312,9 +313,10 @@ impl Endpoint for UserlandEndpoint {
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(event);
         }
-        let now = self.now();
-        self.flush(now);
-        let more = self.receive(cx) | self.expire(cx);
+        // What arrived counts before the timers do: a busy task is no silent peer.
+        let more = self.receive(cx);
+        self.flush();
+        let more = self.expire(cx) | more;
         self.lost(cx);
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(event);

@@ -1,4 +1,67 @@
-//! SCTP in userland: the protocol machine `dcsctp`, encapsulated in UDP (RFC 6951).
+//! SCTP in userland: the protocol machine of the crate `dcsctp`, encapsulated in UDP (RFC 6951).
+//!
+//! It needs nothing of the system but UDP sockets, speaks with the SCTP of Linux and of usrsctp
+//! where those encapsulate too, and is what an SCTP address means where the kernel has no SCTP.
+//!
+//! ```text
+//!   UDP sockets ── packet ── INIT ──────────> listener: a signed cookie, and nothing is kept
+//!   (encapsulation) (checks) COOKIE ECHO ───> cookie: verified, cut; an association begins
+//!                            others, by tag ─> association: dcsctp ── Event
+//!   error queue ── quoted tag ─────────────> association: over
+//! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `endpoint` | the calls of the user, and one round of the poll |
+//! | `inbound` | what becomes of packets, ICMP errors and timeouts |
+//! | `association`, `table`, `timers` | one association, all of them, when each wants to be woken |
+//! | `packet`, `cookie` | checks and answers that need no association; authentic state cookies |
+//! | `encapsulation`, `control` | UDP sockets, their error queues and control messages |
+//!
+//! # Ports
+//!
+//! The UDP port is the SCTP port, unless [`Address::encapsulation`](crate::Address::encapsulation)
+//! or [`Remote::encapsulation`](crate::Remote::encapsulation) names one (9899 for most kernels). An
+//! endpoint dials from the port that it listens at. Answers go to where a packet came from; a peer's
+//! UDP port that changes is followed once a packet with the right verification tag came from the
+//! same address (RFC 6951 §5.4). Peers at one address are told apart by UDP port and SCTP port, so
+//! that two behind one address translator do not take each other for a restart.
+//!
+//! # How the end of a peer is noticed
+//!
+//! | what happens | the other side sees | after |
+//! |---|---|---|
+//! | close, abort, drop of the endpoint | `Closed`, `Reset` | a round trip |
+//! | its process is killed | `Reset`, by a verified ICMP error | the next packet, at most a heartbeat |
+//! | it is restarted at the same port | `Restarted` or `Reset` | its first packet, or our next |
+//! | its host or the network is silent | `Timeout` | see below |
+//!
+//! With *n* the lesser of [`path_retransmits_max`](crate::Options::path_retransmits_max) and
+//! [`association_retransmits_max`](crate::Options::association_retransmits_max) (there is one path),
+//! an association with data on its way ends after *n* + 1 expiries of a timer that starts at the RTO
+//! and doubles up to RTO.max; an idle one at the answer that is missing to heartbeat *n* + 1.
+//!
+//! # What strangers can do
+//!
+//! - INITs leave no state. Cookies carry an HMAC-SHA256 over the association they stand for, the
+//!   peer's address and ports and the time, and are good for a minute. dcsctp's own cookie has no
+//!   MAC at all.
+//! - Whatever touches an association needs its verification tag, ICMP errors too. Tags and TSNs
+//!   come from dcsctp's generator, which is not a cryptographic one; it gets a seed of the system
+//!   before each draw, so that what one peer sees tells nothing about the tags of others.
+//! - Every packet's CRC32c and chunks are checked before dcsctp reads it, and extensions that are
+//!   not used (RE-CONFIG, FORWARD TSN, I-DATA) are refused. Should dcsctp panic all the same, that
+//!   costs one association. What was refused is in the [`Statistics`].
+//! - There is no encryption and no peer authentication: whoever reads the traffic can take part.
+//!
+//! # What it does not do
+//!
+//! - Multihoming: it listens on all its addresses, dials the peer's first address that it can reach,
+//!   and ignores further ones. No dynamic addresses (RFC 5061), no AUTH (RFC 4895), no PR-SCTP, no
+//!   interleaving, no stream reset; messages go out on stream 0 and are taken from streams 0 to 15.
+//! - Path MTU discovery: packets fit Ethernet, and are fragmented by IP where a path is narrower.
+//! - IPv6 link-local peers: an address without interface does not say where.
+//! - Bulk: some 40 MB/s on one core. dcsctp formats every packet for its log, wanted or not.
 
 mod association;
 mod control;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::Instant;
 
 use super::super::encapsulation::{QUOTE, Unreachable};
@@ -54,6 +55,25 @@ async fn notices_an_idle_peer_that_is_silent() {
     let bound = (options.path_retransmits_max + 1) * options.heartbeat + options.rto.max;
     let noticed = silence_noticed_after(false).await;
     assert!(noticed <= bound, "{noticed:?} > {bound:?}");
+}
+
+#[tokio::test]
+async fn a_task_that_had_its_share_of_io_still_hears_its_peers() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, at_b) = connected(&mut a, &mut b).await;
+    b.send(at_b, Ppid::ASAP, b"here I am").unwrap();
+    settle(&mut b).await;
+    let event = poll_fn(|cx| {
+        while coop::has_budget_remaining() {
+            if let Poll::Ready(share) = coop::poll_proceed(cx) {
+                share.made_progress();
+            }
+        }
+        Poll::Ready(a.poll_event(cx))
+    });
+    let octets = b"here I am".to_vec();
+    let message = Event::Message { assoc: at_a, ppid: Ppid::ASAP, octets };
+    assert_eq!(event.await, Poll::Ready(message));
 }
 
 #[tokio::test]
