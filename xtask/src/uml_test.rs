@@ -9,8 +9,12 @@ use anyhow::{Context, bail, ensure};
 use crate::root;
 
 /// Test targets of `rserpool-transport`, and which of their tests need the kernel.
-const TARGETS: [(&str, &str); 3] =
-    [("rserpool_transport", "probe::"), ("conformance", "kernel::"), ("kernel", "")];
+const TARGETS: [(&str, &str); 4] = [
+    ("rserpool_transport", "probe::"),
+    ("conformance", "kernel::"),
+    ("kernel", ""),
+    ("kernel_and_userland", ""),
+];
 
 /// A test that hangs is stopped after so many seconds. No result depends on it.
 const TIMEOUT: &str = "300";

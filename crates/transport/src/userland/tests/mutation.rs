@@ -136,7 +136,7 @@ async fn drain(endpoint: &mut UserlandEndpoint) -> Vec<Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn no_changed_packet_breaks_the_endpoint(
