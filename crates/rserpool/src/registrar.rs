@@ -61,7 +61,7 @@ impl Registrar {
     /// # Errors
     ///
     /// [`Error::Transport`] where an endpoint cannot be opened. Nothing runs then.
-    pub async fn start(config: Config) -> Result<Self, Error> {
+    pub fn start(config: Config) -> Result<Self, Error> {
         let Config { asap, announce, mut protocol, seed: given } = config;
         let options = transport_options(&protocol.timing);
         let mut endpoints = Endpoints::new(options);

@@ -77,6 +77,20 @@ pub enum AddressScope {
 }
 
 impl AddressScope {
+    /// All scopes, from near to far.
+    pub const ALL: &'static [Self] =
+        &[Self::Loopback, Self::LinkLocal, Self::SiteLocal, Self::Global];
+
+    /// The name, as in configuration files.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::LinkLocal => "link-local",
+            Self::SiteLocal => "site-local",
+            Self::Global => "global",
+        }
+    }
+
     /// How far an address reaches; `None` where it is no address of a host (unspecified,
     /// multicast, broadcast).
     pub fn of(address: IpAddr) -> Option<Self> {

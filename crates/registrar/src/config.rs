@@ -1,0 +1,310 @@
+//! The configuration file of a registrar. Every key is in `registrar.example.toml`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rserpool::proto::dialect::Dialect;
+use rserpool::proto::handlespace;
+use rserpool::proto::registrar::{self as protocol, AddressScope};
+use rserpool::proto::timing::{Profile, Timing};
+use rserpool::registrar;
+use rserpool::transport::Address;
+use rserpool::transport::multicast::Group;
+use rserpool::wire::param::RegistrarId;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::timing::TimingOverrides;
+
+/// What a registrar is told by its file and its command line.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Its identifier; absent, it draws one.
+    pub id: Option<RegistrarNumber>,
+    /// URLs to serve elements and users at.
+    #[serde(deserialize_with = "urls")]
+    pub asap: Vec<Address>,
+    /// `rfc` or `rsplib`.
+    #[serde(deserialize_with = "dialect")]
+    pub dialect: Dialect,
+    /// `minimal`, `fast`, `wan`, `rsplib` or `rfc`.
+    #[serde(deserialize_with = "profile")]
+    pub profile: Profile,
+    /// Values over those of the profile.
+    pub timing: TimingOverrides,
+    /// Announcing it by multicast.
+    pub announce: Announce,
+    /// See [`protocol::Config::tcp_registration`].
+    pub tcp_registration: Option<bool>,
+    /// See [`protocol::Config::strict_rfc_keepalive`].
+    pub strict_rfc_keepalive: Option<bool>,
+    /// `loopback`, `link-local`, `site-local` or `global`.
+    #[serde(deserialize_with = "scope")]
+    pub address_scope: Option<AddressScope>,
+    /// See [`protocol::Config::allow_advertised`].
+    pub allow_advertised: Option<bool>,
+    /// See [`protocol::Config::bad_reports_max`].
+    pub bad_reports_max: Option<u32>,
+    /// See [`protocol::Config::supervision_rate_max`].
+    pub supervision_rate_max: Option<NonZeroU32>,
+    /// See [`handlespace::Config::items_default`].
+    pub items_default: Option<NonZeroU32>,
+    /// See [`handlespace::Config::items_max`].
+    pub items_max: Option<NonZeroU32>,
+    /// See [`handlespace::Config::max_increment`]; 0 is all that were listed.
+    pub max_increment: Option<u32>,
+    /// The most that it takes in.
+    pub limits: Limits,
+}
+
+/// Announcing a registrar by multicast (RFC 5352 §3.6).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Announce {
+    /// Groups with their ports; none: no announces.
+    pub groups: Vec<SocketAddr>,
+    /// The interface to announce through; absent, the system's choice.
+    pub interface: Option<String>,
+    /// How many routers an announce may pass (TTL, hop limit).
+    pub hops: Option<u8>,
+}
+
+/// See [`handlespace::Limits`].
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Pools.
+    pub pools: Option<u32>,
+    /// Elements of one pool.
+    pub elements_per_pool: Option<u32>,
+    /// Elements of all pools.
+    pub elements: Option<u32>,
+    /// Addresses of one transport.
+    pub addresses_per_transport: Option<u32>,
+    /// Octets of a pool handle.
+    pub handle_octets: Option<u32>,
+    /// Pools that one association may subscribe to.
+    pub subscriptions: Option<usize>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// The file is not what it should be.
+    Parse(PathBuf, Box<toml::de::Error>),
+    /// A value makes no sense.
+    Value(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Parse(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Value(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Read`] or [`ConfigError::Parse`], which says line and key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
+        toml::from_str(&text).map_err(|e| ConfigError::Parse(path.into(), Box::new(e)))
+    }
+
+    /// What the library runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Value`].
+    pub fn to_library(&self) -> Result<registrar::Config, ConfigError> {
+        if let Some(name) = self.timing.zero() {
+            return Err(ConfigError::Value(format!("timing.{name} is zero")));
+        }
+        let defaults = protocol::Config::default();
+        let protocol = protocol::Config {
+            id: self.id.map(|number| number.0),
+            timing: self.timing.over(Timing::of(self.profile)),
+            dialect: self.dialect,
+            handlespace: self.handlespace(),
+            tcp_registration: self.tcp_registration.unwrap_or(defaults.tcp_registration),
+            strict_rfc_keepalive: self
+                .strict_rfc_keepalive
+                .unwrap_or(defaults.strict_rfc_keepalive),
+            address_scope: self.address_scope.unwrap_or(defaults.address_scope),
+            allow_advertised: self.allow_advertised.unwrap_or(defaults.allow_advertised),
+            bad_reports_max: self.bad_reports_max.unwrap_or(defaults.bad_reports_max),
+            supervision_rate_max: self
+                .supervision_rate_max
+                .unwrap_or(defaults.supervision_rate_max),
+            subscriptions_max: self.limits.subscriptions.unwrap_or(defaults.subscriptions_max),
+            ..defaults
+        };
+        let announce = self.announce.groups.iter().map(|&address| self.announce.group(address));
+        Ok(registrar::Config {
+            asap: self.asap.clone(),
+            announce: announce.collect(),
+            protocol,
+            seed: None,
+        })
+    }
+
+    fn handlespace(&self) -> handlespace::Config {
+        let defaults = handlespace::Config::default();
+        let limits = defaults.limits;
+        handlespace::Config {
+            limits: handlespace::Limits {
+                pools_max: self.limits.pools.unwrap_or(limits.pools_max),
+                elements_per_pool_max: self
+                    .limits
+                    .elements_per_pool
+                    .unwrap_or(limits.elements_per_pool_max),
+                elements_max: self.limits.elements.unwrap_or(limits.elements_max),
+                addresses_per_transport_max: self
+                    .limits
+                    .addresses_per_transport
+                    .unwrap_or(limits.addresses_per_transport_max),
+                handle_octets_max: self.limits.handle_octets.unwrap_or(limits.handle_octets_max),
+            },
+            items_default: self.items_default.or(defaults.items_default),
+            items_max: self.items_max.unwrap_or(defaults.items_max),
+            max_increment: match self.max_increment {
+                Some(count) => NonZeroU32::new(count),
+                None => defaults.max_increment,
+            },
+        }
+    }
+}
+
+impl Announce {
+    fn group(&self, address: SocketAddr) -> Group {
+        let mut group = Group::new(address);
+        group.interface.clone_from(&self.interface);
+        group.hops = self.hops.unwrap_or(group.hops);
+        group
+    }
+}
+
+/// A registrar's identifier as people write it: `17`, `0x11`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RegistrarNumber(pub RegistrarId);
+
+impl FromStr for RegistrarNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = match text.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        number
+            .ok()
+            .and_then(RegistrarId::new)
+            .map(Self)
+            .ok_or_else(|| "a registrar's identifier is 1 to 0xffffffff".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for RegistrarNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u32),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
+}
+
+fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dialect, D::Error> {
+    named(deserializer, &[Dialect::Rfc, Dialect::Rsplib], Dialect::label)
+}
+
+fn profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Profile, D::Error> {
+    named(deserializer, Profile::ALL, Profile::label)
+}
+
+fn scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AddressScope>, D::Error> {
+    named(deserializer, AddressScope::ALL, AddressScope::label).map(Some)
+}
+
+/// The one of these values that has the name.
+fn named<'de, T: Copy, D: Deserializer<'de>>(
+    deserializer: D,
+    values: &[T],
+    label: fn(T) -> &'static str,
+) -> Result<T, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    values.iter().copied().find(|value| label(*value) == name).ok_or_else(|| {
+        let names: Vec<&str> = values.iter().map(|value| label(*value)).collect();
+        de::Error::custom(format!("`{name}` is none of {}", names.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../registrar.example.toml");
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let example: Config = toml::from_str(EXAMPLE).unwrap();
+        let (example, default) =
+            (example.to_library().unwrap(), Config::default().to_library().unwrap());
+        assert_eq!(format!("{:?}", example.protocol), format!("{:?}", default.protocol));
+        assert_eq!(example.asap.len(), 2);
+    }
+
+    #[test]
+    fn every_key_of_the_example_that_is_commented_out_is_a_key() {
+        let is_key = |line: &&str| line.starts_with('#') && line.contains(" = ");
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| if is_key(&line) { &line[1..] } else { line })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let config: Config = toml::from_str(&uncommented).unwrap();
+        config.to_library().unwrap();
+        assert_eq!(config.id, Some("0x11".parse().unwrap()));
+        assert_eq!(config.announce.groups.len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_key_or_no_value_is_said_so() {
+        for (text, complaint) in [
+            ("idd = 1", "idd"),
+            ("id = 0", "0xffffffff"),
+            ("profile = \"slow\"", "`slow` is none of minimal, fast"),
+            ("asap = [\"sctp:10.0.0.1\"]", "sctp:10.0.0.1"),
+            ("[timing]\nrto_min = \"fast\"", "rto_min"),
+        ] {
+            let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+        let zero: Config = toml::from_str("[timing]\nrto_min = \"0s\"").unwrap();
+        assert!(zero.to_library().is_err());
+    }
+}
