@@ -1,6 +1,6 @@
 //! Some endpoints in one task, and a watch over the rules that hold in every test.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -17,7 +17,8 @@ pub(crate) struct Lab {
     endpoints: Vec<Option<Box<dyn Endpoint>>>,
     live: HashMap<(usize, AssocId), Phase>,
     dead: HashSet<(usize, AssocId)>,
-    first: usize,
+    /// Events that were taken from the endpoints and not yet looked at.
+    taken: VecDeque<(usize, Event)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,11 +73,14 @@ impl Lab {
         self.endpoint(at).abort(assoc);
         self.live.remove(&(at, assoc));
         self.dead.insert((at, assoc));
+        // These came before.
+        self.taken.retain(|(index, event)| (*index, event.assoc()) != (at, assoc));
     }
 
     pub(crate) fn drop_endpoint(&mut self, at: usize) {
         self.endpoints[at] = None;
         self.live.retain(|(index, _), _| *index != at);
+        self.taken.retain(|(index, _)| *index != at);
     }
 
     /// Connects two endpoints: the association's name at each.
@@ -98,19 +102,22 @@ impl Lab {
     /// The next event of any endpoint.
     pub(crate) async fn next(&mut self) -> (usize, Event) {
         poll_fn(|cx| {
-            // Each endpoint is the first in its turn, so that none starves.
-            self.first += 1;
-            for turn in 0..self.endpoints.len() {
-                let at = (self.first + turn) % self.endpoints.len();
-                let Some(endpoint) = &mut self.endpoints[at] else {
-                    continue;
-                };
-                if let Poll::Ready(event) = endpoint.poll_event(cx) {
-                    self.watch(at, &event);
-                    return Poll::Ready((at, event));
+            // All are served in each round, however many there are: a silent one would be given up.
+            if self.taken.is_empty() {
+                let endpoints = self.endpoints.iter_mut().enumerate();
+                for (at, endpoint) in endpoints.filter_map(|(at, e)| Some((at, e.as_mut()?))) {
+                    if let Poll::Ready(event) = endpoint.poll_event(cx) {
+                        self.taken.push_back((at, event));
+                    }
                 }
             }
-            Poll::Pending
+            match self.taken.pop_front() {
+                Some((at, event)) => {
+                    self.watch(at, &event);
+                    Poll::Ready((at, event))
+                }
+                None => Poll::Pending,
+            }
         })
         .await
     }
@@ -118,12 +125,19 @@ impl Lab {
     /// The next event of one endpoint, while the others are not served; `None` when there is none
     /// at the moment.
     pub(crate) async fn poll_only(&mut self, at: usize) -> Option<Event> {
+        let taken = self.taken.iter().position(|(index, _)| *index == at);
+        let taken = taken.and_then(|index| self.taken.remove(index));
         let endpoint = self.endpoints[at].as_mut().expect("this endpoint was dropped");
-        let event = poll_fn(|cx| match endpoint.poll_event(cx) {
-            Poll::Ready(event) => Poll::Ready(Some(event)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let event = event.await;
+        let event = match taken {
+            Some((_, event)) => Some(event),
+            None => {
+                poll_fn(|cx| match endpoint.poll_event(cx) {
+                    Poll::Ready(event) => Poll::Ready(Some(event)),
+                    Poll::Pending => Poll::Ready(None),
+                })
+                .await
+            }
+        };
         if let Some(event) = &event {
             self.watch(at, event);
         }
