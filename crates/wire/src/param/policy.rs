@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -64,6 +65,19 @@ impl PolicyField {
             Self::LoadDpf => "load_dpf",
             Self::Distance => "distance",
         }
+    }
+
+    /// True where an operator sets it; the others are measured.
+    const fn is_set(self) -> bool {
+        !matches!(self, Self::Load | Self::Distance)
+    }
+
+    fn parse(self, text: &str) -> Option<u32> {
+        if !self.is_fraction() {
+            return text.parse().ok();
+        }
+        let fraction: f64 = text.parse().ok()?;
+        (0.0..=1.0).contains(&fraction).then(|| Load::from_fraction(fraction).0)
     }
 
     /// True where the number is a fraction of `u32::MAX`.
@@ -207,6 +221,57 @@ impl fmt::Display for Policy {
     }
 }
 
+/// A text that names no policy.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{text}` is no policy: {why}")]
+pub struct PolicyParseError {
+    text: String,
+    why: String,
+}
+
+/// `NAME[:PARAMETER…]`, as in `round-robin`, `weighted-round-robin:3`, `least-used-degradation:0.1`.
+///
+/// The parameters are the fields in wire order: all of them, or those that an operator sets, which
+/// is all but load and distance. Fractions are between 0 and 1.
+impl FromStr for Policy {
+    type Err = PolicyParseError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyParseError> {
+        let error = |why: String| PolicyParseError { text: text.into(), why };
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default();
+        let parameters: Vec<&str> = parts.collect();
+        let known = PolicyType::ASSIGNED.iter().copied();
+        let Some(policy_type) = known.clone().find(|known| known.label() == Some(name)) else {
+            let names: Vec<&str> = known.filter_map(PolicyType::label).collect();
+            return Err(error(format!("the policies are {}", names.join(", "))));
+        };
+        let all = policy_type.fields().unwrap_or_default();
+        let set: Vec<PolicyField> = all.iter().copied().filter(|field| field.is_set()).collect();
+        let fields = match parameters.len() {
+            count if count == set.len() => set.as_slice(),
+            count if count == all.len() => all,
+            _ => {
+                let names: Vec<&str> = set.iter().map(|field| field.label()).collect();
+                let why = match names.as_slice() {
+                    [] => "it takes no parameter".into(),
+                    names => format!("write {name}:{}", names.join(":").to_uppercase()),
+                };
+                return Err(error(why));
+            }
+        };
+        let mut policy = Self::of_type(policy_type);
+        for (field, parameter) in fields.iter().zip(parameters) {
+            let Some(value) = field.parse(parameter) else {
+                let range = if field.is_fraction() { "0 to 1" } else { "0 to 4294967295" };
+                return Err(error(format!("{} is {range}, not `{parameter}`", field.label())));
+            };
+            policy = policy.with(*field, value);
+        }
+        Ok(policy)
+    }
+}
+
 impl Codec for Policy {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut value = r.param(ParamType::POLICY)?;
@@ -242,5 +307,42 @@ impl Codec for Policy {
             }
             w.slice(&self.unknown);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_written_as_people_write_them() {
+        let half = Load::from_fraction(0.5).0;
+        for (text, fields) in [
+            ("round-robin", &[][..]),
+            ("weighted-round-robin:3", &[3]),
+            ("least-used", &[0]),
+            ("least-used:0.5", &[half]),
+            ("least-used-degradation:0.5", &[0, half]),
+            ("least-used-degradation:1:0.5", &[u32::MAX, half]),
+            ("weighted-random-dpf:7:0.5", &[7, half, 0]),
+        ] {
+            let policy: Policy = text.parse().unwrap();
+            let values: Vec<u32> = policy.fields().map(|(_, value)| value).collect();
+            assert_eq!(values, fields, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_policy_is_told_what_is() {
+        for (text, why) in [
+            ("fair", "the policies are round-robin, "),
+            ("round-robin:1", "it takes no parameter"),
+            ("priority", "write priority:PRIORITY"),
+            ("priority:high", "priority is 0 to 4294967295, not `high`"),
+            ("least-used:2", "load is 0 to 1, not `2`"),
+        ] {
+            let error = text.parse::<Policy>().unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 }
