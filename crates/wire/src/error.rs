@@ -77,7 +77,7 @@ impl DecodeError {
                     let tlv = parameter_at(octets, self.offset);
                     Cause::with_info(CauseCode::UNRECOGNIZED_PARAMETER, tlv)
                 }),
-            DecodeErrorKind::Unexpected(_) => {
+            DecodeErrorKind::Unexpected(_) if self.parameter.is_none() => {
                 let tlv = parameter_at(octets, self.offset);
                 Some(Cause::with_info(CauseCode::INVALID_VALUES, tlv))
             }

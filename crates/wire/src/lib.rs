@@ -26,6 +26,8 @@ pub mod codec;
 pub mod dump;
 pub mod enrp;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod message;
 pub mod param;
 pub mod registry;

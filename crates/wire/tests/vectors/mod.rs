@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rserpool_wire::Protocol;
 
 /// The files of messages that can be decoded; of rsplib's own a few cannot.
-pub(crate) const FILES: [&str; 2] = ["drawings", "rsplib-creator"];
+pub(crate) const FILES: [&str; 3] = ["drawings", "rsplib-creator", "rsplib-captures"];
 
 /// A message with a name.
 #[derive(Clone, Debug)]
