@@ -12,8 +12,7 @@ use crate::param::Load;
 
 /// A message taken apart, and what is wrong with it.
 ///
-/// Any octets can be taken apart. It takes memory in proportion to their number: at most
-/// [`Dump::MEMORY_FACTOR`] times as much.
+/// Any octets can be taken apart. It takes memory in proportion to their number.
 ///
 /// `Display` prints a line for each field: offset, name, value, inner fields below and indented; a
 /// line of stars says what is wrong, below the field where it is.
@@ -83,8 +82,8 @@ pub enum Value {
 }
 
 impl Dump {
-    /// A dump takes at most so many times the memory of the message.
-    pub const MEMORY_FACTOR: usize = 64;
+    /// A dump takes at most so many times the memory of the message, which has at least 4 octets.
+    pub const MEMORY_FACTOR: usize = 128;
 
     /// Takes a message apart.
     pub fn new(protocol: Protocol, octets: &[u8]) -> Self {
