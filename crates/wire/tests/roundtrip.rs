@@ -8,7 +8,7 @@ mod vectors;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rserpool_wire::codec::Codec;
-use rserpool_wire::dump::{Dump, Node};
+use rserpool_wire::dump::{Dump, HeaderKind, Node};
 use rserpool_wire::{Decoded, Message, Protocol, fuzzing};
 
 use vectors::{FILES, vectors};
@@ -32,12 +32,14 @@ fn protocol() -> impl Strategy<Value = Protocol> {
     prop_oneof![Just(Protocol::Asap), Just(Protocol::Enrp)]
 }
 
-/// Where the nodes are for which `wanted` holds: offset and octets.
+/// Where the nodes are for which `wanted` holds: offset and octets. What a cause carries is data.
 fn places(node: &Node, wanted: &dyn Fn(&Node) -> bool, found: &mut Vec<(usize, usize)>) {
     if wanted(node) {
         found.push((node.offset, node.octets));
     }
-    node.inner.iter().for_each(|inner| places(inner, wanted, found));
+    if node.header.is_none_or(|header| header.kind != HeaderKind::Cause) {
+        node.inner.iter().for_each(|inner| places(inner, wanted, found));
+    }
 }
 
 proptest! {
