@@ -88,7 +88,7 @@ impl Association {
         guarded(|| socket.advance_time(at(now)))
     }
 
-    /// Queues a message; returns true where it is time to write.
+    /// Queues a message.
     pub(super) fn push(&mut self, ppid: Ppid, octets: &[u8]) {
         self.outbox_octets += octets.len();
         self.outbox.push(Message::new(STREAM, PpId(ppid.0), octets.to_vec()));
@@ -164,6 +164,11 @@ pub(super) fn guarded(run: impl FnOnce()) -> bool {
 
 /// A machine for one association.
 pub(super) fn machine(options: &Options, ports: [u16; 2], mtu: usize) -> SctpSocket {
+    // The machine takes a timer of zero for none, and bounds in the wrong order badly.
+    let tick = Duration::from_millis(1);
+    let rto_initial = options.rto.initial.max(tick);
+    let rto_min = options.rto.min.max(tick);
+    let rto_max = options.rto.max.max(rto_min);
     let retransmissions = options.association_retransmits_max.min(options.path_retransmits_max);
     SctpSocket::new(&dcsctp::api::Options {
         local_port: ports[0],
@@ -178,13 +183,13 @@ pub(super) fn machine(options: &Options, ports: [u16; 2], mtu: usize) -> SctpSoc
         // Checked by the endpoint, message by message.
         max_send_buffer_size: u32::MAX as usize,
         per_stream_send_queue_limit: u32::MAX as usize,
-        rto_initial: options.rto.initial,
-        rto_min: options.rto.min,
-        rto_max: options.rto.max,
-        t1_init_timeout: options.rto.initial,
-        t1_cookie_timeout: options.rto.initial,
-        t2_shutdown_timeout: options.rto.initial,
-        max_timer_backoff_duration: Some(options.rto.max),
+        rto_initial,
+        rto_min,
+        rto_max,
+        t1_init_timeout: rto_initial,
+        t1_cookie_timeout: rto_initial,
+        t2_shutdown_timeout: rto_initial,
+        max_timer_backoff_duration: Some(rto_max),
         heartbeat_interval: options.heartbeat,
         // With it, every message of a slow conversation costs a packet more.
         immediate_sack_under_cwnd_mtus: 0,

@@ -61,7 +61,9 @@
 //!   interleaving, no stream reset; messages go out on stream 0 and are taken from streams 0 to 15.
 //! - Path MTU discovery: packets fit Ethernet, and are fragmented by IP where a path is narrower.
 //! - IPv6 link-local peers: an address without interface does not say where.
-//! - Bulk: some 40 MB/s on one core. dcsctp formats every packet for its log, wanted or not.
+//! - Bulk: some 40 MB/s on one core. dcsctp formats every packet for its log, wanted or
+//!   not; and where a program takes the records of the crate `log`, it wants to leave those of target
+//!   `dcsctp` out, which are a hex dump of every packet at level info.
 
 mod association;
 mod control;

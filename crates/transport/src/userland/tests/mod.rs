@@ -161,3 +161,43 @@ async fn names_its_peer_where_it_is_connected_already() {
     let error = b.connect(&loopback(&a)).unwrap_err();
     assert!(matches!(error, crate::Error::Connected(assoc) if assoc == at_b));
 }
+
+#[tokio::test(start_paused = true)]
+async fn takes_any_timers() {
+    use crate::Rto;
+    use std::time::Duration;
+    let zero = Duration::ZERO;
+    let second = Duration::from_secs(1);
+    for (initial, min, max) in [(zero, zero, zero), (second, second, zero), (zero, second, second)]
+    {
+        let options = Options {
+            rto: Rto { initial, min, max },
+            heartbeat: zero,
+            path_retransmits_max: 0,
+            ..Options::default()
+        };
+        let (mut a, mut b) = (bind_at("127.0.0.1:0", &options), bind_at("127.0.0.1:0", &options));
+        let (at_a, _) = connected(&mut a, &mut b).await;
+        a.send(at_a, Ppid::ASAP, b"hello").unwrap();
+        let (1, Event::Message { .. }) = next(&mut [&mut a, &mut b]).await else { panic!() };
+        a.close(at_a);
+        for _ in 0..2 {
+            let (_, event) = next(&mut [&mut a, &mut b]).await;
+            assert!(matches!(event, Event::Down { reason: DownReason::Closed, .. }), "{event:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn can_talk_to_itself() {
+    let mut a = bind();
+    let assoc = a.connect(&loopback(&a)).unwrap();
+    let (0, Event::Up { assoc: up, .. }) = next(&mut [&mut a]).await else { panic!() };
+    assert_eq!(up, assoc);
+    a.send(assoc, Ppid::ASAP, b"echo").unwrap();
+    let octets = b"echo".to_vec();
+    let message = Event::Message { assoc, ppid: Ppid::ASAP, octets };
+    assert_eq!(next(&mut [&mut a]).await, (0, message));
+    a.close(assoc);
+    assert_eq!(next(&mut [&mut a]).await, (0, down(assoc, DownReason::Closed)));
+}
