@@ -272,17 +272,20 @@ impl Handlespace {
     }
 
     /// An element registers again. Its pool accepts it.
-    fn renew(&mut self, slot: u32, mut element: PoolElement) -> Registered {
-        let previous_home = self.elements[slot].element.home;
-        self.move_home(slot, element.home);
+    fn renew(&mut self, slot: u32, element: PoolElement) -> Registered {
         let stored = &mut self.elements[slot];
         stored.marked = false;
-        let unchanged = stored.element == element && previous_home == element.home;
-        let outcome = if unchanged { Outcome::Unchanged } else { Outcome::Changed };
-        std::mem::swap(&mut stored.element, &mut element);
-        self.pools[stored.pool].selection.change(stored.seat, &stored.element.policy);
-        let index = ElementIndex::of(&self.elements, slot);
-        Registered { index, outcome, previous_home }
+        let previous_home = stored.element.home;
+        let outcome = match stored.element == element {
+            true => Outcome::Unchanged,
+            false => Outcome::Changed,
+        };
+        self.pools[stored.pool].selection.change(stored.seat, &element.policy);
+        if outcome == Outcome::Changed {
+            self.move_home(slot, element.home);
+            self.elements[slot].element = element;
+        }
+        Registered { index: ElementIndex::of(&self.elements, slot), outcome, previous_home }
     }
 }
 

@@ -5,8 +5,8 @@ use rserpool_wire::param::Policy;
 use super::seats::Seats;
 use super::{Request, Stake};
 
-/// The lowest number first, among equals whoever was longest not selected: for priorities and
-/// loads.
+/// The lowest number first: for priorities and loads. Equals take turns: first comes whoever was
+/// longest not selected. A selection that meets no equals leaves the order alone.
 #[derive(Debug)]
 pub(in crate::handlespace) struct Ranking {
     /// What of an element counts.
@@ -60,18 +60,26 @@ impl Ranking {
 
     pub(super) fn select(&mut self, request: Request, listed: &mut Vec<u32>) {
         let start = listed.len();
-        listed.extend(self.in_order.iter().take(request.items).map(|rank| rank.seat));
-        for (place, seat) in listed[start..].iter_mut().enumerate() {
-            let mut value = self.seats[*seat];
+        let mut ranks = self.in_order.iter();
+        listed.extend(ranks.by_ref().take(request.items).map(|rank| rank.seat));
+        let number_behind = ranks.next().map(|rank| rank.number);
+        let mut number_before = None;
+        for place in start..listed.len() {
+            let mut value = self.seats[listed[place]];
+            let number = value.number();
+            let behind = listed.get(place + 1).map(|&seat| self.seats[seat].number());
+            let has_equals = [number_before, behind.or(number_behind)].contains(&Some(number));
+            number_before = Some(number);
             // RFC 5356 §5.2.2: whoever is put into a response counts one up.
             if value.stake.step > 0 {
                 value.listings = value.listings.saturating_add(1);
             }
-            if place < request.increment {
+            let moves = has_equals || value.number() != number;
+            if moves && place - start < request.increment {
                 value.turn = self.take_turn();
             }
-            self.replace(*seat, value);
-            *seat = value.slot;
+            self.replace(listed[place], value);
+            listed[place] = value.slot;
         }
     }
 
@@ -83,18 +91,21 @@ impl Ranking {
 
     fn replace(&mut self, seat: u32, value: Seat) {
         let before = std::mem::replace(&mut self.seats[seat], value).rank(seat);
-        let rank = value.rank(seat);
-        if rank != before {
+        if value.rank(seat) != before {
             self.in_order.remove(&before);
-            self.in_order.insert(rank);
+            self.in_order.insert(value.rank(seat));
         }
     }
 }
 
 impl Seat {
+    fn number(&self) -> u32 {
+        self.stake.raised(self.listings)
+    }
+
     fn rank(&self, seat: u32) -> Rank {
         let [high, low] = [self.turn >> 32, self.turn & 0xffff_ffff].map(half);
-        Rank { number: self.stake.raised(self.listings), turn: [high, low], seat }
+        Rank { number: self.number(), turn: [high, low], seat }
     }
 }
 

@@ -57,12 +57,9 @@ impl SumTree {
     pub(super) fn find(&self, mut share: u64) -> u32 {
         let mut node = 0;
         for sums in self.sums.iter().rev().skip(1) {
-            let children = sums.iter().copied().enumerate().skip(node * FANOUT).take(FANOUT);
-            node = descend(&mut share, children);
+            node = descend(&mut share, sums, node);
         }
-        let leaves = self.numbers.iter().map(|&it| u64::from(it)).enumerate();
-        let leaves = leaves.skip(node * FANOUT).take(FANOUT);
-        u32::try_from(descend(&mut share, leaves)).unwrap_or(u32::MAX)
+        u32::try_from(descend(&mut share, &self.numbers, node)).unwrap_or(u32::MAX)
     }
 
     fn add(&mut self, position: usize, before: u32, number: u32) {
@@ -75,9 +72,11 @@ impl SumTree {
     }
 }
 
-/// The child into whose share `share` falls; what is left of it is the share within.
-fn descend(share: &mut u64, children: impl Iterator<Item = (usize, u64)>) -> usize {
-    for (child, sum) in children {
+/// The child of a node into whose share `share` falls; what is left of it is the share within.
+fn descend<N: Copy + Into<u64>>(share: &mut u64, children: &[N], node: usize) -> usize {
+    let first = node * FANOUT;
+    for (child, sum) in (first..).zip(&children[first..]) {
+        let sum = (*sum).into();
         if *share < sum {
             return child;
         }

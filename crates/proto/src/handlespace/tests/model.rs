@@ -120,11 +120,15 @@ impl ModelPool {
         if let (true, Some(last)) = (weighted, taken.last()) {
             self.present = self.members[last].due;
         }
+        let ranks: Vec<i128> = self.members.values().map(rank).collect();
         for (place, id) in ids.iter().enumerate() {
             let member = self.members.get_mut(id).unwrap();
             let weight = weight_of(&member.element);
+            let before = rank(member);
+            let equals = ranks.iter().filter(|it| **it == before).count();
             member.listings += 1;
-            if place < increment {
+            let meets_others = equals > 1 || rank(member) != before;
+            if place < increment && (weighted || meets_others) {
                 member.turn = self.next_turn;
                 member.due = first_turn(member.origin, weight, self.present);
                 self.next_turn += 1;
@@ -183,7 +187,7 @@ fn rank(member: &Member) -> i128 {
     let degraded = member.listings * of(LoadDegradation);
     let farther = of(Distance) * of(LoadDpf);
     let load = match member.element.policy.policy_type() {
-        PolicyType::ROUND_ROBIN => 0,
+        PolicyType::ROUND_ROBIN | PolicyType::WEIGHTED_ROUND_ROBIN => 0,
         PolicyType::PRIORITY => return -of(Priority),
         PolicyType::LEAST_USED => of(Load),
         PolicyType::LEAST_USED_DEGRADATION => of(Load) + degraded,

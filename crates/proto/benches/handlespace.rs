@@ -1,0 +1,207 @@
+//! One pool of so many elements, or many pools: what an operation of a handlespace costs, and what
+//! an element weighs. `cargo bench -p rserpool-proto`.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use divan::Bencher;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rserpool_proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace};
+use rserpool_proto::time::Time;
+use rserpool_wire::param::{
+    PeId, Policy, PolicyField, PoolElement, PoolHandle, RegistrarId, RegistrationLife,
+    SctpTransport, Transport, TransportUse,
+};
+use rserpool_wire::registry::PolicyType;
+
+const SIZES: [u32; 4] = [100, 1_000, 10_000, 100_000];
+
+/// The policies whose selections differ.
+const POLICIES: [PolicyType; 5] = [
+    PolicyType::ROUND_ROBIN,
+    PolicyType::WEIGHTED_ROUND_ROBIN,
+    PolicyType::WEIGHTED_RANDOM,
+    PolicyType::LEAST_USED,
+    PolicyType::LEAST_USED_DEGRADATION,
+];
+
+fn main() {
+    divan::main();
+}
+
+struct Lab {
+    space: Handlespace,
+    handles: Vec<PoolHandle>,
+    policy_type: PolicyType,
+    size: u32,
+    rng: StdRng,
+}
+
+impl Lab {
+    fn new(config: Config, policy_type: PolicyType, size: u32, pools: u32) -> Self {
+        let handles = (0..pools).map(|pool| format!("a pool: {pool:08}").into_bytes());
+        let handles = handles.filter_map(PoolHandle::new).collect();
+        let rng = StdRng::seed_from_u64(1);
+        Self { space: Handlespace::new(config, 1), handles, policy_type, size, rng }
+    }
+
+    fn filled(config: Config, policy_type: PolicyType, size: u32, pools: u32) -> Self {
+        let mut lab = Self::new(config, policy_type, size, pools);
+        lab.fill();
+        lab
+    }
+
+    fn one_pool(policy_type: PolicyType, size: u32) -> Self {
+        Self::filled(Config::default(), policy_type, size, 1)
+    }
+
+    fn fill(&mut self) {
+        for number in 0..self.size {
+            let (pool, element) = self.element(number);
+            let _ = self.space.register(&self.handles[pool], element);
+        }
+    }
+
+    /// The pool and the data of an element; what its policy weighs is drawn.
+    fn element(&mut self, number: u32) -> (usize, PoolElement) {
+        let [_, a, b, c] = number.to_be_bytes();
+        let sctp = |port| SctpTransport {
+            port,
+            transport_use: TransportUse::DataOnly,
+            addresses: Box::new([[10, a, b, c].into()]),
+        };
+        let policy = Policy::of_type(self.policy_type)
+            .with(PolicyField::Weight, self.rng.random_range(1..100))
+            .with(PolicyField::Load, self.rng.random())
+            .with(PolicyField::LoadDegradation, 1 << 20);
+        let element = PoolElement {
+            // Any order, none twice.
+            id: PeId(number.wrapping_mul(0x9e37_79b1) | 1 << 31),
+            home: RegistrarId::new(1),
+            life: RegistrationLife(300),
+            user_transport: Transport::Sctp(sctp(7)),
+            policy,
+            asap_transport: Some(sctp(4711)),
+        };
+        (number as usize % self.handles.len(), element)
+    }
+
+    fn any_element(&mut self) -> (usize, PoolElement) {
+        let number = self.rng.random_range(0..self.size);
+        self.element(number)
+    }
+}
+
+#[divan::bench(args = SIZES, sample_count = 10)]
+fn fill(bencher: Bencher<'_, '_>, size: u32) {
+    bencher
+        .counter(size)
+        .with_inputs(|| Lab::new(Config::default(), PolicyType::LEAST_USED, size, 1))
+        .bench_local_values(|mut lab| {
+            lab.fill();
+            lab
+        });
+}
+
+#[divan::bench(args = SIZES, consts = [0, 3], sample_size = 2000)]
+fn register_again<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
+    let lab = std::cell::RefCell::new(Lab::one_pool(POLICIES[POLICY], size));
+    bencher.with_inputs(|| lab.borrow_mut().any_element()).bench_local_values(|(pool, element)| {
+        let lab = &mut *lab.borrow_mut();
+        lab.space.register(&lab.handles[pool], element)
+    });
+}
+
+#[divan::bench(args = SIZES, consts = [0, 1, 2, 3, 4], sample_size = 2000)]
+fn resolve_1<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
+    resolve(bencher, Lab::one_pool(POLICIES[POLICY], size), 1);
+}
+
+#[divan::bench(args = SIZES, consts = [0, 1, 2, 3, 4], sample_size = 2000)]
+fn resolve_3<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
+    resolve(bencher, Lab::one_pool(POLICIES[POLICY], size), 3);
+}
+
+/// As [`resolve_3`], where all that are listed lose their turn.
+#[divan::bench(args = SIZES, consts = [0, 1, 2, 3, 4], sample_size = 2000)]
+fn resolve_3_unlimited<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
+    let config = Config { max_increment: None, ..Config::default() };
+    resolve(bencher, Lab::filled(config, POLICIES[POLICY], size, 1), 3);
+}
+
+fn resolve(bencher: Bencher<'_, '_>, mut lab: Lab, items: u32) {
+    bencher.bench_local(|| {
+        let listed = |element: &PoolElement| {
+            black_box(element.id);
+        };
+        lab.space.resolve_with(&lab.handles[0], Some(items), listed)
+    });
+}
+
+/// With the copies that an answer is made of.
+#[divan::bench(args = SIZES, sample_size = 2000)]
+fn resolve_3_copied(bencher: Bencher<'_, '_>, size: u32) {
+    let mut lab = Lab::one_pool(PolicyType::ROUND_ROBIN, size);
+    bencher.bench_local(|| lab.space.resolve(&lab.handles[0], Some(3)));
+}
+
+/// Of any of many pools with ten elements each.
+#[divan::bench(args = SIZES, sample_size = 2000)]
+fn resolve_3_of_many_pools(bencher: Bencher<'_, '_>, size: u32) {
+    let mut lab = Lab::filled(Config::default(), PolicyType::ROUND_ROBIN, size, size / 10);
+    bencher.bench_local(|| {
+        let pool = lab.rng.random_range(0..lab.handles.len());
+        let listed = |element: &PoolElement| {
+            black_box(element.id);
+        };
+        lab.space.resolve_with(&lab.handles[pool], Some(3), listed)
+    });
+}
+
+#[divan::bench(args = SIZES)]
+fn table(bencher: Bencher<'_, '_>, size: u32) {
+    let lab = Lab::filled(Config::default(), PolicyType::ROUND_ROBIN, size, size / 100);
+    bencher.counter(size).bench_local(|| {
+        lab.space
+            .table_after(None, RegistrarId::new(1))
+            .fold(0, |sum, (_, element)| sum ^ element.id.0)
+    });
+}
+
+#[divan::bench(args = SIZES, sample_count = 10)]
+fn rehome_all(bencher: Bencher<'_, '_>, size: u32) {
+    let mut lab = Lab::filled(Config::default(), PolicyType::ROUND_ROBIN, size, size / 100);
+    let (mut from, mut to) = (RegistrarId::new(1), RegistrarId::new(2));
+    bencher.counter(size).bench_local(|| {
+        let moved = from.zip(to).map(|(from, to)| lab.space.rehome_all(from, to));
+        std::mem::swap(&mut from, &mut to);
+        moved
+    });
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000)]
+fn deregister_and_register(bencher: Bencher<'_, '_>, size: u32) {
+    let mut lab = Lab::one_pool(PolicyType::LEAST_USED, size);
+    bencher.bench_local(|| {
+        let (pool, element) = lab.any_element();
+        let index = lab.space.find(&lab.handles[pool], element.id);
+        let gone = index.and_then(|index| lab.space.deregister(index));
+        (lab.space.register(&lab.handles[pool], element), gone)
+    });
+}
+
+#[divan::bench(args = SIZES, sample_size = 2000)]
+fn move_a_deadline(bencher: Bencher<'_, '_>, size: u32) {
+    let mut lab = Lab::one_pool(PolicyType::ROUND_ROBIN, size);
+    let all = lab.space.table_after(None, None);
+    let indexes: Vec<ElementIndex> =
+        all.filter_map(|(handle, element)| lab.space.find(handle, element.id)).collect();
+    let mut deadlines = Deadlines::default();
+    let mut now = Duration::ZERO;
+    bencher.bench_local(|| {
+        now += Duration::from_nanos(300);
+        let index = indexes[lab.rng.random_range(0..indexes.len())];
+        deadlines.arm(index, Time::from_origin(now + Duration::from_secs(1)));
+    });
+}
