@@ -9,11 +9,12 @@ use anyhow::{Context, bail, ensure};
 use crate::root;
 
 /// Test targets of `rserpool-transport`, and which of their tests need the kernel.
-const TARGETS: [(&str, &str); 4] = [
-    ("rserpool_transport", "probe::"),
-    ("conformance", "kernel::"),
-    ("kernel", ""),
-    ("kernel_and_userland", ""),
+const TARGETS: [(&str, &[&str]); 5] = [
+    ("rserpool_transport", &["probe::"]),
+    ("conformance", &["kernel::", "sctp::"]),
+    ("endpoints", &[]),
+    ("kernel", &[]),
+    ("kernel_and_userland", &[]),
 ];
 
 /// A test that hangs is stopped after so many seconds. No result depends on it.
@@ -27,12 +28,11 @@ pub(crate) fn run(filter: &[&str]) -> anyhow::Result<()> {
         let Some((_, binary)) = binaries.iter().find(|(name, _)| name == target) else {
             bail!("cargo built no test `{target}`");
         };
-        eprintln!("== {target} {tests}");
+        eprintln!("== {target} {}", tests.join(" "));
         let status = Command::new(root().join("interop/uml-run"))
             .args(["--timeout", TIMEOUT])
             .arg(binary)
-            .args(Some(tests).filter(|tests| !tests.is_empty() && filter.is_empty()))
-            .args(filter)
+            .args(if filter.is_empty() { tests } else { filter })
             .status()
             .context("interop/uml-run")?;
         match status.code() {

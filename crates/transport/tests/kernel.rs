@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -375,6 +375,100 @@ async fn a_dial_waits_for_the_end_of_the_old_association() {
             };
             assert_eq!(came, expected);
         }
+    }
+}
+
+/// Four endpoints that do anything at any time: the contract holds for every association.
+#[tokio::test]
+async fn whatever_is_called_every_association_ends_once() {
+    const STEPS: u32 = 3000;
+    if skips() {
+        return;
+    }
+    for seed in 1..=5_u64 {
+        let mut ends =
+            [(); 4].map(|()| End { endpoint: bind("127.0.0.1"), live: HashMap::new(), ups: 0 });
+        let mut dice = Dice(seed);
+        for _ in 0..STEPS {
+            let (from, to) = (dice.below(4), dice.below(4));
+            let to = remote(&ends[to].endpoint);
+            let end = &mut ends[from];
+            let mut names: Vec<AssocId> = end.live.keys().copied().collect();
+            names.sort_unstable();
+            let any = names.get(dice.below(names.len().max(1))).copied();
+            match (dice.below(10), any) {
+                (0, _) if to.port != end.endpoint.local().port => end.dial(&to),
+                (1, Some(assoc)) => end.endpoint.close(assoc),
+                (2, Some(assoc)) => {
+                    end.endpoint.abort(assoc);
+                    end.live.remove(&assoc);
+                }
+                (3..6, Some(assoc)) => {
+                    let result = end.endpoint.send(assoc, Ppid::ASAP, &numbered(5000));
+                    assert!(matches!(result, Ok(()) | Err(SendError::Gone)), "{result:?}");
+                }
+                _ => {
+                    while let Some(event) = idle(&mut end.endpoint).await {
+                        end.watch(&event);
+                    }
+                }
+            }
+        }
+        for end in &mut ends {
+            end.live.keys().for_each(|assoc| end.endpoint.close(*assoc));
+        }
+        while ends.iter().any(|end| !end.live.is_empty()) {
+            let [a, b, c, d] = &mut ends;
+            let all = [a, b, c, d].map(|end| &mut end.endpoint as &mut dyn Endpoint);
+            let (at, event) = next_of(&mut { all }).await;
+            let end = &mut ends[at];
+            end.watch(&event);
+            if let Event::Up { assoc, .. } = event {
+                end.endpoint.close(assoc);
+            }
+        }
+        let ups: usize = ends.iter().map(|end| end.ups).sum();
+        assert!(ups > 100, "{ups} associations are too few to prove anything");
+    }
+}
+
+/// An endpoint, and its associations: true for those that are up.
+struct End {
+    endpoint: KernelEndpoint,
+    live: HashMap<AssocId, bool>,
+    ups: usize,
+}
+
+impl End {
+    fn dial(&mut self, to: &Remote) {
+        match self.endpoint.connect(to) {
+            Ok(assoc) => assert_eq!(self.live.insert(assoc, false), None),
+            Err(Error::Connected(assoc)) => assert!(self.live.contains_key(&assoc)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn watch(&mut self, event: &Event) {
+        let assoc = event.assoc();
+        match event {
+            Event::Up { info, .. } => {
+                let before = self.live.insert(assoc, true);
+                assert_eq!(before, info.dialed.then_some(false), "{event:?}");
+                self.ups += 1;
+            }
+            Event::Down { .. } => assert!(self.live.remove(&assoc).is_some(), "{event:?}"),
+            _ => assert_eq!(self.live.get(&assoc), Some(&true), "{event:?}"),
+        }
+    }
+}
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(self.0 >> 40).unwrap() % sides
     }
 }
 

@@ -42,9 +42,12 @@ impl KernelEndpoint {
         Ok(())
     }
 
-    /// Dials those that waited for an association with this peer to end.
+    /// Dials those that waited for an association with this peer to end. Some may have to wait on:
+    /// the peer may have dialed in between, and the kernel's word on that is still to be read.
     pub(super) fn dial_waiting(&mut self, peer: &[IpAddr], peer_port: u16) {
-        while let Some(assoc) = self.waiting_for(peer, peer_port) {
+        let mut waiting = self.waiting.clone();
+        waiting.retain(|assoc| self.table.get(*assoc).is_some_and(|a| a.is_with(peer, peer_port)));
+        for assoc in waiting {
             let Some(association) = self.forget(assoc) else { continue };
             let State::Waiting { deadline, encapsulation } = association.state else { continue };
             let (addresses, port) = (association.remote, association.remote_port);
@@ -56,7 +59,7 @@ impl KernelEndpoint {
         }
     }
 
-    /// The dial that waits for an association with this peer to end. There is at most one.
+    /// A dial that waits for an association with this peer to end.
     pub(super) fn waiting_for(&self, peer: &[IpAddr], peer_port: u16) -> Option<AssocId> {
         let same = |a: &Association| a.is_with(peer, peer_port);
         self.waiting.iter().copied().find(|assoc| self.table.get(*assoc).is_some_and(same))

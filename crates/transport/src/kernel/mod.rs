@@ -290,6 +290,7 @@ impl Endpoint for KernelEndpoint {
     }
 
     fn abort(&mut self, assoc: AssocId) {
+        self.events.retain(|event| event.assoc() != assoc);
         let Some(association) = self.forget(assoc) else { return };
         if let Some(kernel) = association.state.kernel() {
             self.kill(kernel);
