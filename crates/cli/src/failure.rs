@@ -6,7 +6,6 @@ use std::process::ExitCode;
 /// What went wrong, where it decides the exit code. A command puts it on top of the cause with
 /// `anyhow::Context`; without it, the exit code is 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[allow(dead_code, reason = "the commands that meet these come one by one")]
 pub(crate) enum Failure {
     /// Exit code 69.
     #[error("no registrar reachable")]
@@ -14,6 +13,14 @@ pub(crate) enum Failure {
     /// Exit code 78.
     #[error("bad configuration")]
     Configuration,
+}
+
+/// An error of the library, with exit code 69 on top where no registrar can be reached.
+pub(crate) fn no_registrar(error: rserpool::Error, registrars: &str) -> anyhow::Error {
+    if error.is_no_registrar() {
+        return anyhow::anyhow!("tried {registrars}").context(Failure::NoRegistrar);
+    }
+    error.into()
 }
 
 /// Standard output takes nothing any more.

@@ -10,6 +10,9 @@ mod command;
 mod failure;
 mod logging;
 mod output;
+mod registrars;
+mod runtime;
+mod service;
 
 use std::process::ExitCode;
 

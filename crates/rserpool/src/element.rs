@@ -112,6 +112,11 @@ impl PoolElement {
         self.state.borrow().clone()
     }
 
+    /// Where the membership stands, at each change.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
     /// What happens from now on. Who does not keep up misses some.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()

@@ -27,6 +27,7 @@ pub mod user;
 
 pub use element::PoolElement;
 pub use error::Error;
+pub use node::transport_options;
 pub use registrar::Registrar;
 pub use session::Session;
 pub use user::PoolUser;

@@ -8,7 +8,7 @@ use rserpool_proto::timing::Timing;
 use rserpool_transport::{Options, Rto};
 
 /// The transport options that go with a timer profile.
-pub(crate) fn transport_options(timing: &Timing) -> Options {
+pub fn transport_options(timing: &Timing) -> Options {
     Options {
         rto: Rto { initial: timing.rto_initial, min: timing.rto_min, max: timing.rto_max },
         heartbeat: timing.heartbeat_interval,

@@ -157,7 +157,7 @@ fn log(event: &Event) {
     match event {
         Event::HomeFound { link } => info!(?link, "registrar found"),
         Event::HomeLost => warn!("registrar lost"),
-        Event::NoRegistrar => warn!("no registrar can be reached"),
+        Event::NoRegistrar => info!("no registrar can be reached"),
         other => debug!(?other, "event"),
     }
 }

@@ -1,6 +1,10 @@
 //! The commands, one file each.
 
+mod connect;
 mod decode;
+mod registrar;
+mod resolve;
+mod serve;
 
 use clap::Subcommand;
 
@@ -9,6 +13,14 @@ use crate::output::Output;
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a registrar.
+    Registrar(registrar::Args),
+    /// Run an example service as an element of a pool.
+    Serve(serve::Args),
+    /// Ask which elements a pool has.
+    Resolve(resolve::Args),
+    /// Speak with a pool: standard input goes to a server, its answers to standard output.
+    Connect(connect::Args),
     /// Take messages apart: hex or a capture in, annotated fields out.
     Decode(decode::Args),
 }
@@ -17,6 +29,10 @@ impl Command {
     /// Does it. The error carries the exit code, see [`crate::failure::Failure`].
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         match self {
+            Self::Registrar(args) => args.run(output),
+            Self::Serve(args) => args.run(output),
+            Self::Resolve(args) => args.run(output),
+            Self::Connect(args) => args.run(output),
             Self::Decode(args) => args.run(output),
         }
     }

@@ -1,0 +1,119 @@
+//! `rserpool registrar`: runs a registrar.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use rserpool::proto::dialect::Dialect;
+use rserpool::proto::timing::Profile;
+use rserpool::transport::Address;
+use rserpool_registrar::{Config, Ready, RegistrarNumber};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Format, Output};
+use crate::registrars::{dialect, profile};
+use crate::runtime;
+
+const DEFAULT_URLS: [&str; 2] = ["sctp://0.0.0.0:3863", "tcp://0.0.0.0:3863"];
+
+/// Runs a registrar until SIGTERM or SIGINT. Prints its URLs once it serves.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A configuration file; registrar.example.toml shows every key. Flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Its identifier, such as 0x11. Drawn at random by default.
+    #[arg(long, value_name = "NUMBER")]
+    id: Option<RegistrarNumber>,
+
+    /// Where elements and users reach it; may be repeated. Port 0 asks the system for one. By
+    /// default sctp://0.0.0.0:3863 and tcp://0.0.0.0:3863.
+    #[arg(long, value_name = "URL")]
+    asap: Vec<Address>,
+
+    /// A multicast group to announce it to, such as 224.0.1.185:3863; may be repeated.
+    #[arg(long = "announce", value_name = "ADDRESS:PORT")]
+    announce: Vec<SocketAddr>,
+
+    /// The interface to announce it through. The system's choice by default.
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+
+    /// Timer values: minimal, fast, wan, rsplib or rfc. By default fast.
+    #[arg(long, value_name = "PROFILE", value_parser = profile)]
+    profile: Option<Profile>,
+
+    /// How this scope speaks: rfc or rsplib. By default rfc.
+    #[arg(long, value_name = "DIALECT", value_parser = dialect)]
+    dialect: Option<Dialect>,
+
+    /// Take addresses that elements advertise though they are not those of their associations.
+    #[arg(long)]
+    allow_advertised: bool,
+
+    /// End with standard input: for programs that start it.
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
+}
+
+/// What is printed once the registrar serves.
+#[derive(Serialize)]
+struct Serving {
+    id: String,
+    asap: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        let exit_with_stdin = self.exit_with_stdin;
+        let config = self.config()?;
+        config.to_library().context(Failure::Configuration)?;
+        let ready = |ready: Ready| print(output, &ready);
+        runtime::block_on(async {
+            let end = runtime::end_of_stdin(exit_with_stdin);
+            rserpool_registrar::run(&config, ready, end).await
+        })
+    }
+
+    /// The file's configuration with the flags over it.
+    fn config(self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path).context(Failure::Configuration)?,
+            None => Config::default(),
+        };
+        config.id = self.id.or(config.id);
+        config.profile = self.profile.unwrap_or(config.profile);
+        config.dialect = self.dialect.unwrap_or(config.dialect);
+        if !self.asap.is_empty() {
+            config.asap = self.asap;
+        }
+        if config.asap.is_empty() {
+            config.asap = DEFAULT_URLS.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+        }
+        if !self.announce.is_empty() {
+            config.announce.groups = self.announce;
+        }
+        config.announce.interface = self.interface.or(config.announce.interface);
+        if self.allow_advertised {
+            config.allow_advertised = Some(true);
+        }
+        Ok(config)
+    }
+}
+
+fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
+    let serving = Serving {
+        id: ready.id.to_string(),
+        asap: ready.asap.iter().map(ToString::to_string).collect(),
+    };
+    if output.format() == Format::Json {
+        return Ok(output.json(&serving)?);
+    }
+    output.line(format_args!("registrar {}", serving.id))?;
+    for url in serving.asap {
+        output.line(format_args!("asap {url}"))?;
+    }
+    Ok(())
+}

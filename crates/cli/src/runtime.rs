@@ -1,0 +1,26 @@
+//! The runtime of the commands that speak with others.
+
+use anyhow::Context as _;
+use tokio::io::AsyncReadExt as _;
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(future);
+    // A thread that waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Waits for the end of standard input if `wanted`, else for ever.
+pub(crate) async fn end_of_stdin(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let mut stdin = tokio::io::stdin();
+    let mut ignored = [0; 256];
+    while matches!(stdin.read(&mut ignored).await, Ok(1..)) {}
+}
