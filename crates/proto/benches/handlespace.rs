@@ -2,6 +2,7 @@
 //! an element weighs. `cargo bench -p rserpool-proto`.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use divan::Bencher;
@@ -69,7 +70,7 @@ impl Lab {
         let sctp = |port| SctpTransport {
             port,
             transport_use: TransportUse::DataOnly,
-            addresses: Box::new([[10, a, b, c].into()]),
+            addresses: IpAddr::from([10, a, b, c]).into(),
         };
         let policy = Policy::of_type(self.policy_type)
             .with(PolicyField::Weight, self.rng.random_range(1..100))

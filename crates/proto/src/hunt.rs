@@ -190,7 +190,7 @@ impl Hunt {
         self.forget_outdated(now);
         if announce.transports.is_empty() {
             // RFC 5352 §3.6: SCTP, where it came from, at the assigned port.
-            let addresses = Box::new([source]);
+            let addresses = source.into();
             let transport_use = TransportUse::DataOnly;
             let sctp = SctpTransport { port: ASAP_PORT, transport_use, addresses };
             self.learn(now, &Transport::Sctp(sctp));

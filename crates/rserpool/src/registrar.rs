@@ -1,7 +1,5 @@
 //! A registrar in this process.
 
-use std::net::IpAddr;
-
 use rserpool_proto::handlespace::PoolView;
 use rserpool_proto::registrar as machine;
 use rserpool_proto::registrar::{Command, Event, Stats};
@@ -9,7 +7,7 @@ use rserpool_transport::multicast::{Announcer, Group, Listener};
 use rserpool_transport::{Address, Endpoints, Local, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{
-    PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
+    Addresses, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
 };
 use rserpool_wire::registry::PolicyType;
 use tokio::sync::broadcast;
@@ -152,7 +150,7 @@ fn snapshot(registrar: &machine::Registrar) -> Vec<PoolSnapshot> {
 /// What an announce can tell of an endpoint. One that is bound to every address tells nothing: who
 /// hears the announce knows its source (RFC 5352 §3.6).
 fn announceable(local: &Local) -> Option<Transport> {
-    let addresses: Box<[IpAddr]> =
+    let addresses: Addresses =
         local.addresses.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
     let (&address, port) = (addresses.first()?, local.port);
     let transport_use = TransportUse::DataOnly;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rserpool_wire::param::{Cause, PoolElement, SctpTransport, Transport, TransportUse};
+use rserpool_wire::param::{Addresses, Cause, PoolElement, SctpTransport, Transport, TransportUse};
 use rserpool_wire::registry::CauseCode;
 
 use super::config::{AddressScope, Config};
@@ -45,7 +45,7 @@ fn reachable(config: &Config, link: &Link, transport: &Transport) -> Option<Tran
     };
     match transport {
         Transport::Sctp(sctp) => {
-            let addresses: Box<[IpAddr]> = sctp.addresses.iter().copied().filter(counts).collect();
+            let addresses: Addresses = sctp.addresses.iter().copied().filter(counts).collect();
             let has_one = !addresses.is_empty();
             has_one.then_some(Transport::Sctp(SctpTransport { addresses, ..*sctp }))
         }

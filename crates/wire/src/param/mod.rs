@@ -9,6 +9,7 @@ mod pool_handle;
 mod server;
 mod transport;
 
+pub use address::Addresses;
 pub use error::{Cause, decode_causes, encode_causes};
 pub use ids::{Cookie, PeChecksum, PeId, RegistrarId};
 pub use policy::{Load, Policy, PolicyField, PolicyParseError};

@@ -144,11 +144,14 @@ const FIELDS_MAX: usize = 4;
 /// +---------------------------------------------------------------+
 /// ```
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Policy {
-    policy_type: PolicyType,
-    values: [u32; FIELDS_MAX],
-    /// What follows the type where the type is not known; empty otherwise.
-    unknown: Box<[u8]>,
+pub struct Policy(Stored);
+
+/// A type, and what follows it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Stored {
+    /// A type that is known; fields that it does not have are 0.
+    Known(PolicyType, [u32; FIELDS_MAX]),
+    Unknown(PolicyType, Box<[u8]>),
 }
 
 impl Policy {
@@ -158,12 +161,15 @@ impl Policy {
         let known = policy_type.fields()?;
         let mut values = [0; FIELDS_MAX];
         values.get_mut(..fields.len())?.copy_from_slice(fields);
-        (known.len() == fields.len()).then(|| Self { policy_type, values, unknown: Box::default() })
+        (known.len() == fields.len()).then_some(Self(Stored::Known(policy_type, values)))
     }
 
     /// A policy with every field 0; unknown types have none.
     pub fn of_type(policy_type: PolicyType) -> Self {
-        Self { policy_type, values: [0; FIELDS_MAX], unknown: Box::default() }
+        Self(match policy_type.fields() {
+            Some(_) => Stored::Known(policy_type, [0; FIELDS_MAX]),
+            None => Stored::Unknown(policy_type, Box::default()),
+        })
     }
 
     /// Round robin, the policy that everyone must have (RFC 5356 §4.1).
@@ -178,7 +184,8 @@ impl Policy {
 
     /// The type: what makes two policies the same.
     pub fn policy_type(&self) -> PolicyType {
-        self.policy_type
+        let Self(Stored::Known(policy_type, _) | Stored::Unknown(policy_type, _)) = self;
+        *policy_type
     }
 
     /// The value of a field, `None` where this policy does not have it.
@@ -189,27 +196,36 @@ impl Policy {
     /// This policy with another value of a field; unchanged where it does not have the field.
     #[must_use]
     pub fn with(mut self, field: PolicyField, value: u32) -> Self {
-        let names = self.policy_type.fields().unwrap_or_default();
-        if let Some(row) = names.iter().position(|&name| name == field) {
-            self.values[row] = value;
+        if let Stored::Known(policy_type, values) = &mut self.0 {
+            let names = policy_type.fields().unwrap_or_default();
+            if let Some(row) = names.iter().position(|&name| name == field) {
+                values[row] = value;
+            }
         }
         self
     }
 
     /// The fields and their values, in wire order.
     pub fn fields(&self) -> impl Iterator<Item = (PolicyField, u32)> + '_ {
-        self.policy_type.fields().unwrap_or_default().iter().copied().zip(self.values)
+        let (names, values) = match &self.0 {
+            Stored::Known(policy_type, values) => (policy_type.fields(), values.as_slice()),
+            Stored::Unknown(..) => (None, &[][..]),
+        };
+        names.unwrap_or_default().iter().copied().zip(values.iter().copied())
     }
 
     /// The octets behind the type of a policy that is not known.
     pub fn unknown(&self) -> &[u8] {
-        &self.unknown
+        match &self.0 {
+            Stored::Known(..) => &[],
+            Stored::Unknown(_, octets) => octets,
+        }
     }
 }
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.policy_type)?;
+        write!(f, "{}", self.policy_type())?;
         for (field, value) in self.fields() {
             if field.is_fraction() {
                 write!(f, ":{:.4}", Load(value).fraction())?;
@@ -283,29 +299,28 @@ impl Codec for Policy {
                 return Err(value.error_before(HEADER_LEN, kind));
             }
             let unknown = value.remainder().into();
-            return Ok(Self { policy_type, values: [0; FIELDS_MAX], unknown });
+            return Ok(Self(Stored::Unknown(policy_type, unknown)));
         };
-        let mut policy = Self::of_type(policy_type);
-        for (row, field) in fields.iter().enumerate() {
-            policy.values[row] = value.u32(field.label())?;
+        let mut values = [0; FIELDS_MAX];
+        for (slot, field) in values.iter_mut().zip(fields) {
+            *slot = value.u32(field.label())?;
         }
         value.finish_value("Pool Member Selection Policy")?;
-        Ok(policy)
+        Ok(Self(Stored::Known(policy_type, values)))
     }
 
     fn encoded_len(&self) -> usize {
-        let fields = 4 * self.policy_type.fields().unwrap_or_default().len();
-        let unknown = self.unknown.len();
+        let (fields, unknown) = (4 * self.fields().count(), self.unknown().len());
         HEADER_LEN + 4 + fields + unknown + padding_len(unknown)
     }
 
     fn encode(&self, w: &mut Writer) {
         w.param(ParamType::POLICY, |w| {
-            w.u32(self.policy_type.0);
+            w.u32(self.policy_type().0);
             for (_, value) in self.fields() {
                 w.u32(value);
             }
-            w.slice(&self.unknown);
+            w.slice(self.unknown());
         });
     }
 }

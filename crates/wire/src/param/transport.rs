@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::param::Addresses;
 use crate::registry::ParamType;
 
 /// Octets of an IPv4 Address parameter.
@@ -47,7 +48,7 @@ pub struct SctpTransport {
     /// What runs over it.
     pub transport_use: TransportUse,
     /// At least one address; both families may be mixed. Decoding takes care of that.
-    pub addresses: Box<[IpAddr]>,
+    pub addresses: Addresses,
 }
 
 impl Codec for SctpTransport {
@@ -63,12 +64,17 @@ impl Codec for SctpTransport {
                 return Err(value.error_before(2, kind));
             }
         };
-        let mut addresses = Vec::with_capacity(value.room_for(ADDRESS_LEN_MIN));
+        if value.next_type()?.is_none() {
+            return Err(value.error(DecodeErrorKind::Missing(ParamType::IPV4_ADDRESS)));
+        }
+        let first = IpAddr::decode(&mut value)?;
+        if value.next_type()?.is_none() {
+            return Ok(Self { port, transport_use, addresses: first.into() });
+        }
+        let mut addresses = Vec::with_capacity(1 + value.room_for(ADDRESS_LEN_MIN));
+        addresses.push(first);
         while value.next_type()?.is_some() {
             addresses.push(IpAddr::decode(&mut value)?);
-        }
-        if addresses.is_empty() {
-            return Err(value.error(DecodeErrorKind::Missing(ParamType::IPV4_ADDRESS)));
         }
         Ok(Self { port, transport_use, addresses: addresses.into() })
     }

@@ -1,5 +1,7 @@
 //! What is refused, and which cause is told (RFC 5354 §3.12).
 
+use std::net::IpAddr;
+
 use rserpool_wire::codec::Codec;
 use rserpool_wire::param::{SctpTransport, TransportUse};
 use rserpool_wire::registry::CauseCode;
@@ -12,7 +14,7 @@ fn space(limits: Limits) -> Handlespace {
 }
 
 fn sctp(port: u16, transport_use: TransportUse, addresses: usize) -> SctpTransport {
-    let addresses = vec![[192, 0, 2, 1].into(); addresses].into();
+    let addresses = vec![IpAddr::from([192, 0, 2, 1]); addresses].into();
     SctpTransport { port, transport_use, addresses }
 }
 

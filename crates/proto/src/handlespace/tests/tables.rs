@@ -1,5 +1,7 @@
 //! Views of a handlespace.
 
+use std::net::IpAddr;
+
 use rserpool_wire::param::{SctpTransport, TransportUse};
 use rserpool_wire::registry::ParamType;
 
@@ -7,7 +9,7 @@ use super::*;
 
 fn asap_transport() -> SctpTransport {
     let transport_use = TransportUse::DataOnly;
-    SctpTransport { port: 4711, transport_use, addresses: Box::new([[192, 0, 2, 1].into()]) }
+    SctpTransport { port: 4711, transport_use, addresses: IpAddr::from([192, 0, 2, 1]).into() }
 }
 
 #[test]
