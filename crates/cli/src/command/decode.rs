@@ -6,6 +6,8 @@ mod packet;
 mod print;
 mod sctp;
 mod tcp;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -42,19 +42,13 @@ pub(super) fn is_capture(start: &[u8]) -> bool {
 
 /// Hands every message of a capture to `sink`. The first octets of the file are in `start`.
 pub(super) fn read(
-    mut start: Vec<u8>,
-    mut file: impl Read + Send,
+    start: Vec<u8>,
+    file: impl Read + Send,
     sink: &mut Sink<'_>,
 ) -> anyhow::Result<()> {
-    // The reader of captures wants the whole file header in one piece.
-    (&mut file).take(PCAP_HEADER_LEN - start.len() as u64).read_to_end(&mut start)?;
-    let missing = section_header_len(&start).saturating_sub(start.len() as u64);
-    (&mut file).take(missing).read_to_end(&mut start)?;
-    let file = Cursor::new(start).chain(file);
-
     let mut dissector = Dissector::default();
-    let result =
-        frames(file, &mut |frame| dissector.frame(frame).into_iter().try_for_each(&mut *sink));
+    let mut each = |frame: Frame<'_>| dissector.frame(frame).into_iter().try_for_each(&mut *sink);
+    let result = frames(FRAME_MAX, start, file, &mut each);
     dissector.finish().into_iter().try_for_each(sink)?;
     result
 }
@@ -63,20 +57,32 @@ pub(super) fn read(
 const PCAP_HEADER_LEN: u64 = 24;
 
 /// Octets of the first block of a pcapng file, as far as they are worth reading; 0 for others.
-fn section_header_len(start: &[u8]) -> u64 {
+fn section_header_len(start: &[u8], frame_max: usize) -> u64 {
     let length = match *start {
         [0x0a, 0x0d, 0x0d, 0x0a, a, b, c, d, 0x1a, ..] => u32::from_be_bytes([a, b, c, d]),
         [0x0a, 0x0d, 0x0d, 0x0a, a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]),
         _ => 0,
     };
-    u64::from(length).min(FRAME_MAX as u64 / 2)
+    u64::from(length).min(frame_max as u64 / 2)
 }
 
+/// Calls `each` with every frame of at most about `frame_max` octets.
 fn frames(
-    file: impl Read + Send,
+    frame_max: usize,
+    mut start: Vec<u8>,
+    mut file: impl Read + Send,
     each: &mut dyn FnMut(Frame<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut reader = create_reader(FRAME_MAX, file).map_err(|error| broken(&error, 0))?;
+    // The reader of captures wants the whole file header in one piece.
+    let missing = PCAP_HEADER_LEN.saturating_sub(start.len() as u64);
+    (&mut file).take(missing).read_to_end(&mut start)?;
+    let missing = section_header_len(&start, frame_max).saturating_sub(start.len() as u64);
+    (&mut file).take(missing).read_to_end(&mut start)?;
+    if (start.len() as u64) < section_header_len(&start, frame_max).max(PCAP_HEADER_LEN) {
+        return Err(broken(&PcapError::<&[u8]>::UnexpectedEof, 0));
+    }
+    let file = Cursor::new(start).chain(file);
+    let mut reader = create_reader(frame_max, file).map_err(|error| broken(&error, 0))?;
     let mut state = State::default();
     let mut available = None;
     loop {
@@ -96,7 +102,7 @@ fn frames(
                     return Err(broken(&PcapError::<&[u8]>::UnexpectedEof, state.frames));
                 }
                 reader.refill().map_err(|error| broken(&error, 0))?;
-                if before == available && reader.data().len() == FRAME_MAX {
+                if before == available && reader.data().len() == frame_max {
                     return Err(broken(&PcapError::<&[u8]>::BufferTooSmall, state.frames));
                 }
             }
@@ -186,5 +192,71 @@ impl State {
     fn frame<'a>(&mut self, link: Linktype, time_s: Option<f64>, octets: &'a [u8]) -> Frame<'a> {
         self.frames += 1;
         Frame { number: self.frames, time_s, link, octets }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PCAP: &[u8] = include_bytes!("../../../tests/data/g-creator.pcap");
+    const PCAPNG: &[u8] = include_bytes!("../../../tests/data/g-creator.pcapng");
+
+    /// How many frames there are before the end or the error.
+    fn count(file: impl Read + Send) -> (u64, Result<(), String>) {
+        let mut frames = 0;
+        let result = super::frames(16_384, Vec::new(), file, &mut |frame| {
+            frames += 1;
+            assert_eq!(frame.number, frames);
+            Ok(())
+        });
+        (frames, result.map_err(|error| format!("{error:#}")))
+    }
+
+    #[test]
+    fn no_octet_that_lies_does_harm() {
+        for whole in [PCAP, PCAPNG] {
+            assert_eq!(count(whole), (50, Ok(())));
+            for index in 0..400 {
+                for octet in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+                    let mut octets = whole.to_vec();
+                    octets[index] = octet;
+                    assert!(count(&octets[..]).0 <= 50);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_is_between_frames_or_an_error() {
+        for whole in [PCAP, PCAPNG] {
+            for length in 0..1000 {
+                let (frames, result) = count(&whole[..length]);
+                assert!(frames < 50);
+                let error = result.err().unwrap_or_default();
+                let expected = match frames {
+                    0 => "the start of the capture ends in the middle".to_owned(),
+                    _ => format!("the capture ends in the middle after frame {frames}"),
+                };
+                assert!(error.is_empty() || error == expected, "{error}");
+            }
+        }
+    }
+
+    /// A capture that comes octet by octet.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let length = buffer.len().min(1);
+            self.0.read(&mut buffer[..length])
+        }
+    }
+
+    #[test]
+    fn a_slow_pipe_is_read_to_its_end() {
+        for whole in [PCAP, PCAPNG] {
+            assert_eq!(count(Slow(whole)), (50, Ok(())));
+        }
     }
 }

@@ -89,6 +89,12 @@ impl Dissector {
         rest.map(|(place, protocol, octets)| found(place, protocol, octets)).collect()
     }
 
+    /// Octets kept for messages that are not complete.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.sctp.held() + self.tcp.held()
+    }
+
     fn packet<'a>(&mut self, frame: Frame<'a>) -> Option<LaxSlicedPacket<'a>> {
         let octets = frame.octets;
         let ethernet = |high_low: Option<&[u8; 2]>, payload: Option<&'a [u8]>| {

@@ -81,6 +81,11 @@ impl Reassembly {
         self.lost + self.fragments.len() as u64
     }
 
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.octets
+    }
+
     fn data(&mut self, direction: Direction, chunk: &[u8]) -> Option<(Protocol, Vec<u8>)> {
         let protocol = Protocol::from_ppid(be32(chunk, 12))?;
         let key = (direction, be32(chunk, 4));

@@ -87,6 +87,13 @@ impl Streams {
         rest.into_iter().map(|stream| (stream.place, stream.protocol, stream.partial)).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let early = self.streams.values().flat_map(|stream| &stream.early);
+        let partial = self.streams.values().map(|stream| stream.partial.len());
+        early.map(|(_, octets)| octets.len()).chain(partial).sum()
+    }
+
     fn forget_one(&mut self) {
         let idle = |(_, stream): &(_, &Stream)| {
             (!stream.partial.is_empty() || !stream.early.is_empty(), stream.place.frame)
