@@ -323,3 +323,6 @@ impl Hunt {
         self.rotation = self.rotation.min(self.candidates.len().saturating_sub(1));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,18 +9,19 @@ use rserpool_wire::registry::AsapType;
 use rserpool_wire::{Asap, Message, Protocol};
 
 use crate::hunt::Hunt;
-use crate::machine::{Input, Link, Machine, Malformed, Output, Peer, Target};
+use crate::machine::{Input, Machine, Malformed, Output, Peer};
 use crate::stats::ElementStats;
 use crate::time::Time;
 use crate::timers::{Kind, Timers};
 
+mod association;
 mod config;
 mod registration;
 mod supervision;
 
 pub use config::{Command, Config, Event, Home};
 
-use supervision::Vigil;
+use association::Association;
 
 /// The registration of one pool element (RFC 5352 §3.1, §3.2, §3.5).
 ///
@@ -133,16 +134,6 @@ impl Kind for Timer {
     }
 }
 
-/// An association with a registrar.
-#[derive(Clone, Debug)]
-struct Association {
-    peer: Peer,
-    home: Home,
-    /// It is, or was, the home.
-    was_home: bool,
-    vigil: Vigil,
-}
-
 /// What of an element may change while it is registered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Told {
@@ -217,67 +208,6 @@ impl PoolElement {
         self.attempts = 0;
         self.alone = false;
         self.timers = Timers::default();
-    }
-
-    fn up(&mut self, now: Time, peer: Peer, link: Link) {
-        if let Some(target) = self.hunt.up(peer, &mut self.outputs) {
-            self.add_association(peer, Some(target), link);
-            match self.state {
-                State::Hunting { goal: Goal::Deregister } => self.deregister(now, peer),
-                State::Hunting { goal: Goal::Register } => self.register(now, peer),
-                // The hunt ends with that state; what it dialed is aborted.
-                State::Idle
-                | State::Registering { .. }
-                | State::Registered { .. }
-                | State::Reregistering { .. }
-                | State::Deregistering { .. } => {}
-            }
-        } else if peer.is_dialed() {
-            // The hunt was over before this came up; its end is under way.
-        } else if self.state == State::Idle {
-            // A registrar that looks after an element which has left.
-            self.outputs.push_back(Output::Close(peer));
-        } else {
-            self.add_association(peer, None, link);
-        }
-    }
-
-    fn down(&mut self, now: Time, peer: Peer) {
-        if self.hunt.down(peer, &mut self.outputs) {
-            return;
-        }
-        self.associations.retain(|association| association.peer != peer);
-        if self.state.home() == Some(peer) {
-            self.stats.homes_lost += 1;
-            self.lose_home(now);
-        }
-    }
-
-    fn add_association(&mut self, peer: Peer, target: Option<Target>, link: Link) {
-        let home = Home { id: None, target, link };
-        let was_home = home.target.is_some();
-        let vigil = Vigil::default();
-        self.associations.push(Association { peer, home, was_home, vigil });
-        if self.associations.len() > Self::ASSOCIATIONS_MAX {
-            let home = self.state.home();
-            if let Some(row) = self.associations.iter().position(|a| Some(a.peer) != home) {
-                let peer = self.associations.remove(row).peer;
-                self.outputs.push_back(Output::Abort(peer));
-            }
-        }
-    }
-
-    fn association(&self, peer: Peer) -> Option<&Association> {
-        self.associations.iter().find(|association| association.peer == peer)
-    }
-
-    fn association_mut(&mut self, peer: Peer) -> Option<&mut Association> {
-        self.associations.iter_mut().find(|association| association.peer == peer)
-    }
-
-    fn close_all(&mut self) {
-        let close = |association: Association| Output::Close(association.peer);
-        self.outputs.extend(self.associations.drain(..).map(close));
     }
 
     /// RFC 5354 §3, §4: what was not understood is reported where its type asks for that, but an
@@ -404,3 +334,6 @@ impl Machine for PoolElement {
         [self.timers.next(), self.hunt.next_timeout()].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

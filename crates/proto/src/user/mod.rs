@@ -9,13 +9,14 @@ use rserpool_wire::registry::AsapType;
 use rserpool_wire::{Asap, Message, Protocol};
 
 use crate::hunt::Hunt;
-use crate::machine::{Input, Link, Machine, Malformed, Output, Peer, Target};
+use crate::machine::{Input, Link, Machine, Malformed, Output, Peer};
 use crate::stats::UserStats;
 use crate::time::Time;
 use crate::timers::{Kind, Timers};
 
 mod cache;
 mod config;
+mod home;
 mod report;
 mod resolve;
 mod selection;
@@ -26,6 +27,7 @@ pub use config::{
 };
 
 use cache::Cache;
+use home::Home;
 use report::Reports;
 use resolve::Questions;
 use subscription::Subscription;
@@ -107,13 +109,6 @@ impl Kind for Timer {
     }
 }
 
-/// The registrar that is asked.
-#[derive(Clone, Debug)]
-struct Home {
-    target: Target,
-    link: Link,
-}
-
 impl PoolUser {
     /// A user that has asked nothing yet. The same seed makes the same choices.
     pub fn new(config: Config, seed: u64) -> Self {
@@ -143,107 +138,6 @@ impl PoolUser {
     /// What was counted.
     pub fn stats(&self) -> UserStats {
         UserStats { hunt: self.hunt.stats(), ..self.stats }
-    }
-
-    /// True where a registrar is wanted.
-    fn needs_home(&self) -> bool {
-        !self.questions.is_empty() || !self.subscriptions.is_empty() || self.reports.are_pending()
-    }
-
-    /// Something has to be asked: a hunt where there is no home (RFC 5352 §3.3 NR2).
-    fn want_home(&mut self, now: Time) {
-        if self.state == State::Idle {
-            self.state = State::Hunting;
-            self.hunt.start(now, &mut self.outputs);
-        }
-    }
-
-    /// Ends a hunt that nobody needs any more. A home that has not answered is left then.
-    fn rest_if_idle(&mut self) {
-        if self.needs_home() {
-            return;
-        }
-        match self.state {
-            State::Idle | State::Homed { .. } => {}
-            State::Hunting => {
-                self.hunt.stop(&mut self.outputs);
-                self.state = State::Idle;
-            }
-            State::Doubting { home } => {
-                self.hunt.stop(&mut self.outputs);
-                self.outputs.push_back(Output::Abort(home));
-                self.forget_home();
-                self.stats.homes_silent += 1;
-                self.state = State::Idle;
-            }
-        }
-    }
-
-    fn up(&mut self, now: Time, peer: Peer, link: Link) {
-        let Some(target) = self.hunt.up(peer, &mut self.outputs) else {
-            // Nobody has business to come to a user. What was dialed is being aborted already.
-            if !peer.is_dialed() {
-                self.outputs.push_back(Output::Abort(peer));
-            }
-            return;
-        };
-        if let State::Doubting { home } = self.state {
-            // RFC 5352 §3.7.2: another registrar answers, so it is the home.
-            self.stats.homes_silent += 1;
-            self.outputs.push_back(Output::Abort(home));
-        }
-        self.state = State::Homed { home: peer };
-        self.alone = false;
-        self.outputs.push_back(Output::Event(Event::HomeFound { link: link.clone() }));
-        self.home = Some(Home { target, link });
-        self.lapse_subscriptions();
-        self.ask_everything(now, peer);
-        self.renew_subscriptions(now);
-        self.send_pending_reports(peer);
-    }
-
-    fn down(&mut self, now: Time, peer: Peer) {
-        if self.hunt.down(peer, &mut self.outputs) || self.state.home() != Some(peer) {
-            return;
-        }
-        self.stats.homes_lost += 1;
-        self.outputs.push_back(Output::Event(Event::HomeLost));
-        self.forget_home();
-        // RFC 5352 §3.7.1: what was under way is not sent again on this path, but to another
-        // registrar.
-        match self.state {
-            State::Homed { .. } if !self.needs_home() => self.state = State::Idle,
-            State::Homed { .. } => {
-                self.state = State::Hunting;
-                self.hunt.start(now, &mut self.outputs);
-            }
-            State::Doubting { .. } => self.state = State::Hunting,
-            State::Idle | State::Hunting => {}
-        }
-    }
-
-    fn forget_home(&mut self) {
-        self.home = None;
-        self.lapse_subscriptions();
-    }
-
-    /// T1 has expired: the home is asked again, and another one sought (RFC 5352 §3.7.2).
-    fn doubt_home(&mut self, now: Time) {
-        if let State::Homed { home } = self.state {
-            self.state = State::Doubting { home };
-            self.hunt.avoid(self.home.as_ref().map(|home| home.target.clone()));
-            self.hunt.start(now, &mut self.outputs);
-        }
-    }
-
-    /// The home has answered.
-    fn trust_home(&mut self, home: Peer) {
-        self.hunt.settle();
-        if let State::Doubting { .. } = self.state {
-            self.hunt.stop(&mut self.outputs);
-            self.state = State::Homed { home };
-            self.send_pending_reports(home);
-        }
     }
 
     fn stop(&mut self) {
@@ -351,3 +245,6 @@ impl Machine for PoolUser {
             .min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Keep-alives, homes that change, homes that fall silent.
+
+use rserpool_wire::registry::PolicyType;
+
+use super::*;
+
+fn adopted(lab: &mut Lab) -> Vec<Output<Event>> {
+    lab.up(CALLER);
+    lab.message(CALLER, claim())
+}
+
+fn caller() -> Home {
+    Home { id: Some(registrar(8)), target: None, link: link() }
+}
+
+// Checklist 99, 101.
+#[test]
+fn a_keep_alive_is_answered_and_tells_who_the_home_is() {
+    let mut lab = Lab::registered();
+    let known = Home { id: Some(registrar(9)), ..home(0) };
+    assert_eq!(
+        lab.message(FIRST, keep_alive()),
+        [ack(FIRST), Output::Event(Event::HomeChanged { home: known.clone() })]
+    );
+    assert_eq!(lab.message(FIRST, keep_alive()), [ack(FIRST)]);
+    assert_eq!(lab.element.home(), Some(&known));
+    // The next registration says so.
+    lab.wait(1);
+    let outputs = lab.command(Command::SetPolicy(Policy::of_type(PolicyType::RANDOM)));
+    let policy = Policy::of_type(PolicyType::RANDOM);
+    assert_eq!(outputs, [send(FIRST, registration_knowing(Some(registrar(9)), policy))]);
+}
+
+// Checklist 99: with and without the identifier that the RFC does not have.
+#[test]
+fn a_keep_alive_without_an_identifier_is_answered_too() {
+    let mut lab = Lab::registered();
+    let plain =
+        KeepAlive { claim_home: false, sender: Some(registrar(9)), handle: handle(), id: None };
+    assert_eq!(lab.message(FIRST, Asap::KeepAlive(plain))[0], ack(FIRST));
+    // Not even who asks is needed; but without a name nobody becomes the home.
+    let nameless = KeepAlive { claim_home: true, sender: None, handle: handle(), id: None };
+    lab.up(CALLER);
+    assert_eq!(lab.message(CALLER, Asap::KeepAlive(nameless)), [ack(CALLER)]);
+    assert_eq!(lab.element.state, State::Registered { home: FIRST });
+}
+
+// Checklist 100.
+#[test]
+fn a_keep_alive_for_another_pool_or_element_is_dropped_and_nobody_adopted() {
+    let mut lab = Lab::registered();
+    lab.up(CALLER);
+    let other_pool = KeepAlive {
+        claim_home: true,
+        sender: Some(registrar(8)),
+        handle: PoolHandle::new(*b"other").unwrap(),
+        id: None,
+    };
+    let other_element = KeepAlive {
+        claim_home: true,
+        sender: Some(registrar(8)),
+        handle: handle(),
+        id: Some(PeId(1)),
+    };
+    assert_eq!(lab.message(CALLER, Asap::KeepAlive(other_pool)), []);
+    assert_eq!(lab.message(CALLER, Asap::KeepAlive(other_element)), []);
+    assert_eq!(lab.element.state, State::Registered { home: FIRST });
+    assert_eq!(lab.element.stats().keep_alives_ignored, 2);
+}
+
+#[test]
+fn an_element_that_is_out_answers_no_keep_alive() {
+    let mut lab = Lab::new();
+    assert_eq!(lab.up(CALLER), [Output::Close(CALLER)]);
+    assert_eq!(lab.message(CALLER, claim()), []);
+}
+
+// Checklist 103.
+#[test]
+fn who_only_asks_does_not_become_the_home() {
+    let mut lab = Lab::registered();
+    lab.up(CALLER);
+    assert_eq!(lab.message(CALLER, keep_alive()), [ack(CALLER)]);
+    assert_eq!(lab.element.state, State::Registered { home: FIRST });
+}
+
+// Checklist 67, 102: the takeover, as the element sees it.
+#[test]
+fn a_registrar_that_claims_it_becomes_its_home() {
+    let mut lab = Lab::registered();
+    let register = send(CALLER, registration_knowing(Some(registrar(8)), Policy::round_robin()));
+    assert_eq!(
+        adopted(&mut lab),
+        [ack(CALLER), Output::Event(Event::HomeChanged { home: caller() }), register]
+    );
+    assert_eq!(lab.message(FIRST, accepted()), []);
+    assert_eq!(lab.message(CALLER, accepted()), []);
+    assert_eq!(lab.element.home(), Some(&caller()));
+    // The former home is left once it has had time to hear of it.
+    assert_eq!(lab.timeout(), (5, vec![Output::Close(FIRST)]));
+    assert_eq!(lab.timeout_in(), Some(275));
+    // What the new home is dies with its association.
+    let outputs = lab.down(CALLER);
+    assert_eq!(outputs, [Output::Event(Event::HomeLost), connect(SECOND, 0)]);
+}
+
+#[test]
+fn a_claim_ends_the_search_for_a_home() {
+    let mut lab = Lab::registered();
+    assert_eq!(lab.down(FIRST), [Output::Event(Event::HomeLost), connect(SECOND, 0)]);
+    let outputs = adopted(&mut lab);
+    assert_eq!(outputs[..2], [ack(CALLER), Output::Event(Event::HomeChanged { home: caller() })]);
+    assert_eq!(outputs[2], Output::Abort(SECOND));
+    assert_eq!(outputs.len(), 4);
+    assert_eq!(
+        lab.message(CALLER, accepted()),
+        [Output::Event(Event::Registered { home: caller() })]
+    );
+}
+
+#[test]
+fn a_claim_while_it_registers_elsewhere_wins() {
+    let mut lab = Lab::new();
+    lab.command(Command::Register);
+    lab.up(FIRST);
+    adopted(&mut lab);
+    assert_eq!(lab.message(FIRST, accepted()), []);
+    assert_eq!(
+        lab.message(CALLER, accepted()),
+        [Output::Event(Event::Registered { home: caller() })]
+    );
+}
+
+#[test]
+fn whoever_claims_it_while_it_leaves_is_told_that_it_leaves() {
+    let mut lab = Lab::registered();
+    lab.command(Command::Deregister);
+    let outputs = adopted(&mut lab);
+    assert_eq!(outputs.last(), Some(&deregister_at(CALLER)));
+    assert_eq!(
+        lab.message(CALLER, deregistered()),
+        [Output::Close(FIRST), Output::Close(CALLER), Output::Event(Event::Deregistered)]
+    );
+}
+
+#[test]
+fn a_home_may_claim_it_over_another_association() {
+    let mut lab = Lab::supervised();
+    lab.up(CALLER);
+    let again =
+        KeepAlive { claim_home: true, sender: Some(registrar(9)), handle: handle(), id: None };
+    let outputs = lab.message(CALLER, Asap::KeepAlive(again));
+    assert_eq!(outputs[0], ack(CALLER));
+    assert_eq!(lab.element.state, State::Reregistering { home: CALLER });
+}
+
+#[test]
+fn a_claim_from_the_home_itself_is_answered_and_changes_nothing() {
+    let mut lab = Lab::registered();
+    lab.message(FIRST, claim());
+    assert_eq!(lab.message(FIRST, claim()), [ack(FIRST)]);
+    assert_eq!(lab.element.state, State::Registered { home: FIRST });
+}
+
+// design: silence counts by the home's own rhythm, and only once it has asked.
+#[test]
+fn a_home_that_asked_and_then_falls_silent_is_left() {
+    let mut lab = Lab::supervised();
+    assert_eq!(lab.timeout_in(), Some(61));
+    lab.wait(5);
+    lab.message(FIRST, keep_alive());
+    let (waited, outputs) = lab.timeout();
+    assert_eq!(waited, 61);
+    assert_eq!(outputs, [Output::Abort(FIRST), Output::Event(Event::HomeLost), connect(SECOND, 0)]);
+    assert_eq!(lab.element.stats().homes_silent, 1);
+}
+
+#[test]
+fn another_registrar_is_preferred_to_one_that_fell_silent() {
+    let mut lab = Lab::registered_with(two_registrars());
+    lab.wait(5);
+    lab.message(FIRST, keep_alive());
+    let Some(Target::Configured(silent)) = lab.element.home().unwrap().target else {
+        panic!("a configured home");
+    };
+    let outputs = lab.timeout().1;
+    assert_eq!(outputs[2..], [connect(Peer::dialed(3), 1 - silent)]);
+}
+
+#[test]
+fn a_home_that_never_asks_is_never_silent() {
+    let lab = Lab::registered();
+    assert_eq!(lab.timeout_in(), Some(280));
+}
+
+#[test]
+fn a_home_that_asks_seldom_is_given_more_time() {
+    let mut lab = Lab::registered();
+    lab.wait(100);
+    lab.message(FIRST, keep_alive());
+    // T4 comes first, and its answer is a sign of life, too.
+    assert_eq!(lab.timeout().0, 180);
+    lab.message(FIRST, accepted());
+    let (waited, outputs) = lab.timeout();
+    assert_eq!(waited, 200);
+    assert_eq!(outputs[1], Output::Event(Event::HomeLost));
+}
+
+#[test]
+fn an_element_that_stood_still_itself_hears_its_home_out() {
+    let mut lab = Lab::supervised();
+    lab.now = lab.now + Duration::from_secs(200);
+    assert_eq!(lab.input(Input::Timeout), []);
+    assert_eq!(lab.message(FIRST, keep_alive()), [ack(FIRST)]);
+    assert_eq!(lab.element.state, State::Registered { home: FIRST });
+}
+
+#[test]
+fn a_home_that_answers_a_renewal_is_not_silent() {
+    let mut lab = Lab::supervised();
+    lab.wait(50);
+    lab.command(Command::SetTransport(transport(8)));
+    lab.message(FIRST, accepted());
+    assert_eq!(lab.timeout_in(), Some(61));
+}
+
+#[test]
+fn those_that_only_hold_associations_cannot_keep_a_claim_out() {
+    let mut lab = Lab::registered();
+    let most = u64::try_from(PoolElement::ASSOCIATIONS_MAX).unwrap();
+    for number in 100..100 + most - 1 {
+        assert_eq!(lab.up(Peer::accepted(number)), []);
+    }
+    assert_eq!(lab.up(CALLER), [Output::Abort(Peer::accepted(100))]);
+    assert_eq!(lab.message(CALLER, claim())[0], ack(CALLER));
+    assert_eq!(lab.element.associations.len(), PoolElement::ASSOCIATIONS_MAX);
+}
+
+#[test]
+fn an_attempt_that_comes_up_after_the_hunt_is_over_is_no_callers() {
+    let mut lab = Lab::registered_with(two_registrars());
+    assert_eq!(lab.up(SECOND), []);
+    assert_eq!(lab.message(SECOND, claim()), []);
+    assert_eq!(lab.element.associations.len(), 1);
+}
+
+#[test]
+fn the_home_tells_when_its_addresses_change() {
+    let mut lab = Lab::registered();
+    let address = Ipv4Addr::new(10, 0, 0, 1).into();
+    assert_eq!(lab.input(Input::Addresses(FIRST, vec![address])), []);
+    assert_eq!(lab.element.home().unwrap().link.remote, [address]);
+}
