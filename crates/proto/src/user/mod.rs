@@ -190,10 +190,10 @@ impl PoolUser {
                 Timer::HomeCheck => self.check_home(now),
             }
         }
-        if self.hunt.timeout(now, &mut self.outputs) && self.state == State::Hunting {
+        if self.hunt.timeout(now, &mut self.outputs) {
             // RFC 5352 §3.5 asks for no more than an attempt to report.
             self.reports.clear();
-            if !self.alone {
+            if self.state == State::Hunting && !self.alone {
                 self.alone = true;
                 self.outputs.push_back(Output::Event(Event::NoRegistrar));
             }
