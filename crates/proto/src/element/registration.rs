@@ -308,7 +308,9 @@ fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
         | Transport::Dccp { address, .. }
             if address.is_unspecified() =>
         {
-            *address = local.first().copied().unwrap_or(*address);
+            // Who listens on 0.0.0.0 is not reached by IPv6.
+            let fits = |candidate: &&IpAddr| address.is_ipv6() || candidate.is_ipv4();
+            *address = local.iter().find(fits).copied().unwrap_or(*address);
         }
         _ => {}
     }

@@ -133,6 +133,7 @@ fn link() -> Link {
         carrier: Carrier::Sctp,
         remote: vec![Ipv4Addr::LOCALHOST.into()],
         remote_port: 3863,
+        local: vec![Ipv4Addr::LOCALHOST.into()],
     }
 }
 

@@ -1,6 +1,8 @@
 //! Into the pool and out of it: the table of states and inputs.
 
-use rserpool_wire::param::Load;
+use std::net::{IpAddr, Ipv6Addr};
+
+use rserpool_wire::param::{Load, SctpTransport};
 
 use super::*;
 use crate::dialect::{Dialect, Lifetime};
@@ -283,6 +285,29 @@ fn another_transport_is_told_at_once() {
         panic!("{outputs:?}");
     };
     assert_eq!(sent.element.user_transport, transport(8));
+}
+
+// Checklist 43.
+#[test]
+fn an_unspecified_address_stands_for_those_that_the_registrar_sees() {
+    let (v4, v6) = (IpAddr::from([10, 0, 0, 7]), IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 7]));
+    let registered = |user_transport| {
+        let mut lab = Lab::with(Config { user_transport, ..config() });
+        lab.command(Command::Register);
+        let outputs = lab.input(Input::Up(FIRST, Link { local: vec![v6, v4], ..link() }));
+        let [Output::Send(_, Message::Asap(Asap::Registration(sent)))] = &outputs[..] else {
+            panic!("{outputs:?}");
+        };
+        sent.element.user_transport.addresses().to_vec()
+    };
+    let transport_use = TransportUse::DataOnly;
+    let tcp = |address| Transport::Tcp { port: 7, transport_use, address };
+    assert_eq!(registered(tcp(Ipv4Addr::UNSPECIFIED.into())), [v4]);
+    assert_eq!(registered(tcp(Ipv6Addr::UNSPECIFIED.into())), [v6]);
+    assert_eq!(registered(tcp(v4)), [v4]);
+    let addresses = Box::new([Ipv4Addr::UNSPECIFIED.into()]);
+    let sctp = Transport::Sctp(SctpTransport { port: 7, transport_use, addresses });
+    assert_eq!(registered(sctp), [v4, v6]);
 }
 
 #[test]

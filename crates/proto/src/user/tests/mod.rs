@@ -131,6 +131,7 @@ fn link() -> Link {
         carrier: Carrier::Tcp,
         remote: vec![Ipv4Addr::LOCALHOST.into()],
         remote_port: 3863,
+        local: vec![Ipv4Addr::LOCALHOST.into()],
     }
 }
 
