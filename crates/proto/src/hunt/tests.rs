@@ -207,7 +207,7 @@ fn an_announce_without_transports_means_sctp_where_it_came_from() {
     let mut lab = Lab::new(0);
     lab.start();
     let transport_use = TransportUse::DataOnly;
-    let sctp = SctpTransport { port: 3863, transport_use, addresses: Box::new([SOURCE]) };
+    let sctp = SctpTransport { port: 3863, transport_use, addresses: SOURCE.into() };
     let target = Target::Learned(Transport::Sctp(sctp));
     assert_eq!(lab.announce(vec![]), [(Peer::dialed(1), target)]);
 }

@@ -1,5 +1,7 @@
 //! Whatever comes, the element neither panics nor grows nor answers more than it was asked.
 
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use rserpool_wire::asap::{Announce, HandleResolution, HandleResolutionResponse, Unreachable};
 use rserpool_wire::param::{Cookie, Load, SctpTransport};
@@ -85,7 +87,7 @@ fn input() -> impl Strategy<Value = Input<Command>> {
         Transport::Sctp(SctpTransport {
             port,
             transport_use: TransportUse::DataOnly,
-            addresses: Box::new([Ipv4Addr::new(10, 0, 0, octet).into()]),
+            addresses: IpAddr::from([10, 0, 0, octet]).into(),
         })
     });
     let announce = proptest::collection::vec(transport, 0..5).prop_map(|transports| {
