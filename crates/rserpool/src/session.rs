@@ -44,6 +44,13 @@ impl Default for Config {
 pub enum Event {
     /// Octets from the server: over SCTP a message, over TCP whatever was there.
     Received(Vec<u8>),
+    /// The server failed; another one is sought with the next call.
+    FailoverNeeded {
+        /// The server that failed.
+        from: PeId,
+        /// How the failure showed.
+        reason: FailureReason,
+    },
     /// The server failed, and another one has the session. What was sent and not answered is to be
     /// sent again.
     FailedOver {
@@ -176,7 +183,10 @@ impl Session {
                 }
                 TransportEvent::Down { assoc, reason } if assoc == current => {
                     debug!(?reason, "server lost");
-                    self.lose(FailureReason::Lost);
+                    let reason = FailureReason::Lost;
+                    if let Some(from) = self.lose(reason) {
+                        return Ok(Event::FailoverNeeded { from, reason });
+                    }
                 }
                 // Of former servers; the control channel; addresses and paths.
                 TransportEvent::Message { .. }
@@ -209,13 +219,15 @@ impl Session {
         let _ = timeout(Duration::from_secs(1), gone).await;
     }
 
-    fn lose(&mut self, reason: FailureReason) {
-        let mut search = Search::new(&self.config, Some(reason));
-        if let Some(server) = &self.server {
-            self.user.report_unreachable(&self.handle, server.id);
-            search.failed.insert(server.id);
+    /// Gives the server up, tells the registrar, and begins to seek; which server it was.
+    fn lose(&mut self, reason: FailureReason) -> Option<PeId> {
+        self.state = State::Seeking(Search::new(&self.config, Some(reason)));
+        let from = self.server.as_ref()?.id;
+        self.user.report_unreachable(&self.handle, from);
+        if let State::Seeking(search) = &mut self.state {
+            search.failed.insert(from);
         }
-        self.state = State::Seeking(search);
+        Some(from)
     }
 
     /// Seeks a server until one accepts. All that is known stands in the state: who cancels this

@@ -2,6 +2,7 @@
 
 mod connect;
 mod decode;
+mod demo;
 mod registrar;
 mod resolve;
 mod serve;
@@ -13,6 +14,11 @@ use crate::output::Output;
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Watch a pool survive its servers.
+    Demo(demo::Args),
+    /// The client of the demo.
+    #[command(hide = true)]
+    DemoClient(demo::client::Args),
     /// Run a registrar.
     Registrar(registrar::Args),
     /// Run an example service as an element of a pool.
@@ -29,6 +35,8 @@ impl Command {
     /// Does it. The error carries the exit code, see [`crate::failure::Failure`].
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         match self {
+            Self::Demo(args) => args.run(output),
+            Self::DemoClient(args) => args.run(output),
             Self::Registrar(args) => args.run(output),
             Self::Serve(args) => args.run(output),
             Self::Resolve(args) => args.run(output),

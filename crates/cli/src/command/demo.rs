@@ -1,0 +1,65 @@
+//! `rserpool demo`: a pool that survives its servers, to watch.
+
+pub(crate) mod client;
+mod process;
+mod stage;
+mod summary;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::time::timeout;
+
+use crate::output::Output;
+use crate::runtime;
+
+use stage::{Cause, Stage};
+
+/// Shows a pool that survives its servers: a registrar, echo servers and a client, each a process
+/// of its own, over SCTP on this host. Servers are killed and frozen while the client goes on; it
+/// ends with a summary, and with exit code 0 only if no request was lost.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// The demo ends by then, whatever happens.
+const DURATION_MAX: Duration = Duration::from_secs(28);
+/// How long the client goes on undisturbed between two failures.
+const PAUSE: Duration = Duration::from_millis(1000);
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        let summary = runtime::block_on(async {
+            let played = timeout(DURATION_MAX, play());
+            played.await.context("the demo did not come to its end in time")?
+        })?;
+        summary.print(output)?;
+        if summary.count.requests != summary.count.answered {
+            bail!("requests were lost");
+        }
+        Ok(())
+    }
+}
+
+/// One act after the other.
+async fn play() -> anyhow::Result<summary::Summary> {
+    let mut stage = Stage::open().await?;
+    for _ in 0..3 {
+        stage.add_element().await?;
+    }
+    stage.start_client().await?;
+    stage.watch(PAUSE).await?;
+
+    stage.fail(Cause::Killed).await?;
+    stage.watch(PAUSE).await?;
+    stage.fail(Cause::Killed).await?;
+    stage.watch(PAUSE).await?;
+
+    stage.add_element().await?;
+    stage.fail(Cause::Killed).await?;
+    stage.watch(PAUSE).await?;
+
+    stage.add_element().await?;
+    stage.fail(Cause::Frozen).await?;
+    stage.watch(PAUSE).await?;
+    stage.close().await
+}
