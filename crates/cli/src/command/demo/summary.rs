@@ -86,6 +86,7 @@ impl Summary {
     }
 }
 
+/// Milliseconds, to the microsecond.
 fn ms(us: u64) -> f64 {
-    std::time::Duration::from_micros(us).as_secs_f64() * 1e3
+    (std::time::Duration::from_micros(us).as_secs_f64() * 1e6).round() / 1e3
 }
