@@ -10,6 +10,7 @@ mod command;
 mod failure;
 mod logging;
 mod output;
+mod pools;
 mod registrars;
 mod runtime;
 mod service;

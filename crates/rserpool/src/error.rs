@@ -27,6 +27,9 @@ pub enum Error {
     /// Every element that was tried failed, as often as the session may try.
     #[error("no element of the pool answers")]
     NoElement,
+    /// A registrar does not tell its handlespace: it is starting, or does not know who asks.
+    #[error("the registrar does not tell its handlespace")]
+    TableRefused,
     /// The object has been stopped.
     #[error("stopped")]
     Stopped,

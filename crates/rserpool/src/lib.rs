@@ -21,6 +21,7 @@ mod driver;
 pub mod element;
 mod error;
 mod node;
+pub mod observer;
 pub mod registrar;
 pub mod session;
 pub mod user;

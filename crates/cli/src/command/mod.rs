@@ -3,6 +3,7 @@
 mod connect;
 mod decode;
 mod demo;
+mod dump;
 mod registrar;
 mod resolve;
 mod serve;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Resolve(resolve::Args),
     /// Speak with a pool: standard input goes to a server, its answers to standard output.
     Connect(connect::Args),
+    /// Show everything that a registrar knows.
+    Dump(dump::Args),
     /// Take messages apart: hex or a capture in, annotated fields out.
     Decode(decode::Args),
 }
@@ -41,6 +44,7 @@ impl Command {
             Self::Serve(args) => args.run(output),
             Self::Resolve(args) => args.run(output),
             Self::Connect(args) => args.run(output),
+            Self::Dump(args) => args.run(output),
             Self::Decode(args) => args.run(output),
         }
     }

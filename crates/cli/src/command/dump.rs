@@ -1,0 +1,79 @@
+//! `rserpool dump`: a registrar's handlespace, over ENRP.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rserpool::observer::{self, Table};
+use rserpool::proto::dialect::Dialect;
+use rserpool::transport::Address;
+use rserpool::wire::param::{PoolElement, RegistrarId};
+
+use crate::failure::no_registrar;
+use crate::output::{Format, Output};
+use crate::pools::{HEADINGS, pool_json, row};
+use crate::registrars::dialect;
+use crate::runtime;
+
+/// Shows everything that a registrar knows, over ENRP, without taking part in its scope.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The registrar's ENRP endpoint, such as sctp://10.0.0.1:9901.
+    #[arg(long, value_name = "URL", value_parser = enrp_url)]
+    enrp: Address,
+
+    /// Only the elements whose home it is.
+    #[arg(long)]
+    own: bool,
+
+    /// How the registrar speaks. One of rsplib answers only who introduces itself, and then takes
+    /// this program for a registrar for some 10 s.
+    #[arg(long, value_name = "DIALECT", default_value = "rfc", value_parser = dialect)]
+    dialect: Dialect,
+
+    /// How long the whole may take.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        let greet_as = match self.dialect {
+            Dialect::Rfc => None,
+            Dialect::Rsplib => {
+                eprintln!("rserpool: this program will look like a registrar for some 10 s");
+                RegistrarId::new(std::process::id())
+            }
+        };
+        let url = self.enrp.to_string();
+        let config = observer::Config {
+            registrar: self.enrp,
+            own_only: self.own,
+            greet_as,
+            timeout: self.timeout,
+        };
+        let table = runtime::block_on(async { Ok(observer::table(config).await) })?;
+        let table = table.map_err(|error| no_registrar(error, &url)).context("cannot dump")?;
+        print(output, &table)
+    }
+}
+
+/// The URL of an ENRP endpoint as an argument.
+pub(crate) fn enrp_url(text: &str) -> Result<Address, String> {
+    Address::parse(text, Address::ENRP_PORT).map_err(|error| error.to_string())
+}
+
+fn print(output: &mut Output, table: &Table) -> anyhow::Result<()> {
+    if output.format() == Format::Json {
+        let pools = table.iter().filter_map(|(handle, elements)| {
+            let policy = elements.values().next()?.policy.policy_type();
+            Some(pool_json(handle, &policy, elements.values()))
+        });
+        return Ok(output.json(&pools.collect::<Vec<_>>())?);
+    }
+    let headings: Vec<&str> = ["POOL"].into_iter().chain(HEADINGS).collect();
+    let rows = table.iter().flat_map(|(handle, elements)| {
+        let cells = move |element: &PoolElement| [vec![handle.to_string()], row(element)].concat();
+        elements.values().map(cells)
+    });
+    Ok(output.rows(&headings, rows)?)
+}

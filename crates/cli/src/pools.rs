@@ -1,0 +1,70 @@
+//! Pools and their elements as this program shows them.
+
+use rserpool::wire::param::{Load, PoolElement, Transport};
+use serde_json::{Map, Value, json};
+
+/// The headings of [`row`].
+pub(crate) const HEADINGS: [&str; 6] =
+    ["ELEMENT", "TRANSPORT", "ADDRESSES", "PORT", "POLICY", "HOME"];
+
+/// An element as cells.
+pub(crate) fn row(element: &PoolElement) -> Vec<String> {
+    let transport = &element.user_transport;
+    let addresses: Vec<String> = transport.addresses().iter().map(ToString::to_string).collect();
+    vec![
+        element.id.to_string(),
+        transport_name(transport).into(),
+        addresses.join(","),
+        transport.port().map_or_else(String::new, |port| port.to_string()),
+        element.policy.to_string(),
+        element.home.map_or_else(String::new, |home| home.to_string()),
+    ]
+}
+
+/// A pool as JSON. Identifiers are text, loads are fractions between 0 and 1.
+pub(crate) fn pool_json<'a>(
+    handle: &impl ToString,
+    policy: &impl ToString,
+    elements: impl Iterator<Item = &'a PoolElement>,
+) -> Value {
+    json!({
+        "pool": handle.to_string(),
+        "policy": policy.to_string(),
+        "elements": elements.map(element_json).collect::<Vec<_>>(),
+    })
+}
+
+fn element_json(element: &PoolElement) -> Value {
+    let mut policy = Map::new();
+    policy.insert("type".into(), element.policy.policy_type().to_string().into());
+    for (field, value) in element.policy.fields() {
+        let value =
+            if field.is_fraction() { json!(rounded(Load(value).fraction())) } else { json!(value) };
+        policy.insert(field.label().into(), value);
+    }
+    json!({
+        "id": element.id.to_string(),
+        "transport": transport_name(&element.user_transport),
+        "addresses": element.user_transport.addresses(),
+        "port": element.user_transport.port(),
+        "policy": policy,
+        "home": element.home.map(|home| home.to_string()),
+    })
+}
+
+/// As exact as anyone wants it: a load that was given as 0.25 comes out as 0.25.
+fn rounded(fraction: f64) -> f64 {
+    (fraction * 1e6).round() / 1e6
+}
+
+/// The transport protocol, as in URLs.
+fn transport_name(transport: &Transport) -> &'static str {
+    match transport {
+        Transport::Sctp(_) => "sctp",
+        Transport::Tcp { .. } => "tcp",
+        Transport::Udp { .. } => "udp",
+        Transport::UdpLite { .. } => "udp-lite",
+        Transport::Dccp { .. } => "dccp",
+        Transport::Opaque(_) => "opaque",
+    }
+}

@@ -1,0 +1,144 @@
+//! A look at a registrar's handlespace over ENRP, without taking part in its scope.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rserpool_transport::{Address, AssocId, Endpoints, Event, Options, Ppid};
+use rserpool_wire::enrp::{Body, Enrp, Presence, TableRequest, TableResponse};
+use rserpool_wire::param::{
+    PeChecksum, PeId, PoolElement, PoolHandle, RegistrarId, SctpTransport, ServerInformation,
+    TransportUse,
+};
+use rserpool_wire::{Message, Protocol};
+use tokio::time::{Instant, timeout_at};
+
+use crate::Error;
+use crate::associations::speaks;
+
+/// How to look.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The registrar's ENRP endpoint.
+    pub registrar: Address,
+    /// Only the elements whose home it is (the W flag, RFC 5353 §2.2).
+    pub own_only: bool,
+    /// Introduce oneself by a presence with this identifier, as rsplib wants it: it then takes the
+    /// observer for a registrar until it misses it, some 10 s later. `None`: ask as nobody, which
+    /// our registrars answer without taking note.
+    pub greet_as: Option<RegistrarId>,
+    /// How long the whole may take. Default: 10 s.
+    pub timeout: Duration,
+}
+
+/// The pools of a handlespace, and the elements of each by their identifiers.
+pub type Table = BTreeMap<PoolHandle, BTreeMap<PeId, PoolElement>>;
+
+impl Config {
+    /// Everything that a registrar knows, asked for as nobody.
+    pub fn new(registrar: Address) -> Self {
+        Self { registrar, own_only: false, greet_as: None, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Downloads a registrar's handlespace.
+///
+/// # Errors
+///
+/// - [`Error::NoRegistrar`] where it does not accept, or does not answer in time.
+/// - [`Error::TableRefused`] where it does not want to tell.
+/// - [`Error::Transport`] where this host cannot dial it.
+pub async fn table(config: Config) -> Result<Table, Error> {
+    let deadline = Instant::now() + config.timeout;
+    let remote = config.registrar.resolve().await?;
+    let mut endpoints = Endpoints::new(Options::default());
+    let assoc = endpoints.connect(&remote, speaks(Protocol::Enrp))?;
+    let mut observer = Observer { endpoints, assoc, config };
+    match timeout_at(deadline, observer.download()).await {
+        Ok(table) => table,
+        Err(_) => Err(Error::NoRegistrar),
+    }
+}
+
+struct Observer {
+    endpoints: Endpoints,
+    assoc: AssocId,
+    config: Config,
+}
+
+/// So many parts of a table are fetched: more than any registrar within its limits has.
+const PARTS_MAX: usize = 100_000;
+
+impl Observer {
+    async fn download(&mut self) -> Result<Table, Error> {
+        self.up().await?;
+        if let Some(id) = self.config.greet_as {
+            self.say(Body::Presence(greeting(id)))?;
+        }
+        let mut table = Table::new();
+        for _ in 0..PARTS_MAX {
+            self.say(Body::TableRequest(TableRequest { own_only: self.config.own_only }))?;
+            let part = self.part().await?;
+            if part.rejected {
+                return Err(Error::TableRefused);
+            }
+            for pool in part.pools {
+                let elements = table.entry(pool.handle).or_default();
+                elements.extend(pool.elements.into_iter().map(|element| (element.id, element)));
+            }
+            if !part.more {
+                self.endpoints.close(self.assoc);
+                return Ok(table);
+            }
+        }
+        Err(Error::TableRefused)
+    }
+
+    async fn up(&mut self) -> Result<(), Error> {
+        loop {
+            match self.endpoints.next().await {
+                Event::Up { assoc, .. } if assoc == self.assoc => return Ok(()),
+                Event::Down { assoc, .. } if assoc == self.assoc => return Err(Error::NoRegistrar),
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, body: Body) -> Result<(), Error> {
+        let message = Message::Enrp(Enrp { sender: self.config.greet_as, receiver: None, body });
+        self.endpoints
+            .send(self.assoc, Ppid::ENRP, &message.encode())
+            .map_err(|_| Error::NoRegistrar)
+    }
+
+    /// The next part of the table; whatever else the registrar says is not for an observer.
+    async fn part(&mut self) -> Result<TableResponse, Error> {
+        loop {
+            match self.endpoints.next().await {
+                Event::Message { assoc, octets, .. } if assoc == self.assoc => {
+                    let decoded = Message::decode(Protocol::Enrp, &octets);
+                    if let Ok(Message::Enrp(Enrp { body: Body::TableResponse(part), .. })) =
+                        decoded.map(|decoded| decoded.message)
+                    {
+                        return Ok(part);
+                    }
+                }
+                Event::Down { assoc, .. } if assoc == self.assoc => return Err(Error::NoRegistrar),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A presence of somebody without elements, who cannot be reached.
+fn greeting(id: RegistrarId) -> Presence {
+    let unreachable = SctpTransport {
+        port: rserpool_wire::registry::ENRP_PORT,
+        transport_use: TransportUse::DataOnly,
+        addresses: [std::net::Ipv4Addr::LOCALHOST.into()].into(),
+    };
+    Presence {
+        reply_required: false,
+        checksum: Some(PeChecksum(0xffff)),
+        server: Some(ServerInformation { id: Some(id), transport: unreachable }),
+    }
+}
