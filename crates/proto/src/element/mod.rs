@@ -26,25 +26,25 @@ use association::Association;
 /// The registration of one pool element (RFC 5352 §3.1, §3.2, §3.5).
 ///
 /// ```text
-///            Register              Up                      accepted
-///   +------+ --------> +---------+ ----> +-------------+ -----------> +------------+
-///   | Idle |           | Hunting |       | Registering |              | Registered |
-///   +------+           +---------+ <---- +-------------+     accepted +------------+
-///    ^  ^ ^                 ^ T2, Down     |         ^      +--------->  |  |  |
-///    |  | +-----------------|--------------+ expired |      |   T4, new  |  |  |
-///    |  |      rejected     |                +-------|------|-- values --+  |  |
-///    |  |                   | T2, Down       v       |      |               |  |
-///    |  |                   +----------- +---------------+  |               |  |
-///    |  +----------------------|-------- | Reregistering |--+               |  |
-///    |         rejected        |         +---------------+                  |  |
-///    |                         +--------------------------------------------+  |
-///    |                         |            silence, Down                      |
-///    |  answered          +---------------+             Deregister             |
-///    +------------------- | Deregistering | <----------------------------------+
-///                         +---------------+
+///            Register               up                      accepted
+///   +------+ ---------> +---------+ ----> +-------------+ ----------> +------------+
+///   | Idle |            | Hunting |       | Registering |             | Registered |
+///   +------+            +---------+ <---- +-------------+ <---------- +------------+
+///      ^                   ^    ^  T2, Down                expired      |  |  |  ^
+///      |                   |    +---------------------------------------+  |  |  |
+///      |                   |                     Down                      |  |  |
+///      |                   | T2, Down      +---------------+  T4, silence, |  |  |
+///      |                   +-------------- | Reregistering | <-------------+  |  |
+///      |                                   +---------------+  new values      |  |
+///      |                                           |         accepted         |  |
+///      |                                           +--------------------------|--+
+///      | answered       +---------------+             Deregister              |
+///      +--------------- | Deregistering | <-----------------------------------+
+///                       +---------------+
 /// ```
 ///
-/// `Deregister` while registering and a lost home while deregistering lead to the same two states.
+/// A rejection leads to `Idle`. `Deregister` while registering and a lost home while deregistering
+/// lead where they do from `Registered`, with the other goal.
 /// A registrar that claims the element (KEEP_ALIVE with the H bit) becomes its home in every state
 /// but `Idle`; the element then registers, or deregisters, there.
 ///
@@ -237,7 +237,7 @@ impl PoolElement {
                 }
                 (Timer::Reregistration, State::Registered { home }) => self.register(now, home),
                 (Timer::Silence, State::Registered { home } | State::Reregistering { home }) => {
-                    self.check_silence(now, home);
+                    self.question_silence(now, home);
                 }
                 (Timer::Linger, _) => self.leave_former_homes(),
                 // Left over from a state that has ended.

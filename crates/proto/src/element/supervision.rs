@@ -18,8 +18,6 @@ use crate::time::Time;
 pub(super) struct Vigil {
     /// When it first accepted a registration on this association, and when last.
     accepted: Option<(Time, Time)>,
-    /// When it was last heard of.
-    heard: Option<Time>,
     /// When it last asked.
     asked: Option<Time>,
     /// The longest pause between two questions; earlier ones fade.
@@ -35,6 +33,10 @@ impl Vigil {
         self.asked = Some(now);
     }
 
+    fn was_silent(&mut self, now: Time) {
+        self.pause = self.pause.max(self.asked.map(|asked| now - asked));
+    }
+
     /// How long it has been since the last registration was accepted.
     pub(super) fn accepted_for(&self, now: Time) -> Option<Duration> {
         self.accepted.map(|(_, last)| now - last)
@@ -42,7 +44,7 @@ impl Vigil {
 
     /// How long this home may be silent; `None` where it does not ask.
     fn silence_max(&self, floor: Duration) -> Option<Duration> {
-        self.pause.map(|pause| floor.max(pause.saturating_mul(2)))
+        self.pause.map(|pause| floor.max(pause.saturating_add(pause / 2)))
     }
 }
 
@@ -137,8 +139,6 @@ impl PoolElement {
 
     /// Something came from there: a live home.
     pub(super) fn heard(&mut self, now: Time, peer: Peer) {
-        let Some(association) = self.association_mut(peer) else { return };
-        association.vigil.heard = Some(now);
         if self.state.home() == Some(peer) {
             self.expect_home(now, peer);
         }
@@ -160,22 +160,18 @@ impl PoolElement {
         }
     }
 
-    pub(super) fn check_silence(&mut self, now: Time, home: Peer) {
-        let floor = self.config.timing.peer_silence_max;
-        let Some(vigil) = self.association(home).map(|association| association.vigil) else {
-            return;
-        };
-        let (Some(heard), Some(silence_max)) = (vigil.heard, vigil.silence_max(floor)) else {
-            return;
-        };
-        if now - heard > silence_max + silence_max / 2 {
-            // It was this element that stood still: what the home said meanwhile is still to come.
-            if let Some(association) = self.association_mut(home) {
-                association.vigil.heard = Some(now);
-            }
-            self.timers.arm(Timer::Silence, now + silence_max);
-        } else {
-            self.give_up_home(now, home);
+    /// The home has been silent for longer than it used to be. It may have got many more elements
+    /// than before, or this element may have stood still itself, so it is asked before it is left:
+    /// by a registration, which also repairs what it may have forgotten.
+    pub(super) fn question_silence(&mut self, now: Time, home: Peer) {
+        if let Some(association) = self.association_mut(home) {
+            association.vigil.was_silent(now);
         }
+        if let State::Registered { .. } = self.state {
+            self.register(now, home);
+        }
+        let timing = &self.config.timing;
+        let patience = timing.registration_timeout.min(timing.peer_silence_max / 2);
+        self.timers.arm(Timer::Registration, now + patience);
     }
 }
