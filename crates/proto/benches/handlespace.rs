@@ -1,22 +1,22 @@
-//! One pool of so many elements, or many pools: what an operation of a handlespace costs, and what
-//! an element weighs. `cargo bench -p rserpool-proto`.
+//! One pool of so many elements, or many pools: what an operation of a handlespace costs.
+//! `cargo bench -p rserpool-proto --bench handlespace`.
 
+use std::cell::RefCell;
 use std::hint::black_box;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use divan::Bencher;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use rserpool_proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace};
+use rand::RngExt;
+use rserpool_proto::handlespace::{Config, Deadlines, ElementIndex};
 use rserpool_proto::time::Time;
-use rserpool_wire::param::{
-    PeId, Policy, PolicyField, PoolElement, PoolHandle, RegistrarId, RegistrationLife,
-    SctpTransport, Transport, TransportUse,
-};
+use rserpool_wire::param::{PoolElement, RegistrarId};
 use rserpool_wire::registry::PolicyType;
 
-const SIZES: [u32; 4] = [100, 1_000, 10_000, 100_000];
+use lab::{Lab, Timer};
+
+mod lab;
+
+const SIZES: [u32; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 
 /// The policies whose selections differ.
 const POLICIES: [PolicyType; 5] = [
@@ -31,61 +31,9 @@ fn main() {
     divan::main();
 }
 
-struct Lab {
-    space: Handlespace,
-    handles: Vec<PoolHandle>,
-    policy_type: PolicyType,
-    size: u32,
-    rng: StdRng,
-}
-
 impl Lab {
-    fn new(config: Config, policy_type: PolicyType, size: u32, pools: u32) -> Self {
-        let handles = (0..pools).map(|pool| format!("a pool: {pool:08}").into_bytes());
-        let handles = handles.filter_map(PoolHandle::new).collect();
-        let rng = StdRng::seed_from_u64(1);
-        Self { space: Handlespace::new(config, 1), handles, policy_type, size, rng }
-    }
-
-    fn filled(config: Config, policy_type: PolicyType, size: u32, pools: u32) -> Self {
-        let mut lab = Self::new(config, policy_type, size, pools);
-        lab.fill();
-        lab
-    }
-
     fn one_pool(policy_type: PolicyType, size: u32) -> Self {
         Self::filled(Config::default(), policy_type, size, 1)
-    }
-
-    fn fill(&mut self) {
-        for number in 0..self.size {
-            let (pool, element) = self.element(number);
-            let _ = self.space.register(&self.handles[pool], element);
-        }
-    }
-
-    /// The pool and the data of an element; what its policy weighs is drawn.
-    fn element(&mut self, number: u32) -> (usize, PoolElement) {
-        let [_, a, b, c] = number.to_be_bytes();
-        let sctp = |port| SctpTransport {
-            port,
-            transport_use: TransportUse::DataOnly,
-            addresses: IpAddr::from([10, a, b, c]).into(),
-        };
-        let policy = Policy::of_type(self.policy_type)
-            .with(PolicyField::Weight, self.rng.random_range(1..100))
-            .with(PolicyField::Load, self.rng.random())
-            .with(PolicyField::LoadDegradation, 1 << 20);
-        let element = PoolElement {
-            // Any order, none twice.
-            id: PeId(number.wrapping_mul(0x9e37_79b1) | 1 << 31),
-            home: RegistrarId::new(1),
-            life: RegistrationLife(300),
-            user_transport: Transport::Sctp(sctp(7)),
-            policy,
-            asap_transport: Some(sctp(4711)),
-        };
-        (number as usize % self.handles.len(), element)
     }
 
     fn any_element(&mut self) -> (usize, PoolElement) {
@@ -107,7 +55,7 @@ fn fill(bencher: Bencher<'_, '_>, size: u32) {
 
 #[divan::bench(args = SIZES, consts = [0, 3], sample_size = 2000)]
 fn register_again<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
-    let lab = std::cell::RefCell::new(Lab::one_pool(POLICIES[POLICY], size));
+    let lab = RefCell::new(Lab::one_pool(POLICIES[POLICY], size));
     bencher.with_inputs(|| lab.borrow_mut().any_element()).bench_local_values(|(pool, element)| {
         let lab = &mut *lab.borrow_mut();
         lab.space.register(&lab.handles[pool], element)
@@ -198,11 +146,11 @@ fn move_a_deadline(bencher: Bencher<'_, '_>, size: u32) {
     let all = lab.space.table_after(None, None);
     let indexes: Vec<ElementIndex> =
         all.filter_map(|(handle, element)| lab.space.find(handle, element.id)).collect();
-    let mut deadlines = Deadlines::default();
+    let mut deadlines = Deadlines::<Timer>::default();
     let mut now = Duration::ZERO;
     bencher.bench_local(|| {
         now += Duration::from_nanos(300);
         let index = indexes[lab.rng.random_range(0..indexes.len())];
-        deadlines.arm(index, Time::from_origin(now + Duration::from_secs(1)));
+        deadlines.arm(Timer(index), Time::from_origin(now + Duration::from_secs(1)));
     });
 }

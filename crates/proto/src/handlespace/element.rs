@@ -14,6 +14,11 @@ pub struct ElementIndex {
 }
 
 impl ElementIndex {
+    /// A small number that no other element has as long as this one is there.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+
     /// The index of what is in this slot.
     pub(super) fn of(elements: &Arena<Stored>, slot: u32) -> Self {
         Self { slot, generation: elements.generation(slot) }

@@ -27,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod word;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,7 +39,7 @@ pub use config::{Config, Limit, LimitCounts, Limits};
 pub use element::{ElementIndex, ElementView, Outcome, Registered};
 pub use pool::PoolView;
 pub use refused::Refused;
-pub use timing::Deadlines;
+pub use timing::{Deadlines, Key};
 
 use arena::Arena;
 use element::{Stored, for_pool_user};

@@ -31,7 +31,7 @@ use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 use rserpool_wire::registry::AsapType;
 use rserpool_wire::{Message, Protocol};
 
-use crate::handlespace::{Deadlines, ElementIndex, Handlespace};
+use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key};
 use crate::machine::{Input, Link, Machine, Malformed, Output, Peer};
 use crate::time::Time;
 
@@ -116,7 +116,7 @@ pub enum Event {
     Malformed(Peer, Malformed),
 }
 
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Deadline {
     /// T6-Serverannounce.
     Announce,
@@ -126,6 +126,16 @@ enum Deadline {
     Supervision(ElementIndex),
     /// The end of a Registration Life.
     Expiry(ElementIndex),
+}
+
+impl Key for Deadline {
+    fn row(self) -> Option<usize> {
+        match self {
+            Self::Announce | Self::Pace => None,
+            Self::Supervision(index) => Some(2 * index.slot()),
+            Self::Expiry(index) => Some(2 * index.slot() + 1),
+        }
+    }
 }
 
 impl Registrar {

@@ -4,6 +4,7 @@ use rserpool_wire::param::Policy;
 
 use super::seats::Seats;
 use super::{Request, Stake};
+use crate::handlespace::word::Word;
 
 /// The lowest number first: for priorities and loads. Equals take turns: first comes whoever was
 /// longest not selected. A selection that meets no equals leaves the order alone.
@@ -29,8 +30,7 @@ struct Seat {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Rank {
     number: u32,
-    /// A `u64` in big endian; half the alignment spares a quarter of the memory.
-    turn: [u32; 2],
+    turn: Word,
     seat: u32,
 }
 
@@ -104,11 +104,6 @@ impl Seat {
     }
 
     fn rank(&self, seat: u32) -> Rank {
-        let [high, low] = [self.turn >> 32, self.turn & 0xffff_ffff].map(half);
-        Rank { number: self.number(), turn: [high, low], seat }
+        Rank { number: self.number(), turn: self.turn.into(), seat }
     }
-}
-
-fn half(word: u64) -> u32 {
-    u32::try_from(word).unwrap_or(u32::MAX)
 }
