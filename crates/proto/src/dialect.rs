@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rserpool_wire::Message;
 use rserpool_wire::param::{RegistrarId, RegistrationLife};
 
 /// Which of the two ways of speaking RSerPool this scope uses.
@@ -63,6 +64,23 @@ impl Dialect {
         match self {
             Self::Rfc => own > other,
             Self::Rsplib => own < other,
+        }
+    }
+
+    /// Octets of a handle table response at most: rsplib reads no more, the RFC sets no limit but
+    /// that of a message.
+    pub const fn table_response_octets_max(self) -> usize {
+        match self {
+            Self::Rfc => Message::MAX_LEN,
+            Self::Rsplib => 1_400,
+        }
+    }
+
+    /// Elements of a handle table response at most.
+    pub const fn table_response_elements_max(self) -> usize {
+        match self {
+            Self::Rfc => usize::MAX,
+            Self::Rsplib => 128,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Registrar {
             let _ = sender.send(event);
         };
         let task = tokio::spawn(driver::run(registrar, associations, inbox, on_event));
-        requests.command(Command::Announce);
+        requests.command(Command::Start);
         Ok(Self { id, urls, requests, events, task })
     }
 

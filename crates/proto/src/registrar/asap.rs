@@ -65,13 +65,16 @@ impl Registrar {
         let PoolElement { id, life, .. } = element;
         let registered =
             self.handlespace.register(handle, element).map_err(|refused| refused.cause())?;
-        if registered.previous_home != Some(self.id) {
+        if !self.supervised.contains_key(&registered.index) {
             let event = Event::Joined { handle: handle.clone(), id };
             self.outputs.push_back(Output::Event(event));
         }
+        self.forget_adoption(registered.index);
         self.supervise_over(now, registered.index, peer);
         self.arm_expiry(now, registered.index, life);
         self.subscriptions.mark(handle);
+        // RFC 5353 §3.3.1: each time, for that heals what was lost.
+        self.tell_added(registered.index);
         Ok(())
     }
 
@@ -118,6 +121,7 @@ impl Registrar {
         if let Some(index) = self.handlespace.find(&handle, id) {
             if self.owns(peer, index) {
                 self.stats.deregistrations += 1;
+                self.claim_to_remove(index);
                 self.remove(now, index, LeaveReason::Deregistered);
             } else {
                 self.stats.foreign_deregistrations += 1;
@@ -126,6 +130,16 @@ impl Registrar {
         }
         let answer = DeregistrationResponse { handle, id, causes };
         self.send(peer, Asap::DeregistrationResponse(answer));
+    }
+
+    /// Only the home of an element can tell others that it is gone: an element that deregisters at
+    /// another registrar is that one's first.
+    fn claim_to_remove(&mut self, index: ElementIndex) {
+        let home = self.handlespace.element(index).and_then(|view| view.element.home);
+        if home != Some(self.id) {
+            self.handlespace.set_home(index, self.id);
+            self.tell_added(index);
+        }
     }
 
     /// True where the peer of this association is the element: it registered over it, or no

@@ -1,7 +1,8 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use rserpool_wire::param::{RegistrarId, Transport};
+use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 
 use crate::dialect::Dialect;
 use crate::handlespace;
@@ -42,6 +43,44 @@ pub struct Config {
     /// What SERVER_ANNOUNCE tells (RFC 5352 §3.6): where elements and users find this registrar.
     /// `None` announces nothing.
     pub announced: Option<Vec<Transport>>,
+    /// How many registrars the driver knows by number
+    /// ([`Target::Configured`](crate::machine::Target)): they are dialed over ENRP for ever, and
+    /// are the mentors (RFC 5353 §3.2.2.1). 0, the default: this registrar is alone until another
+    /// one dials it, and serves at once.
+    pub peers: usize,
+    /// Where other registrars reach this one: what Server Information tells (RFC 5354 §3.11). The
+    /// parameter can only say SCTP; who hears it over TCP takes port and first address for those of
+    /// TCP. Unspecified addresses stand for those of each association. `None` tells nothing: then
+    /// nobody can dial back, and registrars of rsplib do not listen.
+    pub enrp: Option<SctpTransport>,
+    /// Registrars may come over TCP, which RFC 5353 §2 leaves to SCTP. Default: true. Where false,
+    /// such an association is ended with cause 0xa.
+    pub enrp_tcp: bool,
+    /// Other registrars at once. Default: 256. Further ones are turned away and counted.
+    pub peers_max: usize,
+    /// Hear and send ENRP_PRESENCE by multicast, as rsplib does, to find registrars that nobody
+    /// configured. Default: false, for anyone can send them.
+    pub discover: bool,
+    /// How long to look for a mentor; after that this registrar serves with what it has, and says
+    /// so ([`Event::Serving`](super::Event)). Default: 2 s. Elements and users that ask meanwhile
+    /// are answered when it serves. Where every configured registrar refuses to be dialed, or all
+    /// have just started, too, it serves sooner.
+    pub start_timeout: Duration,
+    /// Take elements that another registrar suggests to take
+    /// (draft-dreibholz-rserpool-enrp-takeover), as one that leaves does. Default: true.
+    pub takeover_suggestion: bool,
+    /// How long an element whose home died stays in its pool without having answered its new home
+    /// or having registered elsewhere. Default: 5 s.
+    pub adoption_grace: Duration,
+    /// Elements per second at most that are asked to accept this registrar as their home. Default:
+    /// 100 000.
+    pub adoption_rate_max: NonZeroU32,
+    /// How long [`Command::Leave`](super::Command) waits for others to take this registrar's
+    /// elements. Default: 2 s.
+    pub leave_timeout: Duration,
+    /// Handle table downloads under way at once, at this registrar as mentor. Default: 64. Further
+    /// ones are told to try again.
+    pub downloads_max: usize,
 }
 
 impl Default for Config {
@@ -59,6 +98,17 @@ impl Default for Config {
             supervision_rate_max: NonZeroU32::new(20_000).unwrap_or(NonZeroU32::MIN),
             subscriptions_max: 64,
             announced: None,
+            peers: 0,
+            enrp: None,
+            enrp_tcp: true,
+            peers_max: 256,
+            discover: false,
+            start_timeout: Duration::from_secs(2),
+            takeover_suggestion: true,
+            adoption_grace: Duration::from_secs(5),
+            adoption_rate_max: NonZeroU32::new(100_000).unwrap_or(NonZeroU32::MIN),
+            leave_timeout: Duration::from_secs(2),
+            downloads_max: 64,
         }
     }
 }

@@ -7,18 +7,42 @@
 //! | `supervision` | keep-alives, expiry, removal | RFC 5352 §3.5 |
 //! | `subscription` | users that are told of changes | RFC 5352 §2.2.5 |
 //! | `announce` | telling where this registrar is | RFC 5352 §3.6 |
+//! | `association` | what comes up and goes down | |
+//! | `dialing` | setting up associations | |
+//! | `join` | mentor, list and table: becoming a registrar among others | RFC 5353 §3.2 |
+//! | `enrp` | what other registrars send, and who may | RFC 5353 §2 |
+//! | `peers` | the peer list | RFC 5353 §3.4.1 |
+//! | `presence` | heartbeat, failure detection, audit | RFC 5353 §3.4, §3.6 |
+//! | `update` | telling and being told of changes | RFC 5353 §3.3 |
+//! | `sync`, `table` | fetching a handle table, telling one | RFC 5353 §3.2.3, §3.6.3 |
+//! | `takeover` | who takes over a dead registrar | RFC 5353 §3.5 |
+//! | `adoption` | becoming the home of its elements | RFC 5353 §3.5.2 |
+//! | `handover` | leaving on purpose | |
 
 mod admission;
+mod adoption;
 mod announce;
 mod asap;
+mod association;
 mod config;
+mod dialing;
+mod enrp;
+mod event;
+mod handover;
+mod join;
 mod pace;
+mod peers;
+mod presence;
 mod round_trip;
 mod stats;
 mod subscription;
 mod supervision;
+mod sync;
+mod table;
+mod takeover;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -27,20 +51,30 @@ use std::num::NonZeroU32;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rserpool_wire::asap::{Asap, RegistrationResponse};
-use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
-use rserpool_wire::registry::AsapType;
+use rserpool_wire::enrp::Body;
+use rserpool_wire::param::RegistrarId;
+use rserpool_wire::registry::{AsapType, EnrpType};
 use rserpool_wire::{Message, Protocol};
 
 use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key};
-use crate::machine::{Input, Link, Machine, Malformed, Output, Peer};
+use crate::machine::{Input, Machine, Malformed, Output, Peer};
 use crate::time::Time;
 
 pub use config::{AddressScope, Config};
+pub use event::{Command, Event, LeaveReason};
+pub use join::Phase;
+pub use peers::{PeerState, PeerView};
 pub use stats::Stats;
-pub use supervision::LeaveReason;
+pub use sync::SyncFailure;
 
+use adoption::Adopting;
 use announce::Announcing;
+use association::Association;
+use dialing::{ConfiguredPeer, Dial};
+use handover::Handover;
+use join::Join;
 use pace::Pace;
+use peers::PeerRegistrar;
 use subscription::Subscriptions;
 use supervision::Supervised;
 
@@ -62,58 +96,40 @@ pub struct Registrar {
     pace: Pace,
     /// Elements whose turn it is, and that wait for the pace.
     waiting: VecDeque<ElementIndex>,
+    state: State,
+    join: Join,
+    /// The other registrars.
+    peers: BTreeMap<RegistrarId, PeerRegistrar>,
+    configured: Vec<ConfiguredPeer>,
+    /// Associations that are being set up.
+    dials: BTreeMap<Peer, Dial>,
+    /// How many associations were asked for.
+    dialed: u64,
+    /// How many handle table downloads from here are under way.
+    downloads: usize,
+    /// How many presences were told.
+    ticks: u32,
+    adopting: Adopting,
+    handover: Handover,
+    /// Where this registrar's identifier was heard from, as far as the application was told.
+    duplicates: BTreeSet<Vec<IpAddr>>,
     outputs: VecDeque<Output<Event>>,
     stats: Stats,
     rng: StdRng,
 }
 
-/// What this registrar knows of one association.
-#[derive(Debug)]
-struct Association {
-    link: Link,
-    /// The elements that registered over it, or acknowledged this registrar as home over it.
-    elements: BTreeSet<ElementIndex>,
-}
-
-/// What the application may ask of a registrar.
+/// What a registrar does just now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Command {
-    /// Start to announce, if announces are configured. Before it the registrar serves, but tells
-    /// nobody.
-    Announce,
-}
-
-/// What a registrar tells the application.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// An element joined a pool here, or moved here from another registrar.
-    Joined {
-        /// The pool.
-        handle: PoolHandle,
-        /// The element.
-        id: PeId,
-    },
-    /// An element of this registrar is gone.
-    Left {
-        /// The pool.
-        handle: PoolHandle,
-        /// The element.
-        id: PeId,
-        /// Why.
-        reason: LeaveReason,
-    },
-    /// A registration was rejected.
-    Rejected {
-        /// The pool.
-        handle: PoolHandle,
-        /// The element.
-        id: PeId,
-        /// Why.
-        cause: Cause,
-    },
-    /// A message could not be read.
-    Malformed(Peer, Malformed),
+pub enum State {
+    /// It joins a scope: other registrars' questions are rejected, those of elements and users
+    /// wait.
+    Starting(Phase),
+    /// It answers everyone.
+    Serving,
+    /// It serves, and hands its elements over.
+    Leaving,
+    /// It has left, for good.
+    Departed,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -126,12 +142,40 @@ enum Deadline {
     Supervision(ElementIndex),
     /// The end of a Registration Life.
     Expiry(ElementIndex),
+    /// The search for a mentor has lasted long enough.
+    Start,
+    /// The end of the wait for a mentor's list, or the next attempt.
+    Join,
+    /// PEER-HEARTBEAT-CYCLE.
+    Presence,
+    /// MAX-TIME-LAST-HEARD, MAX-TIME-NO-RESPONSE or the wait for agreement to a takeover.
+    Peer(RegistrarId),
+    /// The end of the wait for the next part of a table.
+    Sync(RegistrarId),
+    /// The end of the wait for the next request for a part of a table.
+    Download(Peer),
+    /// The next attempt to dial a configured registrar.
+    Redial(usize),
+    /// The pace allows the next questions to elements that are to be adopted.
+    Adoption,
+    /// Others have had time to take this registrar's elements.
+    Leave,
 }
 
 impl Key for Deadline {
     fn row(self) -> Option<usize> {
         match self {
-            Self::Announce | Self::Pace => None,
+            Self::Announce
+            | Self::Pace
+            | Self::Start
+            | Self::Join
+            | Self::Presence
+            | Self::Peer(_)
+            | Self::Sync(_)
+            | Self::Download(_)
+            | Self::Redial(_)
+            | Self::Adoption
+            | Self::Leave => None,
             Self::Supervision(index) => Some(2 * index.slot()),
             Self::Expiry(index) => Some(2 * index.slot() + 1),
         }
@@ -144,6 +188,7 @@ impl Registrar {
         let mut rng = StdRng::seed_from_u64(seed);
         let drawn = RegistrarId::from(rng.random::<NonZeroU32>());
         let id = config.id.unwrap_or(drawn);
+        let is_alone = config.peers == 0 && !config.discover;
         Self {
             handlespace: Handlespace::new(config.handlespace, rng.random()),
             id,
@@ -154,6 +199,17 @@ impl Registrar {
             deadlines: Deadlines::default(),
             pace: Pace::new(config.supervision_rate_max),
             waiting: VecDeque::new(),
+            state: if is_alone { State::Serving } else { State::Starting(Phase::Waiting) },
+            join: Join::default(),
+            peers: BTreeMap::new(),
+            configured: (0..config.peers).map(|_| ConfiguredPeer::default()).collect(),
+            dials: BTreeMap::new(),
+            dialed: 0,
+            downloads: 0,
+            ticks: 0,
+            adopting: Adopting::new(config.adoption_rate_max),
+            handover: Handover::default(),
+            duplicates: BTreeSet::new(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             rng,
@@ -181,28 +237,21 @@ impl Registrar {
         self.associations.len()
     }
 
-    fn on_up(&mut self, peer: Peer, link: Link) {
-        self.associations.insert(peer, Association { link, elements: BTreeSet::new() });
-    }
-
-    fn on_down(&mut self, now: Time, peer: Peer) {
-        let Some(association) = self.associations.remove(&peer) else {
-            return;
-        };
-        self.subscriptions.forget(peer);
-        for index in association.elements {
-            self.remove(now, index, LeaveReason::AssociationLost);
-        }
-    }
-
-    fn on_addresses(&mut self, peer: Peer, remote: Vec<IpAddr>) {
-        if let Some(association) = self.associations.get_mut(&peer) {
-            association.link.remote = remote;
-        }
+    /// What it does just now.
+    pub fn state(&self) -> State {
+        self.state
     }
 
     fn on_asap(&mut self, now: Time, peer: Peer, message: Asap) {
         match message {
+            Asap::Registration(_)
+            | Asap::Deregistration(_)
+            | Asap::HandleResolution(_)
+            | Asap::Unreachable(_)
+                if matches!(self.state, State::Starting(_)) =>
+            {
+                self.hold(now, peer, message);
+            }
             Asap::Registration(message) => self.register(now, peer, message),
             Asap::Deregistration(message) => self.deregister(now, peer, message),
             Asap::HandleResolution(message) => self.resolve(peer, message),
@@ -224,7 +273,7 @@ impl Registrar {
         }
     }
 
-    /// RFC 5352 §2.2.14, 5354 §4: what could not be read is reported where the RFC has a report.
+    /// RFC 5352 §2.2.14, 5353 §3.7, 5354 §4: what could not be read is reported where the RFC has a report.
     fn on_malformed(&mut self, peer: Peer, malformed: Malformed) {
         self.stats.malformed += 1;
         let is_error = malformed.message_type == Some(AsapType::ERROR.0);
@@ -241,6 +290,10 @@ impl Registrar {
             };
             self.send(peer, answer);
         }
+        let is_error = malformed.message_type == Some(EnrpType::ERROR.0);
+        if malformed.protocol == Protocol::Enrp && !malformed.causes.is_empty() && !is_error {
+            self.send_enrp(peer, Body::Error(malformed.causes.clone()));
+        }
         self.outputs.push_back(Output::Event(Event::Malformed(peer, malformed)));
     }
 
@@ -253,6 +306,15 @@ impl Registrar {
                 Deadline::Pace => self.probe_waiting(now),
                 Deadline::Supervision(index) => self.supervise(now, due, index),
                 Deadline::Expiry(index) => self.expire(now, index),
+                Deadline::Start => self.on_start_timeout(now),
+                Deadline::Join => self.on_join_timeout(now, due),
+                Deadline::Presence => self.tell_presence(now),
+                Deadline::Peer(id) => self.on_peer_deadline(now, due, id),
+                Deadline::Sync(id) => self.on_sync_timeout(now, due, id),
+                Deadline::Download(link) => self.end_download(link),
+                Deadline::Redial(number) => self.dial_configured(now, number),
+                Deadline::Adoption => self.ask_elements(now),
+                Deadline::Leave => self.depart(),
             }
         }
     }
@@ -268,8 +330,9 @@ impl Machine for Registrar {
 
     fn handle(&mut self, now: Time, input: Input<Command>) {
         match input {
-            Input::Command(Command::Announce) => self.announce(now),
-            Input::Up(peer, link) => self.on_up(peer, link),
+            Input::Command(Command::Start) => self.start(now),
+            Input::Command(Command::Leave) => self.leave(now),
+            Input::Up(peer, link) => self.on_up(now, peer, link),
             Input::Down(peer) => self.on_down(now, peer),
             Input::Addresses(peer, remote) => self.on_addresses(peer, remote),
             // After an association ended, what it had sent may still be on its way here.
@@ -279,8 +342,11 @@ impl Machine for Registrar {
                 self.stats.unexpected += 1;
             }
             Input::Message(peer, Message::Asap(message)) => self.on_asap(now, peer, message),
-            Input::Message(_, Message::Enrp(_)) => self.stats.unexpected += 1,
+            Input::Message(peer, Message::Enrp(message)) => self.on_enrp(now, peer, message),
             Input::Malformed(peer, malformed) => self.on_malformed(peer, malformed),
+            Input::Announce(source, Message::Enrp(message)) => {
+                self.on_multicast_presence(now, source, message);
+            }
             Input::Announce(_, message) => self.on_announce(now, message),
             Input::Timeout => self.on_timeout(now),
         }

@@ -41,6 +41,61 @@ pub struct Stats {
     pub malformed: u64,
     /// Messages that a registrar does not expect, or from nobody.
     pub unexpected: u64,
-    /// ASAP_ERROR messages received.
+    /// ASAP_ERROR and ENRP_ERROR messages received.
     pub errors_received: u64,
+    /// Requests held back while this registrar starts.
+    pub held: u64,
+    /// Requests not held back, because there were too many; their associations were ended.
+    pub held_overflows: u64,
+    /// Associations to other registrars asked for.
+    pub peer_dials: u64,
+    /// Updates sent to other registrars, each counted once.
+    pub updates_sent: u64,
+    /// Updates of other registrars that were entered.
+    pub updates_received: u64,
+    /// Updates that did not go with the pool or its limits here.
+    pub updates_refused: u64,
+    /// Updates about elements that are not their sender's.
+    pub updates_foreign: u64,
+    /// Elements that moved from this registrar to another one.
+    pub moved_away: u64,
+    /// Presences whose checksum was another one than that of this handlespace.
+    pub checksum_mismatches: u64,
+    /// Handle tables asked for.
+    pub syncs: u64,
+    /// Handle tables that did not come to an end.
+    pub syncs_failed: u64,
+    /// Elements in handle tables that others claim but that are this registrar's, or somebody
+    /// else's.
+    pub claims_ignored: u64,
+    /// Elements removed because their home did not tell of them any more.
+    pub purged: u64,
+    /// Parts of handle tables told.
+    pub table_parts: u64,
+    /// Requests for lists and tables rejected.
+    pub table_rejections: u64,
+    /// Registrars that were suspected.
+    pub suspicions: u64,
+    /// Registrars that were found dead.
+    pub peers_lost: u64,
+    /// Waits for other registrars extended because this one was late.
+    pub peer_extensions: u64,
+    /// Takeovers won.
+    pub takeovers_won: u64,
+    /// Takeovers left to others, or stopped because the target lives.
+    pub takeovers_abandoned: u64,
+    /// Elements that accepted this registrar as their new home.
+    pub adopted: u64,
+    /// Elements taken over that neither answered nor registered.
+    pub orphaned: u64,
+    /// Registrars turned away because there are too many.
+    pub peers_refused: u64,
+    /// Messages of registrars that had not introduced themselves by a presence.
+    pub strangers: u64,
+    /// Messages with another sender than the association had before.
+    pub impostors: u64,
+    /// Messages addressed to another registrar.
+    pub misaddressed: u64,
+    /// Messages with this registrar's identifier as their sender.
+    pub own_id_heard: u64,
 }

@@ -7,7 +7,7 @@ use rserpool_wire::asap::{Asap, KeepAlive, KeepAliveAck};
 use rserpool_wire::param::RegistrationLife;
 
 use super::round_trip::RoundTrip;
-use super::{Deadline, Event, Registrar};
+use super::{Deadline, Event, LeaveReason, Registrar};
 use crate::dialect::Lifetime;
 use crate::handlespace::ElementIndex;
 use crate::machine::{Output, Peer};
@@ -28,26 +28,10 @@ pub(super) struct Supervised {
     reports: Vec<(Peer, Time)>,
 }
 
-/// Why an element is no longer in its pool.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum LeaveReason {
-    /// It asked for it.
-    Deregistered,
-    /// Its association ended.
-    AssociationLost,
-    /// It did not answer a keep-alive.
-    Silent,
-    /// Users reported it as unreachable more often than is allowed.
-    Reported,
-    /// Its Registration Life ran out.
-    Expired,
-}
-
-/// A timer that fires later than this says that the registrar was busy, not the element silent.
-const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
+/// A timer that fires later than this says that the registrar was busy, not the other one silent.
+pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
 /// So often a wait is extended for that reason: a registrar that is always late still finds the dead.
-const EXTENSIONS_MAX: u8 = 8;
+pub(super) const EXTENSIONS_MAX: u8 = 8;
 
 impl Registrar {
     /// Makes an element one of this registrar's own, supervised over this association.
@@ -113,6 +97,10 @@ impl Registrar {
     /// An element's timer fired: it is time to ask, or the answer is overdue. `due` is when the
     /// timer should have fired.
     pub(super) fn supervise(&mut self, now: Time, due: Time, index: ElementIndex) {
+        if self.adopting.contains(index) {
+            self.on_grace_over(now, due, index);
+            return;
+        }
         let Some(supervised) = self.supervised.get_mut(&index) else {
             return;
         };
@@ -151,6 +139,10 @@ impl Registrar {
     /// An element answered.
     pub(super) fn acknowledge(&mut self, now: Time, peer: Peer, message: KeepAliveAck) {
         let index = self.handlespace.find(&message.handle, message.id);
+        if let Some(index) = index.filter(|index| self.adopting.is_asked(*index, peer)) {
+            self.adopted(now, peer, index);
+            return;
+        }
         let supervised = index.and_then(|index| self.supervised.get_mut(&index));
         let (Some(index), Some(supervised)) = (index, supervised) else {
             self.stats.unexpected += 1;
@@ -232,13 +224,14 @@ impl Registrar {
     }
 
     /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
-    pub(super) fn remove(&mut self, _now: Time, index: ElementIndex, reason: LeaveReason) {
+    pub(super) fn remove(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };
+        let association = self.supervised.remove(&index).and_then(|s| s.association);
+        self.forget_adoption(index);
         self.deadlines.disarm(Deadline::Supervision(index));
         self.deadlines.disarm(Deadline::Expiry(index));
-        let association = self.supervised.remove(&index).and_then(|s| s.association);
         if let Some(association) = association.and_then(|peer| self.associations.get_mut(&peer)) {
             association.elements.remove(&index);
         }
@@ -248,9 +241,12 @@ impl Registrar {
             LeaveReason::Silent => self.stats.removed_silent += 1,
             LeaveReason::Reported => self.stats.removed_reported += 1,
             LeaveReason::Expired => self.stats.removed_expired += 1,
+            LeaveReason::Orphaned => self.stats.orphaned += 1,
         }
         self.subscriptions.mark(&handle);
-        let event = Event::Left { handle, id: element.id, reason };
+        let event = Event::Left { handle: handle.clone(), id: element.id, reason };
         self.outputs.push_back(Output::Event(event));
+        self.tell_deleted(handle, element);
+        self.depart_if_empty(now);
     }
 }

@@ -1,6 +1,8 @@
-//! Tables of what a registrar does with each input.
+//! Tables of what a registrar does with each input, and scopes of several registrars.
 
 mod lab;
+mod net;
 mod registration;
 mod resolution;
+mod scope;
 mod supervision;

@@ -270,7 +270,7 @@ fn registrars_share_the_announces_of_a_scope() {
         let sender = RegistrarId::new(id);
         Message::Asap(Asap::Announce(Announce { sender, transports: Vec::new() }))
     };
-    lab.input(Input::Command(Command::Announce));
+    lab.input(Input::Command(Command::Start));
     let first = lab.now;
     for id in [0x11, 0x22, 0x33, 0x22] {
         lab.input(Input::Announce(OTHER_ADDRESS, announce(id)));

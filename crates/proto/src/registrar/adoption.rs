@@ -1,0 +1,242 @@
+//! Becoming the home of elements whose home died, left, or was restarted (RFC 5353 §3.5.2).
+//!
+//! Each is asked by ENDPOINT_KEEP_ALIVE with the H flag. Until it agrees, or registers, nobody is
+//! told anything of it, and it does not count as this registrar's own: so two halves of a scope
+//! that was cut do not fight for elements that only one of them reaches.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use rserpool_wire::Protocol;
+use rserpool_wire::asap::{Asap, KeepAlive};
+use rserpool_wire::param::{SctpTransport, Transport};
+
+use super::dialing::Dial;
+use super::pace::Pace;
+use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
+use super::{Deadline, Event, LeaveReason, Registrar};
+use crate::handlespace::ElementIndex;
+use crate::machine::{Output, Peer, Target};
+use crate::time::Time;
+
+/// The elements that this registrar wants to be the home of.
+#[derive(Debug)]
+pub(super) struct Adopting {
+    elements: BTreeMap<ElementIndex, Adoption>,
+    /// Elements that wait for an association to this transport.
+    awaiting: BTreeMap<SctpTransport, Vec<ElementIndex>>,
+    /// Transports that wait for their dial.
+    to_dial: VecDeque<SctpTransport>,
+    dialing: usize,
+    /// Elements that can be asked, in their order.
+    to_ask: VecDeque<(ElementIndex, Peer)>,
+    pace: Pace,
+}
+
+#[derive(Debug, Default)]
+struct Adoption {
+    /// Over which association it was asked.
+    asked: Option<Peer>,
+    extensions: u8,
+}
+
+/// Elements' transports dialed at once.
+const DIALS_MAX: usize = 256;
+
+impl Adopting {
+    pub(super) fn new(rate_max: NonZeroU32) -> Self {
+        Self {
+            elements: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
+            to_dial: VecDeque::new(),
+            dialing: 0,
+            to_ask: VecDeque::new(),
+            pace: Pace::new(rate_max),
+        }
+    }
+
+    pub(super) fn contains(&self, index: ElementIndex) -> bool {
+        self.elements.contains_key(&index)
+    }
+
+    /// True where this element was asked over this association.
+    pub(super) fn is_asked(&self, index: ElementIndex, over: Peer) -> bool {
+        self.elements.get(&index).is_some_and(|adoption| adoption.asked == Some(over))
+    }
+}
+
+impl Registrar {
+    /// Another registrar suggests to become the home of an element
+    /// (draft-dreibholz-rserpool-enrp-takeover).
+    pub(super) fn on_suggestion(&mut self, now: Time, index: ElementIndex) {
+        if self.config.takeover_suggestion && self.is_serving() {
+            self.adopt(now, [index]);
+        }
+    }
+
+    /// Asks elements to accept this registrar as their home, over the associations that they have
+    /// with it, or over new ones to where they registered from.
+    pub(super) fn adopt(&mut self, now: Time, elements: impl IntoIterator<Item = ElementIndex>) {
+        let mut connected: Option<BTreeMap<(IpAddr, u16), Peer>> = None;
+        for index in elements {
+            if self.supervised.contains_key(&index) || self.adopting.contains(index) {
+                continue;
+            }
+            let Some(view) = self.handlespace.element(index) else { continue };
+            let transport = view.element.asap_transport.clone();
+            self.adopting.elements.insert(index, Adoption::default());
+            self.deadlines.arm(Deadline::Supervision(index), now + self.config.adoption_grace);
+            let Some(transport) = transport else { continue };
+            let connected = connected.get_or_insert_with(|| self.connected_elements());
+            let known = |ip: &IpAddr| connected.get(&(*ip, transport.port)).copied();
+            match transport.addresses.iter().find_map(known) {
+                Some(peer) => self.adopting.to_ask.push_back((index, peer)),
+                None => self.await_transport(index, transport),
+            }
+        }
+        self.dial_elements();
+        self.ask_elements(now);
+    }
+
+    /// Asks elements that have registered here whether they still want this registrar.
+    pub(super) fn claim(&mut self, now: Time, connected: Vec<(ElementIndex, Peer)>) {
+        for (index, peer) in connected {
+            self.adopting.elements.entry(index).or_default();
+            self.deadlines.arm(Deadline::Supervision(index), now + self.config.adoption_grace);
+            self.adopting.to_ask.push_back((index, peer));
+        }
+        self.ask_elements(now);
+    }
+
+    /// The associations of elements and users, by the addresses at their other ends.
+    fn connected_elements(&self) -> BTreeMap<(IpAddr, u16), Peer> {
+        let asap = self.associations.iter().filter(|(_, a)| a.link.protocol == Protocol::Asap);
+        let ends = asap.flat_map(|(&peer, association)| {
+            let link = &association.link;
+            link.remote.iter().map(move |&ip| ((ip, link.remote_port), peer))
+        });
+        ends.collect()
+    }
+
+    fn await_transport(&mut self, index: ElementIndex, transport: SctpTransport) {
+        let adopting = &mut self.adopting;
+        if !adopting.awaiting.contains_key(&transport) {
+            adopting.to_dial.push_back(transport.clone());
+        }
+        adopting.awaiting.entry(transport).or_default().push(index);
+    }
+
+    fn dial_elements(&mut self) {
+        while self.adopting.dialing < DIALS_MAX
+            && let Some(transport) = self.adopting.to_dial.pop_front()
+        {
+            self.adopting.dialing += 1;
+            let target = Target::Learned(Transport::Sctp(transport.clone()));
+            self.dial(target, Protocol::Asap, Dial::Elements(transport));
+        }
+    }
+
+    pub(super) fn elements_reached(&mut self, now: Time, peer: Peer, transport: &SctpTransport) {
+        self.adopting.dialing -= 1;
+        let waiting = self.adopting.awaiting.remove(transport).unwrap_or_default();
+        self.adopting.to_ask.extend(waiting.into_iter().map(|index| (index, peer)));
+        self.dial_elements();
+        self.ask_elements(now);
+    }
+
+    /// Elements that cannot be reached may still register, here or elsewhere: those over TCP cannot
+    /// be dialed at all.
+    pub(super) fn elements_unreachable(&mut self, now: Time, transport: &SctpTransport) {
+        self.adopting.dialing -= 1;
+        self.adopting.awaiting.remove(transport);
+        self.dial_elements();
+        self.ask_elements(now);
+    }
+
+    /// Asks as many as the pace allows, in order.
+    pub(super) fn ask_elements(&mut self, now: Time) {
+        while let Some(&(index, peer)) = self.adopting.to_ask.front() {
+            if let Err(at) = self.adopting.pace.take(now) {
+                self.deadlines.arm(Deadline::Adoption, at);
+                return;
+            }
+            self.adopting.to_ask.pop_front();
+            self.ask_element(now, index, peer);
+        }
+    }
+
+    fn ask_element(&mut self, now: Time, index: ElementIndex, peer: Peer) {
+        let Some(view) = self.handlespace.element(index) else { return };
+        let (handle, id) = (view.handle.clone(), view.element.id);
+        let Some(association) = self.associations.get_mut(&peer) else { return };
+        let Some(adoption) = self.adopting.elements.get_mut(&index) else { return };
+        if adoption.asked.replace(peer).is_none() {
+            association.claims += 1;
+        }
+        // From here on the grace is the element's, not that of the queues.
+        self.deadlines.arm(Deadline::Supervision(index), now + self.config.adoption_grace);
+        self.stats.keep_alives += 1;
+        let message = KeepAlive {
+            claim_home: true,
+            sender: Some(self.id),
+            handle,
+            id: (!self.config.strict_rfc_keepalive).then_some(id),
+        };
+        self.send(peer, Asap::KeepAlive(message));
+    }
+
+    /// An element agreed: it is this registrar's own, and everyone is told.
+    pub(super) fn adopted(&mut self, now: Time, peer: Peer, index: ElementIndex) {
+        let is_new = !self.supervised.contains_key(&index);
+        self.handlespace.set_home(index, self.id);
+        let Some(view) = self.handlespace.element(index) else { return };
+        let (handle, id, life) = (view.handle.clone(), view.element.id, view.element.life);
+        self.supervise_over(now, index, peer);
+        self.forget_adoption(index);
+        self.arm_expiry(now, index, life);
+        self.stats.keep_alive_acks += 1;
+        if is_new {
+            self.stats.adopted += 1;
+            self.outputs.push_back(Output::Event(Event::Joined { handle, id }));
+        }
+        self.tell_added(index);
+    }
+
+    /// An element need not be asked any more. Its timer is the caller's to arm or to disarm, but
+    /// where it is not supervised it has none.
+    pub(super) fn forget_adoption(&mut self, index: ElementIndex) {
+        let Some(adoption) = self.adopting.elements.remove(&index) else { return };
+        if !self.supervised.contains_key(&index) {
+            self.deadlines.disarm(Deadline::Supervision(index));
+        }
+        let Some(peer) = adoption.asked else { return };
+        let Some(association) = self.associations.get_mut(&peer) else { return };
+        association.claims = association.claims.saturating_sub(1);
+        let was_for_this = matches!(association.dial, Some(Dial::Elements(_)));
+        if was_for_this && association.claims == 0 && association.elements.is_empty() {
+            self.associations.remove(&peer);
+            self.subscriptions.forget(peer);
+            self.outputs.push_back(Output::Close(peer));
+        }
+    }
+
+    /// The grace of an element is over.
+    pub(super) fn on_grace_over(&mut self, now: Time, due: Time, index: ElementIndex) {
+        let lateness = now - due;
+        let Some(adoption) = self.adopting.elements.get_mut(&index) else { return };
+        let is_queued = adoption.asked.is_none()
+            && !(self.adopting.to_dial.is_empty() && self.adopting.to_ask.is_empty());
+        if (lateness > LATENESS_TOLERATED || is_queued) && adoption.extensions < EXTENSIONS_MAX {
+            adoption.extensions += 1;
+            self.deadlines.arm(Deadline::Supervision(index), now + self.config.adoption_grace);
+            return;
+        }
+        let home = self.handlespace.element(index).and_then(|view| view.element.home);
+        if home == Some(self.id) {
+            self.remove(now, index, LeaveReason::Orphaned);
+        } else {
+            self.forget_adoption(index);
+        }
+    }
+}

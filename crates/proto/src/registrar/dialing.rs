@@ -1,0 +1,127 @@
+//! Setting up associations: to configured registrars for ever, to learned ones while they are
+//! wanted, to elements that are taken over.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rserpool_wire::Protocol;
+use rserpool_wire::param::{RegistrarId, SctpTransport};
+
+use super::{Deadline, Registrar, State};
+use crate::machine::{Output, Peer, Target};
+use crate::time::Time;
+
+/// What an association was asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Dial {
+    /// The configured registrar of this number.
+    Configured(usize),
+    /// A registrar at the transport that it told.
+    Registrar(RegistrarId),
+    /// Elements that registered from this transport.
+    Elements(SctpTransport),
+}
+
+/// A registrar that the driver knows by number.
+#[derive(Debug, Default)]
+pub(super) struct ConfiguredPeer {
+    /// Who answered there last.
+    pub(super) id: Option<RegistrarId>,
+    /// The association to it, up or under way.
+    pub(super) peer: Option<Peer>,
+    /// Attempts that failed since it last answered.
+    pub(super) failures: u32,
+    /// It is this registrar itself: never dialed again.
+    pub(super) is_self: bool,
+}
+
+/// The longest pause between two attempts, whatever the profile.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+
+impl Registrar {
+    /// Asks for an association; its name.
+    pub(super) fn dial(&mut self, target: Target, protocol: Protocol, dial: Dial) -> Peer {
+        self.dialed += 1;
+        let peer = Peer::dialed(self.dialed);
+        self.dials.insert(peer, dial);
+        self.outputs.push_back(Output::Connect(peer, target, protocol));
+        peer
+    }
+
+    /// Dials a configured registrar, unless there is an association to it already.
+    pub(super) fn dial_configured(&mut self, now: Time, number: usize) {
+        let Some(configured) = self.configured.get(number) else { return };
+        if configured.peer.is_some() || configured.is_self || self.state == State::Departed {
+            return;
+        }
+        // It may have dialed this registrar.
+        let known = configured.id.and_then(|id| self.peers.get(&id));
+        if known.is_some_and(|known| !known.links.is_empty()) {
+            self.deadlines.arm(Deadline::Redial(number), now + self.pause_max());
+            return;
+        }
+        self.stats.peer_dials += 1;
+        let target = Target::Configured(number);
+        let peer = self.dial(target, Protocol::Enrp, Dial::Configured(number));
+        self.configured[number].peer = Some(peer);
+    }
+
+    /// Dials a registrar whose associations have all ended.
+    pub(super) fn dial_registrar(&mut self, now: Time, id: RegistrarId) {
+        let row = self.configured.iter().position(|c| c.id == Some(id) && !c.is_self);
+        if let Some(number) = row {
+            self.dial_configured(now, number);
+            return;
+        }
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.dialing.is_none()) else {
+            return;
+        };
+        let Some(target) = peer.target() else { return };
+        self.stats.peer_dials += 1;
+        let dialing = self.dial(target, Protocol::Enrp, Dial::Registrar(id));
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.dialing = Some(dialing);
+        }
+    }
+
+    /// An association could not be set up, or ended before the other end said who it is.
+    pub(super) fn dial_failed(&mut self, now: Time, dial: Dial) {
+        match dial {
+            Dial::Configured(number) => {
+                self.redial_later(now, number);
+                if let Some(id) = self.configured.get(number).and_then(|c| c.id) {
+                    self.is_unreachable(now, id);
+                }
+                self.seek_mentor(now);
+            }
+            Dial::Registrar(id) => {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.dialing = None;
+                }
+                self.is_unreachable(now, id);
+                self.seek_mentor(now);
+            }
+            Dial::Elements(transport) => self.elements_unreachable(now, &transport),
+        }
+    }
+
+    /// The association to a configured registrar is over: another one comes, later each time.
+    pub(super) fn redial_later(&mut self, now: Time, number: usize) {
+        let Some(configured) = self.configured.get_mut(number) else { return };
+        configured.peer = None;
+        if configured.is_self {
+            return;
+        }
+        let doublings = configured.failures.min(16);
+        configured.failures = configured.failures.saturating_add(1);
+        let first = self.config.timing.response_timeout / 3;
+        let pause = first.saturating_mul(1 << doublings).min(self.pause_max()).max(PAUSE_MIN);
+        let pause = pause.mul_f64(self.rng.random_range(0.5..=1.0));
+        self.deadlines.arm(Deadline::Redial(number), now + pause);
+    }
+
+    fn pause_max(&self) -> Duration {
+        self.config.timing.peer_silence_max.clamp(PAUSE_MIN, PAUSE_MAX)
+    }
+}

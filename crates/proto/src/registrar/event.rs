@@ -1,0 +1,178 @@
+//! What an application may ask of a registrar, and what it is told.
+
+use std::net::IpAddr;
+
+use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
+
+use super::sync::SyncFailure;
+use crate::machine::{Malformed, Peer};
+
+/// What the application may ask of a registrar.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// Join the scope: dial the configured registrars, fetch the handlespace from one of them, then
+    /// serve, and announce where announces are configured. Without it a registrar that knows of
+    /// others answers nobody.
+    Start,
+    /// Leave the scope: hand the elements over to the others, as far as these take them within
+    /// [`Config::leave_timeout`](super::Config::leave_timeout), then end every association.
+    /// [`Event::Departed`] tells when.
+    Leave,
+}
+
+/// What a registrar tells the application.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An element joined a pool here, or moved here from another registrar.
+    Joined {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+    },
+    /// An element of this registrar is gone.
+    Left {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// An element of this registrar has another home now.
+    Moved {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Its new home.
+        to: RegistrarId,
+    },
+    /// A registration was rejected.
+    Rejected {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Why.
+        cause: Cause,
+    },
+    /// A message could not be read.
+    Malformed(Peer, Malformed),
+    /// The registrar serves from now on.
+    Serving {
+        /// It has the handlespace of another registrar. False: it found none to ask, and begins
+        /// with what it has; differences are found by the audit once it meets others.
+        synchronised: bool,
+    },
+    /// Another registrar is there.
+    PeerUp(RegistrarId),
+    /// Another registrar is silent, or its last association ended; it is asked whether it lives.
+    PeerSuspected(RegistrarId),
+    /// A suspected registrar lives.
+    PeerBack(RegistrarId),
+    /// Another registrar is dead.
+    PeerLost(RegistrarId),
+    /// This registrar wants to take over the elements of a dead one.
+    TakeoverBegun {
+        /// The dead one.
+        target: RegistrarId,
+    },
+    /// This registrar took them over, and asks each whether it lives.
+    TakeoverWon {
+        /// The dead one.
+        target: RegistrarId,
+        /// How many they are.
+        elements: usize,
+    },
+    /// This registrar leaves the takeover to another one.
+    TakeoverLost {
+        /// The dead one.
+        target: RegistrarId,
+        /// Who takes over.
+        to: RegistrarId,
+    },
+    /// The one that was thought dead lives: it keeps its elements.
+    TakeoverStopped {
+        /// Who lives.
+        target: RegistrarId,
+    },
+    /// Another registrar took over the elements of a dead one.
+    TakenOver {
+        /// The dead one.
+        target: RegistrarId,
+        /// Who took over.
+        by: RegistrarId,
+        /// How many elements changed their home in this handlespace.
+        elements: usize,
+    },
+    /// Another registrar took over this one, which lives: it asks its elements back.
+    TakenForDead {
+        /// Who took over.
+        by: RegistrarId,
+    },
+    /// The handlespace, or what another registrar has of it, was fetched.
+    Synchronised {
+        /// From whom.
+        peer: RegistrarId,
+        /// How many elements it told.
+        elements: usize,
+        /// How many elements were removed because it did not tell them.
+        removed: usize,
+    },
+    /// That did not work; it is tried again.
+    SyncFailed {
+        /// From whom.
+        peer: RegistrarId,
+        /// Why.
+        reason: SyncFailure,
+    },
+    /// Somebody else uses this registrar's identifier. Told once for each address; neither believes
+    /// the other, and the operator has to give one of them another identifier.
+    DuplicateId {
+        /// Where the other one is.
+        addresses: Vec<IpAddr>,
+    },
+    /// Another registrar has an element that does not go with the rest of its pool here. Told once
+    /// for each registrar.
+    Conflict {
+        /// The registrar.
+        peer: RegistrarId,
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// What is wrong with it.
+        cause: Cause,
+    },
+    /// There are as many registrars as [`Config::peers_max`](super::Config::peers_max) allows;
+    /// others are turned away. Told once.
+    PeersFull,
+    /// This registrar has left the scope as it was asked to. It does nothing more.
+    Departed {
+        /// Elements that another registrar took.
+        handed_over: usize,
+        /// Elements that have to look for another registrar themselves.
+        left_behind: usize,
+    },
+}
+
+/// Why an element is no longer in its pool.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It asked for it.
+    Deregistered,
+    /// Its association ended.
+    AssociationLost,
+    /// It did not answer a keep-alive.
+    Silent,
+    /// Users reported it as unreachable more often than is allowed.
+    Reported,
+    /// Its Registration Life ran out.
+    Expired,
+    /// Its home died, and it neither answered this registrar, which took it over, nor registered
+    /// anywhere.
+    Orphaned,
+}

@@ -1,0 +1,110 @@
+//! Leaving a scope on purpose: the elements are handed over first
+//! (draft-dreibholz-rserpool-enrp-takeover; the RFCs have no such procedure).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rserpool_wire::enrp::{Body, Update, UpdateAction};
+use rserpool_wire::param::RegistrarId;
+
+use super::peers::Status;
+use super::{Deadline, Event, Registrar, State};
+use crate::dialect::Dialect;
+use crate::handlespace::ElementIndex;
+use crate::machine::Output;
+use crate::time::Time;
+
+/// Elements that are on their way to other registrars.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    /// Elements that nobody has been asked to take yet, by who will be.
+    waiting: BTreeMap<RegistrarId, VecDeque<ElementIndex>>,
+    /// Elements that someone has been asked to take.
+    asked: BTreeMap<ElementIndex, RegistrarId>,
+    done: usize,
+}
+
+/// So many elements one registrar is asked to take at once.
+const ASKED_MAX: usize = 500;
+
+impl Registrar {
+    /// Each element is suggested to one of the others, evenly; each that was taken makes room for
+    /// the next.
+    pub(super) fn leave(&mut self, now: Time) {
+        if matches!(self.state, State::Leaving | State::Departed) {
+            return;
+        }
+        let active = self.peers.iter().filter(|(_, p)| p.met && p.status == Status::Active);
+        let takers: Vec<RegistrarId> =
+            active.filter(|(_, peer)| !peer.links.is_empty()).map(|(&id, _)| id).collect();
+        let is_of_use = self.is_serving() && self.config.dialect == Dialect::Rfc;
+        if takers.is_empty() || self.supervised.is_empty() || !is_of_use {
+            self.depart();
+            return;
+        }
+        self.state = State::Leaving;
+        self.deadlines.disarm(Deadline::Announce);
+        self.deadlines.arm(Deadline::Leave, now + self.config.leave_timeout);
+        for (&index, &taker) in self.supervised.keys().zip(takers.iter().cycle()) {
+            self.handover.waiting.entry(taker).or_default().push_back(index);
+        }
+        for taker in takers {
+            for _ in 0..ASKED_MAX {
+                self.suggest_next(taker);
+            }
+        }
+    }
+
+    fn suggest_next(&mut self, taker: RegistrarId) {
+        let Some(link) = self.link_to(taker) else { return };
+        let Some(waiting) = self.handover.waiting.get_mut(&taker) else { return };
+        while let Some(index) = waiting.pop_front() {
+            let Some(view) = self.handlespace.element(index) else { continue };
+            let (handle, element) = (view.handle.clone(), view.element.clone());
+            let update = Update {
+                takeover_suggested: true,
+                action: UpdateAction::AddElement,
+                handle,
+                element,
+            };
+            self.handover.asked.insert(index, taker);
+            self.send_enrp(link, Body::Update(update));
+            return;
+        }
+    }
+
+    /// An element of this registrar has moved to another one.
+    pub(super) fn handed_over(&mut self, now: Time, index: ElementIndex, _to: RegistrarId) {
+        if self.state != State::Leaving {
+            return;
+        }
+        self.handover.done += 1;
+        if let Some(taker) = self.handover.asked.remove(&index) {
+            self.suggest_next(taker);
+        }
+        self.depart_if_empty(now);
+    }
+
+    /// Where nothing is left, there is nothing to wait for.
+    pub(super) fn depart_if_empty(&mut self, _now: Time) {
+        if self.state == State::Leaving && self.supervised.is_empty() {
+            self.depart();
+        }
+    }
+
+    /// Ends every association. Nobody is told of the elements that are left: their home is found
+    /// dead, and whoever takes over keeps them until they have registered again.
+    pub(super) fn depart(&mut self) {
+        let left_behind = self.supervised.len();
+        self.state = State::Departed;
+        self.deadlines = crate::handlespace::Deadlines::default();
+        self.supervised.clear();
+        let dialed = std::mem::take(&mut self.dials).into_keys().map(Output::Abort);
+        self.outputs.extend(dialed);
+        let closed = std::mem::take(&mut self.associations).into_keys().map(Output::Close);
+        self.outputs.extend(closed);
+        self.peers.clear();
+        let handed_over = self.handover.done;
+        let event = Event::Departed { handed_over, left_behind };
+        self.outputs.push_back(Output::Event(event));
+    }
+}

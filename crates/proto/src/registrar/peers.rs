@@ -1,0 +1,373 @@
+//! The peer list: the other registrars of the scope (RFC 5353 §3.4).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rserpool_wire::codec::Codec;
+use rserpool_wire::enrp::{Body, Enrp, ListResponse};
+use rserpool_wire::param::{Cause, RegistrarId, SctpTransport, ServerInformation, Transport};
+use rserpool_wire::registry::CauseCode;
+use rserpool_wire::{Message, Protocol};
+
+use super::dialing::Dial;
+use super::sync::Sync;
+use super::{Deadline, Event, Registrar, State};
+use crate::machine::{Carrier, Output, Peer, Target};
+use crate::time::Time;
+
+/// What this registrar knows of another one.
+#[derive(Debug)]
+pub(super) struct PeerRegistrar {
+    pub(super) status: Status,
+    /// Its associations, oldest first. Messages go over the first, so that they arrive in order.
+    pub(super) links: Vec<Peer>,
+    /// Where it says it is.
+    pub(super) transport: Option<SctpTransport>,
+    /// What it was heard over, and is dialed over.
+    pub(super) carrier: Carrier,
+    pub(super) last_heard: Time,
+    /// It has introduced itself by a presence.
+    pub(super) met: bool,
+    /// The association that is being set up to it.
+    pub(super) dialing: Option<Peer>,
+    /// It was asked for its peer list.
+    pub(super) list_asked: bool,
+    /// What is being fetched from it.
+    pub(super) sync: Option<Sync>,
+    /// Not before then is it audited again, and the pause after that.
+    pub(super) audit_at: Time,
+    pub(super) audit_pause: Duration,
+    /// The application knows that its elements do not go with those here.
+    pub(super) conflict_told: bool,
+    /// How often a wait for it was extended because this registrar was late.
+    pub(super) extensions: u8,
+}
+
+/// What is thought of another registrar.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Status {
+    /// It lives.
+    Active,
+    /// It was silent for too long, or its last association ended: it is asked whether it lives.
+    Suspected,
+    /// Dead; another registrar takes it over (RFC 5353 §3.5.1: "not active").
+    LeftTo(RegistrarId),
+    /// Dead; this registrar takes it over, once these have agreed.
+    TakingOver { pending: BTreeSet<RegistrarId> },
+}
+
+/// Another registrar, as the application sees it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerView {
+    /// Its identifier.
+    pub id: RegistrarId,
+    /// What is thought of it.
+    pub state: PeerState,
+    /// Where it says it is.
+    pub transport: Option<SctpTransport>,
+    /// Over how many associations it is connected.
+    pub associations: usize,
+    /// When it was last heard of.
+    pub last_heard: Time,
+    /// How many elements it is the home of.
+    pub elements: usize,
+}
+
+/// What is thought of another registrar.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum PeerState {
+    /// It lives.
+    Active,
+    /// It is asked whether it lives.
+    Suspected,
+    /// Dead; its elements are being taken over.
+    Dead,
+}
+
+/// Associations with one registrar; the oldest makes room.
+const LINKS_MAX: usize = 8;
+
+impl PeerRegistrar {
+    fn new(now: Time, carrier: Carrier) -> Self {
+        Self {
+            status: Status::Suspected,
+            links: Vec::new(),
+            transport: None,
+            carrier,
+            last_heard: now,
+            met: false,
+            dialing: None,
+            list_asked: false,
+            sync: None,
+            audit_at: now,
+            audit_pause: Duration::ZERO,
+            conflict_told: false,
+            extensions: 0,
+        }
+    }
+
+    /// What to dial. Server Information can only say SCTP: who was heard over TCP is dialed so.
+    pub(super) fn target(&self) -> Option<Target> {
+        let told = self.transport.as_ref()?;
+        let &address = told.addresses.first()?;
+        Some(Target::Learned(match self.carrier {
+            Carrier::Sctp => Transport::Sctp(told.clone()),
+            Carrier::Tcp => {
+                Transport::Tcp { port: told.port, transport_use: told.transport_use, address }
+            }
+        }))
+    }
+}
+
+impl Registrar {
+    /// The other registrars that this one knows, by identifier.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView> + '_ {
+        self.peers.iter().map(|(&id, peer)| PeerView {
+            id,
+            state: match peer.status {
+                Status::Active => PeerState::Active,
+                Status::Suspected => PeerState::Suspected,
+                Status::LeftTo(_) | Status::TakingOver { .. } => PeerState::Dead,
+            },
+            transport: peer.transport.clone(),
+            associations: peer.links.len(),
+            last_heard: peer.last_heard,
+            elements: self.handlespace.owned_count(id),
+        })
+    }
+
+    /// An association for ENRP is there: both ends introduce themselves (RFC 5353 §3.4.1).
+    pub(super) fn link_up(&mut self, now: Time, link: Peer) {
+        let carrier = self.associations.get(&link).map(|association| association.link.carrier);
+        if carrier == Some(Carrier::Tcp) && !self.config.enrp_tcp {
+            self.refuse_link(now, link);
+            return;
+        }
+        self.arm_presence(now);
+        self.send_presence(link, None, true);
+    }
+
+    /// An association for ENRP ended.
+    pub(super) fn link_lost(
+        &mut self,
+        now: Time,
+        link: Peer,
+        registrar: Option<RegistrarId>,
+        dial: Option<Dial>,
+    ) {
+        let Some(id) = registrar else {
+            if let Some(dial) = dial {
+                self.dial_failed(now, dial);
+            }
+            return;
+        };
+        if let Some(Dial::Configured(number)) = dial {
+            self.redial_later(now, number);
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.links.retain(|other| *other != link);
+        let is_last = peer.links.is_empty();
+        let peer_status = peer.status.clone();
+        if peer.sync.as_ref().is_some_and(|sync| sync.link == link) {
+            self.sync_failed(now, id, super::SyncFailure::Lost);
+        }
+        // Where another registrar is about to take it over, that goes on.
+        let is_left = matches!(peer_status, Status::LeftTo(_));
+        if is_last {
+            self.mentor_lost(now, id);
+        }
+        if is_last && !is_left {
+            self.suspect(now, id);
+        }
+    }
+
+    /// Something came from a registrar: it lives, and this is an association to it. False where it
+    /// is not to be listened to.
+    pub(super) fn heard(&mut self, now: Time, link: Peer, id: RegistrarId) -> bool {
+        let Some(association) = self.associations.get(&link) else { return false };
+        let (carrier, dial) = (association.link.carrier, association.dial.clone());
+        match association.registrar {
+            Some(known) if known != id => {
+                self.stats.impostors += 1;
+                return false;
+            }
+            Some(_) => {}
+            None => {
+                if !self.add_peer(now, id, carrier) {
+                    self.refuse_link(now, link);
+                    return false;
+                }
+                self.identify(now, link, id, dial);
+            }
+        }
+        self.is_alive(now, id);
+        true
+    }
+
+    /// Who is at the other end of an association has become known.
+    fn identify(&mut self, now: Time, link: Peer, id: RegistrarId, dial: Option<Dial>) {
+        if let Some(association) = self.associations.get_mut(&link) {
+            association.registrar = Some(id);
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.links.push(link);
+            if peer.links.len() > LINKS_MAX {
+                let oldest = peer.links[0];
+                self.abort_link(now, oldest);
+            }
+        }
+        let expected = match dial {
+            Some(Dial::Configured(number)) => self.configured.get_mut(number).and_then(|c| {
+                c.failures = 0;
+                c.id.replace(id)
+            }),
+            Some(Dial::Registrar(expected)) => {
+                if let Some(peer) = self.peers.get_mut(&expected) {
+                    peer.dialing = None;
+                }
+                Some(expected)
+            }
+            Some(Dial::Elements(_)) | None => None,
+        };
+        // Another one has come in its place: it has been restarted with another identifier.
+        if let Some(expected) = expected.filter(|expected| *expected != id) {
+            self.is_unreachable(now, expected);
+        }
+    }
+
+    /// Ends an association on this registrar's own account.
+    pub(super) fn abort_link(&mut self, now: Time, link: Peer) {
+        self.outputs.push_back(Output::Abort(link));
+        self.on_down(now, link);
+    }
+
+    /// Ends an association that brings nothing: cause 0xa.
+    fn refuse_link(&mut self, now: Time, link: Peer) {
+        self.send_enrp(link, Body::Error(vec![Cause::new(CauseCode::SECURITY)]));
+        self.outputs.push_back(Output::Close(link));
+        self.on_down(now, link);
+    }
+
+    /// Enters a registrar into the peer list; false where the list is full.
+    pub(super) fn add_peer(&mut self, now: Time, id: RegistrarId, carrier: Carrier) -> bool {
+        if self.peers.contains_key(&id) {
+            return true;
+        }
+        if id == self.id || self.peers.len() >= self.config.peers_max {
+            self.stats.peers_refused += 1;
+            if self.stats.peers_refused == 1 {
+                self.outputs.push_back(Output::Event(Event::PeersFull));
+            }
+            return false;
+        }
+        self.peers.insert(id, PeerRegistrar::new(now, carrier));
+        let silence_max = self.config.timing.peer_silence_max;
+        self.deadlines.arm(Deadline::Peer(id), now + silence_max);
+        true
+    }
+
+    /// Learns of a registrar from another one, or by multicast, and dials it where it is new.
+    pub(super) fn learn(&mut self, now: Time, server: &ServerInformation, carrier: Carrier) {
+        let Some(id) = server.id.filter(|id| *id != self.id) else { return };
+        if self.peers.contains_key(&id) || !self.is_dialable(&server.transport) {
+            return;
+        }
+        if self.add_peer(now, id, carrier)
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.transport = Some(server.transport.clone());
+            self.dial_registrar(now, id);
+        }
+    }
+
+    pub(super) fn is_dialable(&self, transport: &SctpTransport) -> bool {
+        let addresses_max = self.config.handlespace.limits.addresses_per_transport_max as usize;
+        let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+        transport.port != 0
+            && (1..=addresses_max).contains(&transport.addresses.len())
+            && transport.addresses.iter().all(usable)
+    }
+
+    /// Takes a registrar out of the peer list (RFC 5353 §3.5.2). From here on it gets nothing more,
+    /// but where it is configured it is dialed.
+    pub(super) fn remove_peer(&mut self, now: Time, id: RegistrarId) {
+        if self.peers.get(&id).is_some_and(|peer| peer.sync.is_some()) {
+            self.sync_failed(now, id, super::SyncFailure::Lost);
+        }
+        let Some(peer) = self.peers.remove(&id) else { return };
+        for deadline in [Deadline::Peer(id), Deadline::Sync(id)] {
+            self.deadlines.disarm(deadline);
+        }
+        for link in peer.links {
+            self.abort_link(now, link);
+        }
+        if let Some(dialing) = peer.dialing {
+            self.dials.remove(&dialing);
+            self.outputs.push_back(Output::Abort(dialing));
+        }
+        for configured in &mut self.configured {
+            if configured.id == Some(id) {
+                configured.id = None;
+            }
+        }
+    }
+
+    /// The association over which messages to a registrar go.
+    pub(super) fn link_to(&self, id: RegistrarId) -> Option<Peer> {
+        self.peers.get(&id)?.links.first().copied()
+    }
+
+    /// Sends to the registrar at the other end of an association.
+    pub(super) fn send_enrp(&mut self, link: Peer, body: Body) {
+        let receiver = self.associations.get(&link).and_then(|association| association.registrar);
+        let message = Enrp { sender: Some(self.id), receiver, body };
+        self.outputs.push_back(Output::Send(link, message.into()));
+    }
+
+    /// Sends one message to every registrar but this one (RFC 5353 §3.1).
+    pub(super) fn group_cast(&mut self, body: Body, except: Option<RegistrarId>) {
+        let others = self.peers.iter().filter(|(id, _)| Some(**id) != except);
+        let links: Vec<Peer> = others.filter_map(|(_, peer)| peer.links.first().copied()).collect();
+        if !links.is_empty() {
+            let message = Enrp { sender: Some(self.id), receiver: None, body };
+            self.outputs.push_back(Output::GroupCast(links, message.into()));
+        }
+    }
+
+    /// True where someone is connected who has not said yet who it is.
+    pub(super) fn has_unidentified_link(&self) -> bool {
+        let is_one = |association: &super::Association| {
+            association.link.protocol == Protocol::Enrp && association.registrar.is_none()
+        };
+        self.associations.values().any(is_one)
+    }
+
+    /// RFC 5353 §2.5, §2.6: all known registrars, this one included.
+    pub(super) fn on_list_request(&mut self, link: Peer) {
+        if !matches!(self.state, State::Serving) {
+            self.reject_list(link);
+            return;
+        }
+        let own = self.server_information(Some(link));
+        let known = self.peers.iter().filter(|(_, peer)| peer.met && peer.status == Status::Active);
+        let others = known.filter_map(|(&id, peer)| {
+            let transport = peer.transport.clone()?;
+            Some(ServerInformation { id: Some(id), transport })
+        });
+        let mut octets = 0;
+        let servers = own.into_iter().chain(others).take_while(|server| {
+            octets += server.encoded_len();
+            octets <= Message::MAX_LEN / 2
+        });
+        let servers = servers.collect();
+        let response = ListResponse { rejected: false, servers };
+        self.send_enrp(link, Body::ListResponse(response));
+    }
+
+    fn reject_list(&mut self, link: Peer) {
+        self.stats.table_rejections += 1;
+        let response = ListResponse { rejected: true, servers: Vec::new() };
+        self.send_enrp(link, Body::ListResponse(response));
+    }
+}

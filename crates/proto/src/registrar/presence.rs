@@ -1,0 +1,305 @@
+//! Who lives (RFC 5353 §3.4.2, §3.4.3), and whether it has what this registrar has (§3.6.1).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+use rserpool_wire::Message;
+use rserpool_wire::enrp::{Body, Enrp, Presence};
+use rserpool_wire::param::{PeChecksum, RegistrarId, SctpTransport, ServerInformation};
+
+use super::peers::Status;
+use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
+use super::{Deadline, Event, Registrar, State};
+use crate::machine::{Carrier, Output, Peer};
+use crate::time::Time;
+
+/// Presences between two questions for a peer list: so, whom one registrar knows, all know soon.
+const TICKS_PER_LIST: u32 = 8;
+/// The longest pause between two audits of a registrar whose checksum never agrees.
+const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+impl Registrar {
+    pub(super) fn arm_presence(&mut self, now: Time) {
+        if self.deadlines.deadline(Deadline::Presence).is_none() {
+            self.arm_next_presence(now);
+        }
+    }
+
+    fn arm_next_presence(&mut self, now: Time) {
+        // Never later than the interval, or others would have to allow for it.
+        let spread = self.rng.random_range(0.875..=1.0);
+        let interval = self.config.timing.presence_interval.max(INTERVAL_MIN).mul_f64(spread);
+        self.deadlines.arm(Deadline::Presence, now + interval);
+    }
+
+    /// PEER-HEARTBEAT-CYCLE: tells everyone that this registrar lives.
+    pub(super) fn tell_presence(&mut self, now: Time) {
+        if self.state == State::Departed {
+            return;
+        }
+        self.arm_next_presence(now);
+        self.group_cast_presence();
+        if self.config.discover {
+            let body = Body::Presence(self.presence(None, false));
+            let message = Enrp { sender: Some(self.id), receiver: None, body };
+            self.outputs.push_back(Output::Announce(Message::Enrp(message)));
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.is_serving() && self.ticks.is_multiple_of(TICKS_PER_LIST) {
+            self.ask_someone_for_list();
+        }
+    }
+
+    fn ask_someone_for_list(&mut self) {
+        let active = self.peers.iter().filter(|(_, p)| p.met && p.status == Status::Active);
+        let active: Vec<RegistrarId> = active.map(|(&id, _)| id).collect();
+        if active.len() > 1 {
+            let row = self.rng.random_range(0..active.len());
+            self.ask_for_list(active[row]);
+        }
+    }
+
+    pub(super) fn ask_for_list(&mut self, id: RegistrarId) {
+        let Some(link) = self.link_to(id) else { return };
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.list_asked = true;
+        }
+        self.send_enrp(link, Body::ListRequest);
+    }
+
+    /// Checklist 170 and the heartbeat: one presence for all.
+    pub(super) fn group_cast_presence(&mut self) {
+        let is_placed = |sctp: &SctpTransport| !sctp.addresses.iter().any(IpAddr::is_unspecified);
+        if self.config.enrp.as_ref().is_none_or(is_placed) {
+            let body = Body::Presence(self.presence(None, false));
+            self.group_cast(body, None);
+            return;
+        }
+        // Each is told the addresses that it can see.
+        let links: Vec<Peer> =
+            self.peers.values().filter_map(|peer| peer.links.first().copied()).collect();
+        for link in links {
+            self.send_presence(link, None, false);
+        }
+    }
+
+    pub(super) fn send_presence(
+        &mut self,
+        link: Peer,
+        receiver: Option<RegistrarId>,
+        reply_required: bool,
+    ) {
+        let body = Body::Presence(self.presence(Some(link), reply_required));
+        let message = Enrp { sender: Some(self.id), receiver, body };
+        self.outputs.push_back(Output::Send(link, message.into()));
+    }
+
+    fn presence(&self, link: Option<Peer>, reply_required: bool) -> Presence {
+        let checksum = Some(self.handlespace.checksum(self.id));
+        Presence { reply_required, checksum, server: self.server_information(link) }
+    }
+
+    /// Where this registrar is, as the other end of an association can reach it.
+    pub(super) fn server_information(&self, link: Option<Peer>) -> Option<ServerInformation> {
+        let mut transport = self.config.enrp.clone()?;
+        if transport.addresses.iter().any(IpAddr::is_unspecified) {
+            let local = link.and_then(|link| self.associations.get(&link));
+            let local = local.map_or(&[][..], |association| &association.link.local);
+            let known = transport.addresses.iter().filter(|ip| !ip.is_unspecified());
+            let mut placed: Vec<IpAddr> = known.copied().collect();
+            placed.extend(local.iter().filter(|ip| !ip.is_unspecified()));
+            placed.dedup();
+            transport.addresses = placed.into();
+        }
+        let has_one = !transport.addresses.is_empty();
+        has_one.then_some(ServerInformation { id: Some(self.id), transport })
+    }
+
+    pub(super) fn on_presence(
+        &mut self,
+        now: Time,
+        link: Peer,
+        id: RegistrarId,
+        presence: Presence,
+    ) {
+        let told = presence.server.map(|server| server.transport);
+        let told = told.filter(|transport| self.is_dialable(transport));
+        let carrier = self.associations.get(&link).map(|association| association.link.carrier);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let is_new = !std::mem::replace(&mut peer.met, true);
+        if told.is_some() {
+            peer.transport = told;
+        }
+        peer.carrier = carrier.unwrap_or(peer.carrier);
+        if presence.reply_required {
+            // Checklist 142.
+            self.send_presence(link, Some(id), false);
+        }
+        if is_new {
+            self.outputs.push_back(Output::Event(Event::PeerUp(id)));
+            if self.is_serving() {
+                self.ask_for_list(id);
+            }
+        }
+        self.seek_mentor(now);
+        if let Some(checksum) = presence.checksum {
+            self.audit(now, id, checksum);
+        }
+    }
+
+    /// RFC 5353 §3.6.1. A registrar whose checksum does not agree however often its table was
+    /// fetched is audited less often each time.
+    fn audit(&mut self, now: Time, id: RegistrarId, checksum: PeChecksum) {
+        let agrees = self.handlespace.checksum(id) == checksum;
+        let interval = self.config.timing.presence_interval.max(INTERVAL_MIN);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if agrees {
+            peer.audit_pause = Duration::ZERO;
+            return;
+        }
+        self.stats.checksum_mismatches += 1;
+        if !matches!(self.state, State::Serving) || peer.sync.is_some() || now < peer.audit_at {
+            return;
+        }
+        peer.audit_pause = (peer.audit_pause * 2).clamp(interval / 2, AUDIT_PAUSE_MAX);
+        peer.audit_at = now + peer.audit_pause;
+        self.start_sync(now, id, true);
+    }
+
+    /// A message of any kind came from a registrar (RFC 5353 §3.4.3).
+    pub(super) fn is_alive(&mut self, now: Time, id: RegistrarId) {
+        let silence_max = self.config.timing.peer_silence_max;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.last_heard = now;
+        peer.extensions = 0;
+        let was = std::mem::replace(&mut peer.status, Status::Active);
+        let met = peer.met;
+        match was {
+            Status::Active => return,
+            Status::Suspected if met => {
+                self.outputs.push_back(Output::Event(Event::PeerBack(id)));
+            }
+            Status::Suspected => {}
+            Status::LeftTo(_) | Status::TakingOver { .. } => {
+                // RFC 5353 §3.5.1: a sign of life stops the takeover.
+                self.stats.takeovers_abandoned += 1;
+                self.outputs.push_back(Output::Event(Event::TakeoverStopped { target: id }));
+            }
+        }
+        self.deadlines.arm(Deadline::Peer(id), now + silence_max);
+    }
+
+    /// The timer of a registrar fired; what for depends on what is thought of it.
+    pub(super) fn on_peer_deadline(&mut self, now: Time, due: Time, id: RegistrarId) {
+        let silence_max = self.config.timing.peer_silence_max.max(INTERVAL_MIN);
+        let Some(peer) = self.peers.get(&id) else { return };
+        let silent_until = peer.last_heard + silence_max;
+        match peer.status {
+            Status::Active if silent_until > now => {
+                self.deadlines.arm(Deadline::Peer(id), silent_until);
+            }
+            Status::Active => self.suspect(now, id),
+            Status::Suspected => {
+                if !self.extend_peer(now, due, id) {
+                    self.declare_dead(now, id);
+                }
+            }
+            // Whoever wanted to take it over did not.
+            Status::LeftTo(_) => self.suspect(now, id),
+            Status::TakingOver { .. } => self.on_takeover_timeout(now, due, id),
+        }
+    }
+
+    /// Waits on where the timer is late: this registrar was busy or stood still, and the answer may
+    /// be in its queue.
+    fn extend_peer(&mut self, now: Time, due: Time, id: RegistrarId) -> bool {
+        let lateness = now - due;
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        if lateness <= LATENESS_TOLERATED || peer.extensions >= EXTENSIONS_MAX {
+            return false;
+        }
+        peer.extensions += 1;
+        self.stats.peer_extensions += 1;
+        let wait = lateness.min(self.config.timing.response_timeout).max(INTERVAL_MIN);
+        self.deadlines.arm(Deadline::Peer(id), now + wait);
+        true
+    }
+
+    /// MAX-TIME-LAST-HEARD is over, or the last association ended: the registrar is asked at once
+    /// whether it lives.
+    pub(super) fn suspect(&mut self, now: Time, id: RegistrarId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let is_new = match peer.status {
+            Status::Active | Status::LeftTo(_) => true,
+            Status::Suspected => false,
+            // Its end is being decided.
+            Status::TakingOver { .. } => return,
+        };
+        peer.status = Status::Suspected;
+        let links = peer.links.clone();
+        let wait = self.config.timing.response_timeout.max(INTERVAL_MIN);
+        self.deadlines.arm(Deadline::Peer(id), now + wait);
+        if is_new {
+            self.stats.suspicions += 1;
+            self.outputs.push_back(Output::Event(Event::PeerSuspected(id)));
+        }
+        for link in &links {
+            self.send_presence(*link, Some(id), true);
+        }
+        if links.is_empty() {
+            self.dial_registrar(now, id);
+        }
+    }
+
+    /// A registrar could not be dialed. Where it is suspected, and no one who is connected may be
+    /// it, it need not be waited for.
+    pub(super) fn is_unreachable(&mut self, now: Time, id: RegistrarId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let is_being_dialed = peer.dialing.is_some()
+            || self.configured.iter().any(|c| c.id == Some(id) && c.peer.is_some());
+        if peer.met
+            && peer.status == Status::Suspected
+            && peer.links.is_empty()
+            && !is_being_dialed
+            && !self.has_unidentified_link()
+        {
+            self.declare_dead(now, id);
+        }
+    }
+
+    /// MAX-TIME-NO-RESPONSE is over.
+    fn declare_dead(&mut self, now: Time, id: RegistrarId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        if !peer.met && self.handlespace.owned_count(id) == 0 {
+            // Nobody but others ever heard of it.
+            self.remove_peer(now, id);
+            return;
+        }
+        if !self.is_serving() {
+            // Who starts or leaves takes nobody over.
+            let wait = self.config.timing.response_timeout.max(INTERVAL_MIN);
+            self.deadlines.arm(Deadline::Peer(id), now + wait);
+            return;
+        }
+        self.stats.peers_lost += 1;
+        self.outputs.push_back(Output::Event(Event::PeerLost(id)));
+        self.start_takeover(now, id);
+    }
+
+    /// A registrar is heard by multicast, as those of rsplib announce themselves.
+    pub(super) fn on_multicast_presence(&mut self, now: Time, source: IpAddr, message: Enrp) {
+        let (Some(id), Body::Presence(presence)) = (message.sender, message.body) else {
+            self.stats.unexpected += 1;
+            return;
+        };
+        let Some(told) = presence.server.filter(|_| self.config.discover && id != self.id) else {
+            return;
+        };
+        let addresses = source.into();
+        let transport = SctpTransport { addresses, ..told.transport };
+        let server = ServerInformation { id: Some(id), transport };
+        self.learn(now, &server, Carrier::Sctp);
+    }
+}

@@ -1,0 +1,96 @@
+//! Telling the handle table: the mentor's side of a download (RFC 5353 §3.2.3, §3.6.3).
+
+use rserpool_wire::Message;
+use rserpool_wire::codec::{Codec, HEADER_LEN};
+use rserpool_wire::enrp::{Body, PoolEntry, TableRequest, TableResponse};
+use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
+
+use super::{Deadline, Registrar};
+use crate::handlespace::Handlespace;
+use crate::machine::Peer;
+use crate::time::Time;
+
+/// How far a download over one association has come. The requests do not say it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Download {
+    own_only: bool,
+    /// The last element that was told.
+    cursor: (PoolHandle, PeId),
+}
+
+impl Registrar {
+    pub(super) fn on_table_request(&mut self, now: Time, link: Peer, request: TableRequest) {
+        let TableRequest { own_only } = request;
+        let Some(association) = self.associations.get_mut(&link) else { return };
+        // What was asked for before is over where something else is asked for now.
+        let download = association.download.take().filter(|before| before.own_only == own_only);
+        let was_running = self.deadlines.disarm(Deadline::Download(link));
+        self.downloads -= usize::from(was_running);
+        if !self.is_serving() || self.downloads >= self.config.downloads_max {
+            self.stats.table_rejections += 1;
+            // Checklist 143, 150, 157.
+            let rejection = TableResponse { rejected: true, more: false, pools: Vec::new() };
+            self.send_enrp(link, Body::TableResponse(rejection));
+            return;
+        }
+        let home = own_only.then_some(self.id);
+        let cursor = download.as_ref().map(|download| &download.cursor);
+        let octets_max = self.config.dialect.table_response_octets_max();
+        let elements_max = self.config.dialect.table_response_elements_max();
+        let (pools, next) =
+            part(&self.handlespace, cursor, home, octets_max.min(Message::MAX_LEN), elements_max);
+        let more = next.is_some();
+        if let (Some(cursor), Some(association)) = (next, self.associations.get_mut(&link)) {
+            association.download = Some(Download { own_only, cursor });
+            self.downloads += 1;
+            // Checklist 158: who does not go on is forgotten.
+            let wait = self.config.timing.response_timeout.saturating_mul(2);
+            self.deadlines.arm(Deadline::Download(link), now + wait);
+        }
+        self.stats.table_parts += 1;
+        let response = TableResponse { rejected: false, more, pools };
+        self.send_enrp(link, Body::TableResponse(response));
+    }
+
+    /// Whoever fetched a table has not gone on, or its association ended.
+    pub(super) fn end_download(&mut self, link: Peer) {
+        self.downloads = self.downloads.saturating_sub(1);
+        if let Some(association) = self.associations.get_mut(&link) {
+            association.download = None;
+        }
+    }
+}
+
+/// The next elements that fit into one message, at least one; and where there are more, the last of
+/// these.
+fn part(
+    handlespace: &Handlespace,
+    cursor: Option<&(PoolHandle, PeId)>,
+    home: Option<RegistrarId>,
+    octets_max: usize,
+    elements_max: usize,
+) -> (Vec<PoolEntry>, Option<(PoolHandle, PeId)>) {
+    let mut pools: Vec<PoolEntry> = Vec::new();
+    // The header, and the two identifiers.
+    let mut octets = HEADER_LEN + 8;
+    for (count, (handle, element)) in handlespace.table_after(cursor, home).enumerate() {
+        let is_same = pools.last().is_some_and(|pool| pool.handle == *handle);
+        octets += element.encoded_len();
+        if !is_same {
+            octets += handle.encoded_len();
+        }
+        if count > 0 && (octets >= octets_max || count == elements_max) {
+            let last = pools.last().and_then(|pool| Some((pool, pool.elements.last()?)));
+            let next = last.map(|(pool, element)| (pool.handle.clone(), element.id));
+            return (pools, next);
+        }
+        match pools.last_mut().filter(|_| is_same) {
+            Some(pool) => pool.elements.push(element.clone()),
+            None => {
+                let (handle, elements) = (handle.clone(), vec![element.clone()]);
+                pools.push(PoolEntry { handle, elements });
+            }
+        }
+    }
+    (pools, None)
+}

@@ -1,0 +1,137 @@
+//! What changes is told to all registrars at once (RFC 5353 §3.3).
+
+use rserpool_wire::enrp::{Body, Update, UpdateAction};
+use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId};
+
+use super::{Deadline, Event, Registrar};
+use crate::handlespace::{ElementIndex, Refused};
+use crate::machine::{Output, Peer};
+use crate::time::Time;
+
+impl Registrar {
+    /// RFC 5353 §3.3.1: an element of this registrar registered, or agreed to be adopted.
+    pub(super) fn tell_added(&mut self, index: ElementIndex) {
+        let Some(view) = self.handlespace.element(index).filter(|_| !self.peers.is_empty()) else {
+            return;
+        };
+        let (handle, element) = (view.handle.clone(), view.element.clone());
+        self.tell_update(UpdateAction::AddElement, handle, element);
+    }
+
+    /// RFC 5353 §3.3.2: an element of this registrar is gone.
+    pub(super) fn tell_deleted(&mut self, handle: PoolHandle, element: PoolElement) {
+        self.tell_update(UpdateAction::DeleteElement, handle, element);
+    }
+
+    fn tell_update(&mut self, action: UpdateAction, handle: PoolHandle, element: PoolElement) {
+        if self.peers.values().any(|peer| !peer.links.is_empty()) {
+            self.stats.updates_sent += 1;
+            let update = Update { takeover_suggested: false, action, handle, element };
+            self.group_cast(Body::Update(update), None);
+        }
+    }
+
+    pub(super) fn on_update(&mut self, now: Time, sender: RegistrarId, update: Update) {
+        let Update { takeover_suggested, action, handle, element } = update;
+        match action {
+            UpdateAction::AddElement => {
+                let id = element.id;
+                let added = self.on_added(now, sender, &handle, element);
+                if let Some(index) = added.filter(|_| takeover_suggested) {
+                    self.on_suggestion(now, index);
+                }
+                self.touch(&handle, id);
+            }
+            UpdateAction::DeleteElement => self.on_deleted(sender, &handle, element.id),
+        }
+    }
+
+    /// An element registered at another registrar, which is its home from now on.
+    fn on_added(
+        &mut self,
+        now: Time,
+        sender: RegistrarId,
+        handle: &PoolHandle,
+        mut element: PoolElement,
+    ) -> Option<ElementIndex> {
+        // Only the home tells of an element; where it leaves that open, it means itself.
+        if *element.home.get_or_insert(sender) != sender {
+            self.stats.updates_foreign += 1;
+            return None;
+        }
+        let id = element.id;
+        match self.handlespace.register(handle, element) {
+            Ok(registered) => {
+                self.stats.updates_received += 1;
+                if registered.previous_home == Some(self.id) {
+                    self.release(now, registered.index, sender);
+                }
+                self.subscriptions.mark(handle);
+                Some(registered.index)
+            }
+            Err(refused) => {
+                self.refused_update(sender, handle, id, &refused);
+                None
+            }
+        }
+    }
+
+    /// The home of an element says that it is gone. Nobody else can: what was the home before may
+    /// learn of the move later than of the end of its association.
+    fn on_deleted(&mut self, sender: RegistrarId, handle: &PoolHandle, id: PeId) {
+        let index = self.handlespace.find(handle, id);
+        let home = index.and_then(|index| self.handlespace.element(index)?.element.home);
+        match index {
+            Some(_) if home != Some(sender) => self.stats.updates_foreign += 1,
+            Some(index) => {
+                self.stats.updates_received += 1;
+                self.touch(handle, id);
+                self.forget_foreign(index);
+            }
+            None => self.touch(handle, id),
+        }
+    }
+
+    /// Another registrar's element does not go with its pool here, or is one too many.
+    pub(super) fn refused_update(
+        &mut self,
+        from: RegistrarId,
+        handle: &PoolHandle,
+        id: PeId,
+        refused: &Refused,
+    ) {
+        self.stats.updates_refused += 1;
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if !std::mem::replace(&mut peer.conflict_told, true) {
+            let (handle, cause) = (handle.clone(), refused.cause());
+            let event = Event::Conflict { peer: from, handle, id, cause };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    /// An element of this registrar has another home now: it is no longer looked after here.
+    fn release(&mut self, now: Time, index: ElementIndex, to: RegistrarId) {
+        self.forget_adoption(index);
+        let Some(supervised) = self.supervised.remove(&index) else { return };
+        self.deadlines.disarm(Deadline::Supervision(index));
+        self.deadlines.disarm(Deadline::Expiry(index));
+        let association: Option<Peer> = supervised.association;
+        if let Some(association) = association.and_then(|peer| self.associations.get_mut(&peer)) {
+            association.elements.remove(&index);
+        }
+        self.stats.moved_away += 1;
+        if let Some(view) = self.handlespace.element(index) {
+            let (handle, id) = (view.handle.clone(), view.element.id);
+            self.outputs.push_back(Output::Event(Event::Moved { handle, id, to }));
+        }
+        self.handed_over(now, index, to);
+    }
+
+    /// Takes an element of another registrar out; nobody is told.
+    pub(super) fn forget_foreign(&mut self, index: ElementIndex) {
+        self.forget_adoption(index);
+        if let Some((handle, _)) = self.handlespace.deregister(index) {
+            self.subscriptions.mark(&handle);
+        }
+    }
+}
