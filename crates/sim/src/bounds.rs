@@ -1,0 +1,79 @@
+//! How long things may take: everything from timer values, in one place.
+
+use std::time::Duration;
+
+use rserpool_proto::timing::{Profile, Timing};
+
+use crate::network::Weather;
+
+/// The bounds of one world.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    timing: Timing,
+    round_trip: Duration,
+    /// How far clocks may be off, in millionths.
+    clock_error: u32,
+}
+
+/// Waits that are extended because a registrar was late: `registrar::supervision`.
+const EXTENSIONS_MAX: u32 = 8;
+
+impl Bounds {
+    /// The bounds of a world with these timers, in this weather, with clocks off by so many
+    /// millionths.
+    pub fn new(timing: Timing, weather: Weather, clock_error: u32) -> Self {
+        Self { timing, round_trip: weather.round_trip_max(), clock_error }
+    }
+
+    /// A transport has given up a peer that is silent: every heartbeat in a row failed, each after
+    /// its longest timeout.
+    pub fn association_death(&self) -> Duration {
+        let Timing { heartbeat_interval, rto_max, association_retransmits_max, .. } = self.timing;
+        (heartbeat_interval + rto_max + self.round_trip) * (association_retransmits_max + 1)
+    }
+
+    /// A registrar has found out that an element of its own is dead or silent: its turn comes, and
+    /// the wait for the answer was extended as often as it may be.
+    pub fn element_death(&self) -> Duration {
+        let Timing { keep_alive_interval, keep_alive_timeout_cap, .. } = self.timing;
+        keep_alive_interval + keep_alive_timeout_cap * (EXTENSIONS_MAX + 1)
+    }
+
+    /// An element has a home again, where registrars can be reached: the round of the hunt that is
+    /// under way ends, which has doubled up to what the hunt has lasted so far; then it dials, and
+    /// registers; one refusal is tried again by the application.
+    pub fn homecoming(&self, outage: Duration) -> Duration {
+        let Timing { hunt_timeout, registration_timeout, backoff_max, .. } = self.timing;
+        let hunted = outage + self.association_death();
+        (hunted + hunt_timeout).min(backoff_max) + hunt_timeout + 3 * registration_timeout
+    }
+
+    /// After a time of faults of this length, everybody knows how things are: associations that
+    /// only one side believes in are found out, the dead are found dead, the living have a home.
+    pub fn settlement(&self, outage: Duration) -> Duration {
+        let found_out = self.association_death().max(self.element_death());
+        self.by_any_clock(found_out + self.homecoming(outage) + 10 * self.round_trip)
+    }
+
+    /// A request of a user has ended: T1 has expired as often as it may, and once more for each
+    /// registrar that was found meanwhile and is given its time.
+    pub fn answer(&self, repetitions: u32, homes_found: u32) -> Duration {
+        let waits = repetitions + 1 + homes_found;
+        self.by_any_clock(self.timing.request_timeout * waits) + LATENESS
+    }
+
+    /// How much more traffic than by default there may be.
+    pub fn traffic_scale(&self) -> u64 {
+        let usual = Timing::of(Profile::Fast).keep_alive_interval.as_millis();
+        let own = self.timing.keep_alive_interval.as_millis().max(1);
+        u64::try_from(usual / own).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// What the slowest clock makes of a span.
+    fn by_any_clock(&self, span: Duration) -> Duration {
+        span.mul_f64(1e6 / (1e6 - f64::from(self.clock_error)))
+    }
+}
+
+/// What rounds of drivers add.
+const LATENESS: Duration = Duration::from_millis(5);

@@ -1,0 +1,270 @@
+//! Random worlds, random faults, and a verdict: all from one seed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rserpool_proto::machine::Carrier;
+use rserpool_proto::registrar;
+use rserpool_proto::timing::{Profile, Timing};
+use rserpool_wire::param::{Load, Policy, PoolHandle};
+
+use crate::fault::Fault;
+use crate::invariant::{Invariant, Violation};
+use crate::network::{Stack, Weather};
+use crate::node::NodeId;
+use crate::world::{Asking, Counts, Setup, World};
+
+/// What came of a world.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What it was made from.
+    pub seed: u64,
+    /// What was counted.
+    pub counts: Counts,
+    /// How long it lasted for its inhabitants.
+    pub lasted: Duration,
+    /// What did not hold.
+    pub violations: Vec<Violation>,
+    /// What happened, where that was wanted.
+    pub trace: Vec<String>,
+}
+
+impl Report {
+    /// What to type to see it happen.
+    pub fn replay(&self) -> String {
+        format!("cargo run -p rserpool-cli -- sim replay {}", self.seed)
+    }
+}
+
+/// Runs the world of a seed to its end.
+pub fn run(seed: u64, trace: bool) -> Report {
+    let mut chaos = Chaos::new(seed, trace);
+    let ended = catch_unwind(AssertUnwindSafe(|| chaos.run()));
+    let world = &mut chaos.world;
+    if let Err(panic) = ended {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+        world.violate(Invariant::NoPanic, || text.into());
+    }
+    Report {
+        seed,
+        counts: world.counts(),
+        lasted: world.now().since_origin(),
+        violations: world.violations().to_vec(),
+        trace: world.trace().lines().to_vec(),
+    }
+}
+
+/// A world, and what is done to it.
+struct Chaos {
+    rng: StdRng,
+    world: World,
+    /// About the time in which a fault is noticed.
+    pace: Duration,
+    calm: Weather,
+    registrars: Vec<NodeId>,
+    elements: Vec<NodeId>,
+    users: Vec<NodeId>,
+}
+
+/// Registrars of a world at most.
+const REGISTRARS_MAX: usize = 1;
+
+impl Chaos {
+    fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let profile = *[Profile::Fast, Profile::Fast, Profile::Minimal, Profile::Wan]
+            .choose(&mut rng)
+            .unwrap_or(&Profile::Fast);
+        let (delay_max, pace) = match profile {
+            Profile::Minimal => (Duration::from_micros(500), Duration::from_millis(100)),
+            Profile::Wan => (Duration::from_millis(60), Duration::from_secs(4)),
+            _ => (Duration::from_millis(5), Duration::from_secs(1)),
+        };
+        let calm = Weather {
+            delay: delay_max.mul_f64(rng.random_range(0.01..=1.0)),
+            jitter: delay_max.mul_f64(rng.random_range(0.0..=1.0)),
+            loss: 0.0,
+            duplication: rng.random_range(0.0..=0.2),
+        };
+        let carrier = if rng.random_bool(0.6) { Carrier::Sctp } else { Carrier::Tcp };
+        let by_kernel = carrier == Carrier::Tcp || rng.random_bool(0.5);
+        let setup = Setup {
+            seed: rng.random(),
+            timing: Timing::of(profile),
+            weather: calm,
+            carrier,
+            stack: if by_kernel { Stack::Kernel } else { Stack::Process },
+            announces: rng.random_bool(0.3),
+            clock_error: if rng.random_bool(0.5) { 100_000 } else { 0 },
+            trace,
+        };
+        let world = World::new(setup);
+        let (registrars, elements, users) = (Vec::new(), Vec::new(), Vec::new());
+        let mut chaos = Self { rng, world, pace, calm, registrars, elements, users };
+        chaos.populate();
+        chaos
+    }
+
+    fn populate(&mut self) {
+        for _ in 0..self.rng.random_range(1..=REGISTRARS_MAX) {
+            let registrar = self.world.add_registrar(registrar::Config::default());
+            self.registrars.push(registrar);
+        }
+        let names = ["EchoPool", "Prime Numbers", "x"].map(str::as_bytes);
+        let pools: Vec<PoolHandle> = names
+            .into_iter()
+            .take(self.rng.random_range(1..=3))
+            .filter_map(PoolHandle::new)
+            .collect();
+        let policies: Vec<Policy> = pools.iter().map(|_| self.policy()).collect();
+        for number in 0..self.rng.random_range(1..=9) {
+            let which = number % pools.len();
+            let policy = policies[which].clone();
+            let element = self.world.add_element(pools[which].clone(), |config| {
+                config.policy = policy;
+            });
+            self.elements.push(element);
+        }
+        for _ in 0..self.rng.random_range(1..=3) {
+            let subscribes = self.rng.random_bool(0.4);
+            let subscribed = pools.choose(&mut self.rng).filter(|_| subscribes).cloned();
+            let user = self.world.add_user(Asking {
+                period: Some(self.pace.mul_f64(self.rng.random_range(0.2..=1.0))),
+                pools: pools.clone(),
+                subscribed,
+                reports: self.rng.random_bool(0.7),
+            });
+            self.users.push(user);
+        }
+    }
+
+    fn policy(&mut self) -> Policy {
+        match self.rng.random_range(0..3) {
+            0 => Policy::least_used(Load::from_fraction(0.5)),
+            _ => Policy::round_robin(),
+        }
+    }
+
+    fn run(&mut self) {
+        for node in self.world.nodes() {
+            let pause = self.pace.mul_f64(self.rng.random_range(0.0..=0.3));
+            self.world.run_for(pause);
+            self.world.start(node);
+        }
+        let mut outage = self.pace * 4;
+        for _ in 0..self.rng.random_range(2..=4) {
+            self.quiet(outage);
+            if !self.world.violations().is_empty() {
+                return;
+            }
+            outage = self.storm();
+        }
+        self.quiet(outage);
+    }
+
+    /// Faults, some at once and some one after the other; then what must not last ends.
+    fn storm(&mut self) -> Duration {
+        let begin = self.world.now();
+        let window = self.pace.mul_f64(self.rng.random_range(0.5..=8.0));
+        let count = self.rng.random_range(1..=8);
+        for _ in 0..count {
+            if self.rng.random_bool(0.7) {
+                let pause = (2 * window / count).mul_f64(self.rng.random_range(0.0..=1.0));
+                self.world.run_for(pause);
+            }
+            let fault = self.fault();
+            self.world.upset(&fault);
+        }
+        let pause = self.pace.mul_f64(self.rng.random_range(0.0..=2.0));
+        self.world.run_for(pause);
+        self.restore();
+        self.world.now() - begin
+    }
+
+    fn restore(&mut self) {
+        self.world.upset(&Fault::Heal);
+        self.world.upset(&Fault::Weather(self.calm));
+        for node in self.world.nodes() {
+            if self.world.is_present(node) {
+                self.world.upset(&Fault::Thaw(node));
+                self.world.upset(&Fault::Slow(node, Duration::ZERO));
+            } else if self.rng.random_bool(0.7) {
+                self.world.upset(&Fault::Start(node));
+            }
+        }
+        let is_present = |node: &NodeId| self.world.is_present(*node);
+        if !self.registrars.iter().any(is_present)
+            && let Some(registrar) = self.registrars.choose(&mut self.rng)
+        {
+            self.world.upset(&Fault::Start(*registrar));
+        }
+    }
+
+    /// Everything settles; then everything has to be as it should be, and to stay so.
+    fn quiet(&mut self, outage: Duration) {
+        let settlement = self.world.bounds.settlement(outage);
+        self.world.run_for(settlement);
+        self.world.expect_quiet();
+        for _ in 0..6 {
+            self.world.check_quiet();
+            for user in self.users.clone() {
+                self.world.resolve(user, None);
+            }
+            self.world.run_for(self.pace.mul_f64(0.5));
+        }
+    }
+
+    fn fault(&mut self) -> Fault {
+        let node = self.victim();
+        let kind = self.rng.random_range(0..24);
+        match kind {
+            0..=4 => Fault::Kill(node),
+            5..=6 => Fault::PowerOff(node),
+            7..=10 => Fault::Start(self.absentee().unwrap_or(node)),
+            11..=12 => Fault::Freeze(node),
+            13..=14 => Fault::Thaw(node),
+            15 => Fault::Slow(node, self.pace.mul_f64(self.rng.random_range(0.001..=0.2))),
+            16..=17 => {
+                let share = self.rng.random_range(0.1..=0.6);
+                let cut = self.world.nodes().filter(|_| self.rng.random_bool(share)).collect();
+                Fault::Isolate(cut)
+            }
+            18 => Fault::CutOneWay(node, self.victim()),
+            19 => Fault::Heal,
+            20 => Fault::Weather(self.storm_weather()),
+            21 => Fault::Leave(self.element()),
+            22 => Fault::Join(self.element()),
+            _ => Fault::Load(self.element(), self.rng.random_range(0..=100)),
+        }
+    }
+
+    fn storm_weather(&mut self) -> Weather {
+        Weather {
+            delay: self.calm.delay.mul_f64(self.rng.random_range(0.5..=3.0)),
+            jitter: self.calm.delay.mul_f64(self.rng.random_range(0.0..=10.0)),
+            loss: self.rng.random_range(0.0..=0.3),
+            duplication: self.rng.random_range(0.0..=0.5),
+        }
+    }
+
+    /// Registrars are hit more often than their number says.
+    fn victim(&mut self) -> NodeId {
+        let all: Vec<NodeId> = self.world.nodes().collect();
+        let from = if self.rng.random_bool(0.4) { &self.registrars } else { &all };
+        from.choose(&mut self.rng).copied().unwrap_or(NodeId(0))
+    }
+
+    fn absentee(&mut self) -> Option<NodeId> {
+        let absent: Vec<NodeId> =
+            self.world.nodes().filter(|node| !self.world.is_present(*node)).collect();
+        absent.choose(&mut self.rng).copied()
+    }
+
+    fn element(&mut self) -> NodeId {
+        self.elements.choose(&mut self.rng).copied().unwrap_or(NodeId(0))
+    }
+}

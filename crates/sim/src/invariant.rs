@@ -1,0 +1,224 @@
+//! What has to hold, whatever happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use rserpool_proto::time::Time;
+use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
+
+use crate::node::{NodeId, Program};
+use crate::world::{Application, World};
+
+/// Something that has to hold.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Invariant {
+    /// At every step: no machine panics.
+    NoPanic,
+    /// At every step: time never runs backwards, and no timer stays due however often it is
+    /// handed in.
+    TimeAdvances,
+    /// At every step: what a machine wants done after one round is bounded
+    /// ([`OUTPUTS_PER_ROUND_MAX`], and one more for each input).
+    OutputsAreBounded,
+    /// At every step: no node sends more than [`MESSAGES_PER_SECOND_MAX`].
+    TrafficIsBounded,
+    /// At every step: a machine never uses the name of an association twice.
+    NamesAreUsedOnce,
+    /// At every step: nothing is sent over, and nothing done to, an association that the machine
+    /// has ended, or was told to be gone.
+    NothingToTheDeparted,
+    /// At every step: what one machine sends another can read.
+    MessagesAreLegible,
+    /// At every step: the associations that a registrar believes in are those that its driver has.
+    AssociationsAreCounted,
+    /// At every step: a user's request ends within [`Bounds::answer`](crate::bounds::Bounds).
+    RequestsEnd,
+    /// At every step: a user's request ends once.
+    RequestsEndOnce,
+    /// In quiet: an element that wants to be in its pool and has a path to a registrar is known to
+    /// every registrar.
+    LivingAreKnown,
+    /// In quiet: an element that is dead or has left is known to no registrar.
+    DeadAreNowhere,
+    /// In quiet: all registrars, and the element, agree on one home that lives.
+    OneHome,
+    /// In quiet: all registrars have the same checksum for each of them.
+    ChecksumsAgree,
+    /// In quiet: what users are told is how things are, by answers and by updates.
+    AnswersAreTrue,
+    /// In quiet: no node has more associations than it needs.
+    NothingLeaks,
+}
+
+/// Besides one for each input: outputs of a machine in one round.
+pub const OUTPUTS_PER_ROUND_MAX: usize = 1000;
+
+/// At the default timers; quicker ones allow more in proportion.
+pub const MESSAGES_PER_SECOND_MAX: u64 = 2000;
+
+/// So often a timeout may be handed in at one time.
+pub(crate) const TIMEOUTS_AT_ONCE_MAX: u32 = 100;
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{self:?}");
+        for (place, letter) in name.char_indices() {
+            if letter.is_uppercase() && place > 0 {
+                f.write_str(" ")?;
+            }
+            write!(f, "{}", letter.to_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that did not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// What.
+    pub invariant: Invariant,
+    /// When.
+    pub at: Time,
+    /// Whom it concerned, and how.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.since_origin().as_secs_f64();
+        write!(f, "{} at {at:.3} s: {}", self.invariant, self.detail)
+    }
+}
+
+type Members = BTreeMap<PoolHandle, BTreeSet<PeId>>;
+
+impl World {
+    /// Who has to be in which pool, once everything has settled.
+    pub fn members(&self) -> Members {
+        let mut members = Members::new();
+        for node in self.nodes() {
+            if let (Some(handle), Some(element)) = (self.membership(node), self.element(node)) {
+                members.entry(handle.clone()).or_default().insert(element.id());
+            }
+        }
+        members
+    }
+
+    /// From now on, until something happens, everybody has to know how things are.
+    pub fn expect_quiet(&mut self) {
+        self.expected = Some(self.members());
+    }
+
+    /// Checks what has to hold in quiet.
+    pub fn check_quiet(&mut self) {
+        let registrars: Vec<NodeId> =
+            self.nodes().filter(|node| self.registrar(*node).is_some()).collect();
+        let mut findings = Vec::new();
+        for &registrar in &registrars {
+            self.check_members(registrar, &mut findings);
+        }
+        self.check_homes(&registrars, &mut findings);
+        self.check_checksums(&registrars, &mut findings);
+        for node in self.nodes() {
+            self.check_node(node, registrars.len(), &mut findings);
+        }
+        for (invariant, detail) in findings {
+            self.violate(invariant, || detail);
+        }
+        for user in self.nodes() {
+            self.check_requests(user);
+        }
+    }
+
+    fn check_members(&self, node: NodeId, findings: &mut Vec<(Invariant, String)>) {
+        let Some(registrar) = self.registrar(node) else { return };
+        let mut known = Members::new();
+        for pool in registrar.handlespace().pools() {
+            let ids = pool.elements().map(|element| element.element.id).collect();
+            known.insert(pool.handle().clone(), ids);
+        }
+        let missing = surplus(&self.members(), &known);
+        if !missing.is_empty() {
+            let detail = format!("{} does not know {missing}", self.name(node));
+            findings.push((Invariant::LivingAreKnown, detail));
+        }
+        let dead = surplus(&known, &self.members());
+        if !dead.is_empty() {
+            let detail = format!("{} still knows {dead}", self.name(node));
+            findings.push((Invariant::DeadAreNowhere, detail));
+        }
+    }
+
+    fn check_homes(&self, registrars: &[NodeId], findings: &mut Vec<(Invariant, String)>) {
+        let living: BTreeSet<RegistrarId> =
+            registrars.iter().filter_map(|node| self.registrar(*node)).map(|r| r.id()).collect();
+        for node in self.nodes() {
+            let (Some(handle), Some(element)) = (self.membership(node), self.element(node)) else {
+                continue;
+            };
+            let id = element.id();
+            let mut homes: BTreeSet<Option<RegistrarId>> = BTreeSet::new();
+            for registrar in registrars.iter().filter_map(|node| self.registrar(*node)) {
+                let handlespace = registrar.handlespace();
+                let found = handlespace.find(handle, id).and_then(|it| handlespace.element(it));
+                homes.extend(found.map(|view| view.element.home));
+            }
+            homes.extend(element.home().and_then(|home| home.id).map(Some));
+            let is_alive = |home: &Option<RegistrarId>| home.is_some_and(|it| living.contains(&it));
+            let settled = element.home().is_some() && homes.len() <= 1;
+            if !settled || !homes.iter().all(is_alive) {
+                let has = if element.home().is_some() { "a home" } else { "no home" };
+                let detail = format!("{} has {has}, and is at {homes:?}", self.name(node));
+                findings.push((Invariant::OneHome, detail));
+            }
+        }
+    }
+
+    fn check_checksums(&self, registrars: &[NodeId], findings: &mut Vec<(Invariant, String)>) {
+        let machines = || registrars.iter().filter_map(|node| self.registrar(*node));
+        for home in machines().map(|registrar| registrar.id()) {
+            let sums: BTreeSet<_> =
+                machines().map(|other| other.handlespace().checksum(home)).collect();
+            if sums.len() > 1 {
+                let detail = format!("of the elements of {home}: {sums:?}");
+                findings.push((Invariant::ChecksumsAgree, detail));
+            }
+        }
+    }
+
+    fn check_node(&self, node: NodeId, registrars: usize, findings: &mut Vec<(Invariant, String)>) {
+        let count = self.network().associations_of(node);
+        let others = self.nodes().count();
+        let most = match self.program(node) {
+            // One with each element and user, and with each other registrar one either way.
+            Program::Registrar(_) => others + registrars,
+            // The home, and one that a registrar has which looked after it before.
+            Program::Element(_) => 2,
+            Program::User(_) => 1,
+        };
+        if count > most {
+            let detail = format!("{} has {count} associations", self.name(node));
+            findings.push((Invariant::NothingLeaks, detail));
+        }
+        let Application::User(asking, asked) = &self.node(node).application else { return };
+        let (Some(handle), true) = (&asking.subscribed, self.is_running(node)) else { return };
+        let members = self.members();
+        let wanted: Vec<PeId> = members.get(handle).into_iter().flatten().copied().collect();
+        if asked.told.as_ref() != Some(&wanted) {
+            let told = &asked.told;
+            let detail = format!("{} was told {told:?}, not {wanted:?}", self.name(node));
+            findings.push((Invariant::AnswersAreTrue, detail));
+        }
+    }
+}
+
+/// What the first has beyond the second, in words.
+fn surplus(first: &Members, second: &Members) -> String {
+    let mut words = Vec::new();
+    for (handle, ids) in first {
+        let known = second.get(handle);
+        let missing = ids.iter().filter(|id| known.is_none_or(|known| !known.contains(id)));
+        words.extend(missing.map(|id| format!("{id} of {handle}")));
+    }
+    words.join(", ")
+}

@@ -1,0 +1,29 @@
+//! Worlds of registrars, pool elements and pool users in virtual time.
+//!
+//! The machines are the real ones of `rserpool-proto`, driven as the tokio driver drives them:
+//! what has arrived first, all of it together; then commands; then timers. Their messages are
+//! octets on the way. Hosts, kernels, links and applications are models. Everything follows from
+//! one seed: the same seed gives the same world, to the last nanosecond.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`world`] | nodes, time, what happens |
+//! | [`network`] | hosts, links, associations |
+//! | [`node`] | processes and their machines |
+//! | [`fault`] | what can go wrong |
+//! | [`bounds`] | how long things may take, from timer values |
+//! | [`invariant`] | what has to hold, whatever happens |
+//! | [`chaos`] | random worlds and random faults from a seed |
+//! | [`trace`] | what happened, in lines for people |
+
+#![forbid(unsafe_code)]
+
+pub mod bounds;
+pub mod chaos;
+mod clock;
+pub mod fault;
+pub mod invariant;
+pub mod network;
+pub mod node;
+pub mod trace;
+pub mod world;

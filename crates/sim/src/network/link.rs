@@ -1,0 +1,89 @@
+//! What lies between hosts: delay, jitter, loss, and cuts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::node::NodeId;
+
+/// How packets fare.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weather {
+    /// The least time from host to host.
+    pub delay: Duration,
+    /// Up to so much is added, evenly.
+    pub jitter: Duration,
+    /// The share of packets that is lost, 0 … 1.
+    pub loss: f64,
+    /// The share of datagrams that arrives twice, 0 … 1. Associations sort that out by themselves.
+    pub duplication: f64,
+}
+
+impl Weather {
+    /// A LAN on a good day.
+    pub const LAN: Self = Self {
+        delay: Duration::from_micros(100),
+        jitter: Duration::from_micros(50),
+        loss: 0.0,
+        duplication: 0.0,
+    };
+
+    /// The longest way there and back.
+    pub fn round_trip_max(&self) -> Duration {
+        2 * (self.delay + self.jitter)
+    }
+}
+
+/// The links between all hosts.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) weather: Weather,
+    /// Directed: from the first to the second nothing gets through.
+    cuts: BTreeSet<(NodeId, NodeId)>,
+    rng: StdRng,
+}
+
+impl Links {
+    pub(crate) fn new(weather: Weather, seed: u64) -> Self {
+        Self { weather, cuts: BTreeSet::new(), rng: StdRng::seed_from_u64(seed) }
+    }
+
+    /// How long a packet takes; `None` where it is lost.
+    pub(crate) fn carry(&mut self, from: NodeId, to: NodeId) -> Option<Duration> {
+        let Weather { delay, jitter, loss, .. } = self.weather;
+        let is_lost = loss > 0.0 && self.rng.random_bool(loss.min(1.0));
+        let extra = jitter.mul_f64(self.rng.random_range(0.0..=1.0));
+        (!is_lost && self.is_open(from, to)).then_some(delay + extra)
+    }
+
+    /// True where a datagram is to arrive once more.
+    pub(crate) fn doubles(&mut self) -> bool {
+        let share = self.weather.duplication;
+        share > 0.0 && self.rng.random_bool(share.min(1.0))
+    }
+
+    /// True where packets may get through in this direction.
+    pub(crate) fn is_open(&self, from: NodeId, to: NodeId) -> bool {
+        !self.cuts.contains(&(from, to))
+    }
+
+    /// True where packets may get through in both directions.
+    pub(crate) fn is_whole(&self, a: NodeId, b: NodeId) -> bool {
+        self.is_open(a, b) && self.is_open(b, a)
+    }
+
+    pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.cuts.insert((from, to));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// A random part of a span, so that timers of different hosts do not march in step.
+    pub(crate) fn part_of(&mut self, span: Duration) -> Duration {
+        span.mul_f64(self.rng.random_range(0.0..=1.0))
+    }
+}

@@ -1,0 +1,319 @@
+//! Hosts, and associations between them: what kernels and wires do.
+//!
+//! An association is modelled as SCTP and TCP have it: set up by a handshake over the links, then
+//! ordered and reliable in each direction. What is lost is sent again after a timeout that doubles;
+//! a peer that lets too many of these pass is given up. Idle associations are asked by heartbeats;
+//! these are only played where there is something to find out, for they would change nothing else.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `link` | delay, loss, cuts |
+//! | `association` | the two ends and what is under way |
+//! | `handshake` | from a dial to an association |
+//! | `transfer` | parcels, their repetition, heartbeats |
+//! | `ending` | closed, aborted, given up |
+
+mod association;
+mod ending;
+mod handshake;
+mod link;
+mod transfer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserpool_proto::machine::{Carrier, Link, Peer};
+use rserpool_proto::time::Time;
+use rserpool_proto::timing::Timing;
+use rserpool_wire::Protocol;
+
+use crate::node::NodeId;
+
+pub use association::Reason;
+pub use link::Weather;
+
+pub(crate) use association::{AssocId, Side};
+pub(crate) use link::Links;
+
+use association::{Association, Parcel};
+
+/// Who runs the transport of a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stack {
+    /// The kernel: it acknowledges what arrives, also while the process is frozen.
+    Kernel,
+    /// The process itself: while it is frozen, nobody answers.
+    Process,
+}
+
+/// What a process is told by its transport.
+#[derive(Clone, Debug)]
+pub(crate) enum Arrival {
+    Up(Peer, Link),
+    /// With the host at the other end.
+    Down(Peer, Reason, NodeId),
+    Message {
+        peer: Peer,
+        protocol: Protocol,
+        octets: Arc<[u8]>,
+        over: (AssocId, Side),
+    },
+    Announce(IpAddr, Protocol, Arc<[u8]>),
+}
+
+/// What is to happen in the network.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    /// A dialer asks, again.
+    Init(AssocId),
+    /// The dialer's question arrives.
+    InitArrives(AssocId),
+    /// The answer arrives: yes.
+    InitReply(AssocId),
+    /// The answer arrives: nobody is there.
+    Refusal(AssocId),
+    /// A side sends a parcel again that has not been acknowledged.
+    Repeat(AssocId, Side, u64),
+    /// A parcel arrives at this side.
+    Arrives(AssocId, Side, u64, Parcel),
+    /// A side asks by a heartbeat whether the other one is there.
+    Heartbeat(AssocId, Side),
+    /// This side learns that the other one knows nothing of the association.
+    Abort(AssocId, Side),
+    /// A datagram arrives.
+    Datagram(NodeId, IpAddr, Protocol, Arc<[u8]>),
+}
+
+/// A process as its host sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Process {
+    Absent,
+    Running,
+    Frozen,
+}
+
+/// A machine with addresses; it runs one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) stack: Stack,
+    pub(crate) is_on: bool,
+    pub(crate) process: Process,
+    /// Where the process listens, and for what.
+    pub(crate) listens: Vec<(u16, Protocol)>,
+    /// The process hears announces.
+    pub(crate) hears: bool,
+    /// The port from which it dials by SCTP, for each protocol that it listens for; else this one.
+    pub(crate) dials_from: u16,
+    /// The next port that nobody has used here.
+    pub(crate) free_port: u16,
+    accepted: u64,
+}
+
+impl Host {
+    /// A host that is on and runs nothing yet.
+    pub(crate) fn new(addresses: Vec<IpAddr>, stack: Stack) -> Self {
+        Self {
+            addresses,
+            stack,
+            is_on: true,
+            process: Process::Absent,
+            listens: Vec::new(),
+            hears: false,
+            dials_from: 0,
+            free_port: FIRST_FREE_PORT,
+            accepted: 0,
+        }
+    }
+
+    /// True where its transport answers.
+    fn responds(&self) -> bool {
+        self.is_on && (self.stack == Stack::Kernel || self.process == Process::Running)
+    }
+
+    /// A port that nobody has used yet.
+    pub(crate) fn draw_port(&mut self) -> u16 {
+        let port = self.free_port;
+        self.free_port = self.free_port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
+        port
+    }
+
+    fn accept(&mut self) -> Peer {
+        self.accepted += 1;
+        Peer::accepted(self.accepted)
+    }
+}
+
+const FIRST_FREE_PORT: u16 = 32_768;
+
+/// What the transports are set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) rto_initial: Duration,
+    pub(crate) rto_min: Duration,
+    pub(crate) rto_max: Duration,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) retransmits_max: u32,
+    pub(crate) connect_timeout: Duration,
+    /// Octets that may wait for one peer.
+    pub(crate) send_queue_max: usize,
+    /// Octets that a kernel takes for a process that does not read.
+    pub(crate) window: usize,
+}
+
+impl Settings {
+    /// As the driver sets them for a timer profile.
+    pub(crate) fn of(timing: &Timing) -> Self {
+        Self {
+            rto_initial: timing.rto_initial,
+            rto_min: timing.rto_min,
+            rto_max: timing.rto_max,
+            heartbeat_interval: timing.heartbeat_interval,
+            retransmits_max: timing.association_retransmits_max,
+            connect_timeout: timing.hunt_timeout.max(Duration::from_millis(200)),
+            send_queue_max: 64 << 10,
+            window: 16 << 10,
+        }
+    }
+}
+
+/// Whom to dial, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
+    pub(crate) carrier: Carrier,
+}
+
+/// Why something was not sent, or a dial not started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refused {
+    /// More waits for this peer than may.
+    Full,
+    /// There is an association between these two ports already.
+    Connected,
+}
+
+/// All hosts, links and associations.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) links: Links,
+    pub(crate) settings: Settings,
+    associations: BTreeMap<AssocId, Association>,
+    dialed: u64,
+    by_peer: BTreeMap<(NodeId, Peer), (AssocId, Side)>,
+    /// For the world to plan.
+    pub(crate) planned: Vec<(Time, Happening)>,
+    /// For the world to hand to processes.
+    pub(crate) arrivals: VecDeque<(NodeId, Arrival)>,
+    /// Packets lost on the way.
+    pub(crate) lost: u64,
+}
+
+impl Network {
+    pub(crate) fn new(links: Links, settings: Settings) -> Self {
+        Self {
+            hosts: Vec::new(),
+            links,
+            settings,
+            associations: BTreeMap::new(),
+            dialed: 0,
+            by_peer: BTreeMap::new(),
+            planned: Vec::new(),
+            arrivals: VecDeque::new(),
+            lost: 0,
+        }
+    }
+
+    /// Something planned happens now.
+    pub(crate) fn happen(&mut self, now: Time, happening: Happening) {
+        match happening {
+            Happening::Init(id) => self.ask(now, id),
+            Happening::InitArrives(id) => self.init_arrives(now, id),
+            Happening::InitReply(id) => self.init_reply(now, id),
+            Happening::Refusal(id) => self.give_up(now, id, Side::Dialer, Reason::Refused),
+            Happening::Repeat(id, side, number) => self.repeat(now, id, side, number),
+            Happening::Arrives(id, side, number, parcel) => {
+                self.arrives(now, id, side, number, parcel);
+            }
+            Happening::Heartbeat(id, side) => self.heartbeat(now, id, side),
+            Happening::Abort(id, side) => self.aborted(now, id, side),
+            Happening::Datagram(to, from, protocol, octets) => {
+                let host = &self.hosts[to.0];
+                if host.is_on && host.hears && host.process != Process::Absent {
+                    self.arrivals.push_back((to, Arrival::Announce(from, protocol, octets)));
+                }
+            }
+        }
+    }
+
+    /// Sends a datagram to all who hear announces, the sender aside.
+    pub(crate) fn announce(&mut self, now: Time, from: NodeId, protocol: Protocol, octets: &[u8]) {
+        let octets: Arc<[u8]> = octets.into();
+        let source = self.hosts[from.0].addresses[0];
+        for to in (0..self.hosts.len()).map(NodeId).filter(|to| *to != from) {
+            let copies = if self.links.doubles() { 2 } else { 1 };
+            for _ in 0..copies {
+                match self.links.carry(from, to) {
+                    Some(way) => {
+                        let octets = Arc::clone(&octets);
+                        let arrives = Happening::Datagram(to, source, protocol, octets);
+                        self.plan(now + way, arrives);
+                    }
+                    None => self.lost += 1,
+                }
+            }
+        }
+    }
+
+    /// How many associations a host has that its process has not left.
+    pub(crate) fn associations_of(&self, host: NodeId) -> usize {
+        self.by_peer.range((host, Peer::accepted(0))..).take_while(|(key, _)| key.0 == host).count()
+    }
+
+    /// The other host of an association that a process has.
+    pub(crate) fn other_host(&self, host: NodeId, peer: Peer) -> Option<NodeId> {
+        let &(id, side) = self.by_peer.get(&(host, peer))?;
+        Some(self.associations.get(&id)?.end(side.other()).host)
+    }
+
+    /// Which host has this address.
+    pub(crate) fn host_of(&self, address: IpAddr) -> Option<NodeId> {
+        self.hosts.iter().position(|host| host.addresses.contains(&address)).map(NodeId)
+    }
+
+    /// A cut between two hosts, or a host that fell silent: who is idle finds out by heartbeats.
+    pub(crate) fn suspect_all(&mut self, now: Time, concerns: impl Fn(NodeId, NodeId) -> bool) {
+        let concerned = |(id, association): (&AssocId, &Association)| {
+            let [a, b] = Side::BOTH.map(|side| association.end(side).host);
+            concerns(a, b).then_some(*id)
+        };
+        let ids: Vec<AssocId> = self.associations.iter().filter_map(concerned).collect();
+        for id in ids {
+            self.suspect(now, id, Side::Dialer);
+            self.suspect(now, id, Side::Acceptor);
+        }
+    }
+
+    fn plan(&mut self, at: Time, happening: Happening) {
+        self.planned.push((at, happening));
+    }
+
+    /// Sends a packet, where it gets through.
+    fn send_packet(&mut self, now: Time, from: NodeId, to: NodeId, arrives: Happening) -> bool {
+        match self.links.carry(from, to) {
+            Some(way) => {
+                self.plan(now + way, arrives);
+                true
+            }
+            None => {
+                self.lost += 1;
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Parcels in order, their repetition, and heartbeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserpool_proto::machine::Peer;
+use rserpool_proto::time::Time;
+
+use super::association::{Association, Parcel, Reason, State};
+use super::{Arrival, AssocId, Happening, Network, Refused, Side};
+use crate::node::NodeId;
+
+impl Network {
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Full`] where too much waits for this peer already. An association that is gone
+    /// takes everything: its process will hear of that.
+    pub(crate) fn send(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        peer: Peer,
+        octets: Arc<[u8]>,
+    ) -> Result<(), Refused> {
+        let Some(&(id, side)) = self.by_peer.get(&(from, peer)) else { return Ok(()) };
+        let Some(association) = self.associations.get(&id) else { return Ok(()) };
+        let end = association.end(side);
+        if end.is_up() && end.octets_under_way() + octets.len() > self.settings.send_queue_max {
+            return Err(Refused::Full);
+        }
+        self.push(now, id, side, Parcel::Message(octets));
+        Ok(())
+    }
+
+    /// The process has read this many octets.
+    pub(crate) fn read(&mut self, (id, side): (AssocId, Side), octets: usize) {
+        if let Some(association) = self.associations.get_mut(&id) {
+            let end = association.end_mut(side);
+            end.unread = end.unread.saturating_sub(octets);
+        }
+    }
+
+    pub(super) fn push(&mut self, now: Time, id: AssocId, side: Side, parcel: Parcel) {
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let end = association.end_mut(side);
+        if end.is_up() {
+            end.sent += 1;
+            let number = end.sent;
+            end.under_way.insert(number, parcel);
+            self.transmit(now, id, side, number);
+        }
+    }
+
+    fn transmit(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
+        let Some(association) = self.associations.get(&id) else { return };
+        let (from, to) = association.hosts(side);
+        let Some(parcel) = association.end(side).under_way.get(&number).cloned() else { return };
+        if !self.hosts[from.0].responds() {
+            // Its own transport stands still.
+            let again = self.settings.rto_max;
+            return self.plan(now + again, Happening::Repeat(id, side, number));
+        }
+        let arrives = Happening::Arrives(id, side.other(), number, parcel);
+        if !self.send_packet(now, from, to, arrives) {
+            self.plan_repetition(now, id, side, number);
+        }
+    }
+
+    /// Nothing was acknowledged: the same again later, where it is not given up.
+    pub(super) fn repeat(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let end = association.end_mut(side);
+        if !end.is_up() || !end.under_way.contains_key(&number) {
+            return;
+        }
+        let is_oldest = end.under_way.first_key_value().is_some_and(|(first, _)| *first == number);
+        if is_oldest && end.errors > self.settings.retransmits_max {
+            return self.give_up(now, id, side, Reason::Timeout);
+        }
+        self.transmit(now, id, side, number);
+    }
+
+    fn plan_repetition(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let end = association.end_mut(side);
+        let is_oldest = end.under_way.first_key_value().is_some_and(|(first, _)| *first == number);
+        if is_oldest {
+            end.errors += 1;
+        }
+        let errors = end.errors;
+        let pause = self.backoff(errors);
+        self.plan(now + pause, Happening::Repeat(id, side, number));
+    }
+
+    pub(super) fn backoff(&self, errors: u32) -> Duration {
+        let doubled = self.settings.rto_min.saturating_mul(1 << errors.saturating_sub(1).min(16));
+        let round_trip = self.links.weather.round_trip_max();
+        doubled.min(self.settings.rto_max).max(round_trip)
+    }
+
+    /// A parcel arrives at `side`.
+    pub(super) fn arrives(
+        &mut self,
+        now: Time,
+        id: AssocId,
+        side: Side,
+        number: u64,
+        parcel: Parcel,
+    ) {
+        let is_dialing = |a: &Association| matches!(a.end(side).state, State::Dialing { .. });
+        if self.associations.get(&id).is_some_and(is_dialing) {
+            // Whoever sends has taken the association: as good as an answer.
+            self.init_reply(now, id);
+        }
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let (to, from) = association.hosts(side);
+        let end = association.end_mut(side);
+        if !self.hosts[to.0].responds() {
+            return self.plan_repetition(now, id, side.other(), number);
+        }
+        match end.state {
+            State::Gone => {
+                // Out of the blue: its sender is told, if that gets through.
+                if !self.send_packet(now, to, from, Happening::Abort(id, side.other())) {
+                    self.plan_repetition(now, id, side.other(), number);
+                }
+                return;
+            }
+            // The dialer has not heard the answer yet.
+            State::Unborn | State::Dialing { .. } => {
+                return self.plan_repetition(now, id, side.other(), number);
+            }
+            State::Up => {}
+        }
+        let is_new = number >= end.expected && !end.early.contains_key(&number);
+        let waits: usize = end.early.values().map(Parcel::octets).sum();
+        if is_new && end.unread + waits + parcel.octets() > self.settings.window && end.unread > 0 {
+            // The process does not read: its host says so, and that is a sign of life.
+            association.end_mut(side.other()).errors = 0;
+            let pause = self.backoff(1);
+            return self.plan(now + pause, Happening::Repeat(id, side.other(), number));
+        }
+        if is_new {
+            end.early.insert(number, parcel);
+        }
+        // The acknowledgement needs the way back.
+        if self.links.is_open(to, from) {
+            let sender = association.end_mut(side.other());
+            sender.under_way.remove(&number);
+            sender.errors = 0;
+        } else {
+            self.plan_repetition(now, id, side.other(), number);
+        }
+        self.deliver(now, id, side);
+    }
+
+    /// Hands over what is in order.
+    fn deliver(&mut self, now: Time, id: AssocId, side: Side) {
+        while let Some(association) = self.associations.get_mut(&id) {
+            let protocol = association.protocol;
+            let end = association.end_mut(side);
+            let Some(parcel) = end.early.remove(&end.expected) else { return };
+            end.expected += 1;
+            match (parcel, end.peer) {
+                (Parcel::Message(octets), Some(peer)) => {
+                    end.unread += octets.len();
+                    let over = (id, side);
+                    let message = Arrival::Message { peer, protocol, octets, over };
+                    self.arrivals.push_back((end.host, message));
+                }
+                // A process that has left hears nothing more.
+                (Parcel::Message(_), None) => {}
+                (Parcel::End, _) => return self.ended_by_peer(now, id, side),
+            }
+        }
+    }
+
+    /// Plans a heartbeat, for there is something to find out.
+    pub(super) fn suspect(&mut self, now: Time, id: AssocId, side: Side) {
+        let interval = self.settings.heartbeat_interval;
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let end = association.end_mut(side);
+        if end.is_up() && !end.is_asking {
+            end.is_asking = true;
+            let pause = self.links.part_of(interval);
+            self.plan(now + pause, Happening::Heartbeat(id, side));
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Time, id: AssocId, side: Side) {
+        let Some(association) = self.associations.get(&id) else { return };
+        let (from, to) = association.hosts(side);
+        let (near, far) = (association.end(side), association.end(side.other()));
+        let (is_up, far_is_gone) = (near.is_up(), far.state == State::Gone);
+        if !is_up {
+            return;
+        }
+        let interval = self.settings.heartbeat_interval;
+        if !self.hosts[from.0].responds() {
+            return self.plan(now + interval, Happening::Heartbeat(id, side));
+        }
+        let way = self.links.carry(from, to);
+        let is_answered =
+            way.is_some() && self.links.is_open(to, from) && self.hosts[to.0].responds();
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let end = association.end_mut(side);
+        if !is_answered {
+            end.errors += 1;
+            let errors = end.errors;
+            if errors > self.settings.retransmits_max {
+                return self.give_up(now, id, side, Reason::Timeout);
+            }
+            let pause = interval + self.backoff(errors);
+            return self.plan(now + pause, Happening::Heartbeat(id, side));
+        }
+        end.is_asking = false;
+        if far_is_gone {
+            let there_and_back = 2 * way.unwrap_or_default();
+            self.plan(now + there_and_back, Happening::Abort(id, side));
+        } else {
+            end.errors = 0;
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A node: a host with one process that runs one machine.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rserpool_proto::element::{self, PoolElement};
+use rserpool_proto::machine::{self, Input, Machine, Output, Peer};
+use rserpool_proto::registrar::{self, Registrar};
+use rserpool_proto::time::Time;
+use rserpool_proto::user::{self, PoolUser};
+
+use crate::clock::Clock;
+use crate::network::{Arrival, Dial};
+use crate::world::Application;
+
+/// The number of a node in its world.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodeId(pub usize);
+
+/// What a node runs.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// A registrar.
+    Registrar(registrar::Config),
+    /// A pool element.
+    Element(element::Config),
+    /// A pool user.
+    User(user::Config),
+}
+
+/// A command for a machine.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// For a registrar.
+    Registrar(registrar::Command),
+    /// For a pool element.
+    Element(element::Command),
+    /// For a pool user.
+    User(user::Command),
+}
+
+/// What a machine tells its application.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    Registrar(registrar::Event),
+    Element(element::Event),
+    User(user::Event),
+}
+
+/// One of the real machines.
+#[derive(Debug)]
+pub(crate) enum Brain {
+    Registrar(Box<Registrar>),
+    Element(Box<PoolElement>),
+    User(Box<PoolUser>),
+}
+
+impl Program {
+    pub(crate) fn begin(&self, seed: u64) -> Brain {
+        match self.clone() {
+            Self::Registrar(config) => Brain::Registrar(Box::new(Registrar::new(config, seed))),
+            Self::Element(config) => Brain::Element(Box::new(PoolElement::new(config, seed))),
+            Self::User(config) => Brain::User(Box::new(PoolUser::new(config, seed))),
+        }
+    }
+}
+
+/// What goes into a machine, besides commands.
+#[derive(Clone, Debug)]
+pub(crate) enum Fed {
+    Arrival(Arrival),
+    Lost(Peer),
+    Timeout,
+}
+
+/// What came of something that was fed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Legible {
+    Yes,
+    /// A message could not be read: nobody in this world may send such a one.
+    No,
+}
+
+impl Brain {
+    pub(crate) fn feed(&mut self, own: Time, fed: Fed) -> Legible {
+        match self {
+            Self::Registrar(machine) => feed(machine.as_mut(), own, fed),
+            Self::Element(machine) => feed(machine.as_mut(), own, fed),
+            Self::User(machine) => feed(machine.as_mut(), own, fed),
+        }
+    }
+
+    /// Hands in a command; one for another machine is ignored.
+    pub(crate) fn order(&mut self, own: Time, order: Order) {
+        match (self, order) {
+            (Self::Registrar(machine), Order::Registrar(command)) => {
+                machine.handle(own, Input::Command(command));
+            }
+            (Self::Element(machine), Order::Element(command)) => {
+                machine.handle(own, Input::Command(command));
+            }
+            (Self::User(machine), Order::User(command)) => {
+                machine.handle(own, Input::Command(command));
+            }
+            (Self::Registrar(_) | Self::Element(_) | Self::User(_), _) => {}
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Output<Told>> {
+        match self {
+            Self::Registrar(machine) => machine.poll().map(|output| told(output, Told::Registrar)),
+            Self::Element(machine) => machine.poll().map(|output| told(output, Told::Element)),
+            Self::User(machine) => machine.poll().map(|output| told(output, Told::User)),
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        match self {
+            Self::Registrar(machine) => machine.next_timeout(),
+            Self::Element(machine) => machine.next_timeout(),
+            Self::User(machine) => machine.next_timeout(),
+        }
+    }
+}
+
+fn feed<M: Machine>(machine: &mut M, own: Time, fed: Fed) -> Legible {
+    let input = match fed {
+        Fed::Timeout => Input::Timeout,
+        Fed::Lost(peer) | Fed::Arrival(Arrival::Down(peer, ..)) => Input::Down(peer),
+        Fed::Arrival(Arrival::Up(peer, link)) => Input::Up(peer, link),
+        Fed::Arrival(Arrival::Announce(source, protocol, octets)) => {
+            match rserpool_wire::Message::decode(protocol, &octets) {
+                Ok(decoded) => Input::Announce(source, decoded.message),
+                Err(_) => return Legible::No,
+            }
+        }
+        Fed::Arrival(Arrival::Message { peer, protocol, octets, .. }) => {
+            let (input, report) = machine::read(peer, protocol, &octets);
+            let is_legible = report.is_none() && !matches!(input, Input::Malformed(..));
+            machine.handle(own, input);
+            if let Some(report) = report {
+                machine.handle(own, report);
+            }
+            return if is_legible { Legible::Yes } else { Legible::No };
+        }
+    };
+    machine.handle(own, input);
+    Legible::Yes
+}
+
+fn told<E>(output: Output<E>, tell: impl Fn(E) -> Told) -> Output<Told> {
+    match output {
+        Output::Connect(peer, target, protocol) => Output::Connect(peer, target, protocol),
+        Output::Send(peer, message) => Output::Send(peer, message),
+        Output::GroupCast(peers, message) => Output::GroupCast(peers, message),
+        Output::Close(peer) => Output::Close(peer),
+        Output::Abort(peer) => Output::Abort(peer),
+        Output::Announce(message) => Output::Announce(message),
+        Output::Event(event) => Output::Event(tell(event)),
+    }
+}
+
+/// What a machine may believe of an association.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Known {
+    Dialing,
+    Up,
+}
+
+/// A host, its process, and what runs in it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) program: Program,
+    /// What [`Target::Configured`](machine::Target::Configured) counts.
+    pub(crate) targets: Vec<Dial>,
+    pub(crate) application: Application,
+    /// Decides what the machine draws; another one at each start.
+    pub(crate) seed: u64,
+    /// How often the process was started.
+    pub(crate) starts: u64,
+    /// Rate of its clock in millionths.
+    pub(crate) rate: u32,
+    /// How long the process is busy with one round.
+    pub(crate) cost: Duration,
+    /// When something last held up its process.
+    pub(crate) steady_since: Time,
+    pub(crate) running: Option<Running>,
+}
+
+/// What a process has in its memory.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) brain: Brain,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: VecDeque<Arrival>,
+    pub(crate) orders: VecDeque<Order>,
+    /// What the driver has a name for.
+    pub(crate) known: BTreeMap<Peer, Known>,
+    /// What this round has told the machine to be gone: what it wanted before is still to come.
+    pub(crate) just_lost: BTreeSet<Peer>,
+    /// The last name that the machine gave.
+    pub(crate) last_dialed: Option<Peer>,
+    /// Dials and sends that failed at once.
+    pub(crate) failed: VecDeque<Peer>,
+    pub(crate) wakes_at: Option<Time>,
+    pub(crate) busy_until: Time,
+    /// The second that messages are counted in, and how many there were.
+    pub(crate) sent: (u64, u64),
+    /// Timeouts handed in at one and the same time.
+    pub(crate) timeouts: (Time, u32),
+}
+
+impl Running {
+    pub(crate) fn new(brain: Brain, clock: Clock, now: Time) -> Self {
+        Self {
+            brain,
+            clock,
+            inbox: VecDeque::new(),
+            orders: VecDeque::new(),
+            known: BTreeMap::new(),
+            just_lost: BTreeSet::new(),
+            last_dialed: None,
+            failed: VecDeque::new(),
+            wakes_at: None,
+            busy_until: now,
+            sent: (0, 0),
+            timeouts: (Time::ZERO, 0),
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn registrar(&self) -> Option<&Registrar> {
+        match &self.running.as_ref()?.brain {
+            Brain::Registrar(machine) => Some(machine),
+            Brain::Element(_) | Brain::User(_) => None,
+        }
+    }
+
+    pub(crate) fn element(&self) -> Option<&PoolElement> {
+        match &self.running.as_ref()?.brain {
+            Brain::Element(machine) => Some(machine),
+            Brain::Registrar(_) | Brain::User(_) => None,
+        }
+    }
+}

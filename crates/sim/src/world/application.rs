@@ -1,0 +1,293 @@
+//! What applications do: elements want to be in their pools, users want elements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::RngExt;
+use rserpool_proto::time::Time;
+use rserpool_proto::user::{Answer, Request, RequestId, ResolveError};
+use rserpool_proto::{element, registrar, user};
+use rserpool_wire::param::{PeId, PoolHandle};
+
+use super::{Event, World};
+use crate::invariant::Invariant;
+use crate::node::{NodeId, Order, Program, Told};
+
+/// What the application of a node wants, and how far it got.
+#[derive(Clone, Debug)]
+pub(crate) enum Application {
+    /// Nothing: the application of a registrar.
+    None,
+    /// To be in a pool.
+    Element(Membership),
+    /// To know elements.
+    User(Asking, Asked),
+}
+
+/// The application of an element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Membership {
+    /// It is to be in its pool.
+    pub(crate) wanted: bool,
+}
+
+/// The application of a user.
+#[derive(Clone, Debug, Default)]
+pub struct Asking {
+    /// It asks about so often, with some spread; `None` for never.
+    pub period: Option<Duration>,
+    /// Pools to ask for, in turn.
+    pub pools: Vec<PoolHandle>,
+    /// A pool to be kept up to date about.
+    pub subscribed: Option<PoolHandle>,
+    /// It reports elements that it cannot reach.
+    pub reports: bool,
+}
+
+/// What came of a user's wishes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// Numbers the requests.
+    count: u64,
+    pub(crate) open: BTreeMap<RequestId, Open>,
+    /// Associations to registrars that came up.
+    pub(crate) homes: u32,
+    /// What was told last of the subscribed pool.
+    pub(crate) told: Option<Vec<PeId>>,
+}
+
+/// A request without an end.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub(crate) since: Time,
+    pub(crate) homes: u32,
+    /// Everybody had to know already.
+    pub(crate) is_exam: bool,
+    pub(crate) handle: PoolHandle,
+}
+
+impl World {
+    /// A process has started.
+    pub(super) fn begin_application(&mut self, node: NodeId) {
+        match &mut self.nodes[node.0].application {
+            Application::None => {
+                self.order(node, Order::Registrar(registrar::Command::Start));
+            }
+            Application::Element(Membership { wanted: true }) => {
+                self.order(node, Order::Element(element::Command::Register));
+            }
+            Application::Element(Membership { wanted: false }) => {}
+            Application::User(asking, asked) => {
+                *asked = Asked { count: asked.count, ..Asked::default() };
+                if let Some(handle) = asking.subscribed.clone() {
+                    self.order(node, Order::User(user::Command::Subscribe(handle)));
+                }
+                self.plan_asking(node);
+            }
+        }
+    }
+
+    fn plan_asking(&mut self, node: NodeId) {
+        if let Application::User(Asking { period: Some(period), .. }, _) =
+            &self.nodes[node.0].application
+        {
+            let pause = period.mul_f64(self.rng.random_range(0.5..=1.5));
+            self.agenda.plan(self.now + pause, Event::Ask(node, self.nodes[node.0].starts));
+        }
+    }
+
+    /// A user's application wants something again.
+    pub(super) fn ask(&mut self, node: NodeId) {
+        self.check_requests(node);
+        if self.is_running(node) {
+            let items = self.rng.random_bool(0.5).then(|| self.rng.random_range(1..=4));
+            self.resolve(node, items);
+        }
+        self.plan_asking(node);
+    }
+
+    /// A user asks for the next of its pools.
+    pub fn resolve(&mut self, node: NodeId, items: Option<u32>) {
+        let (now, is_exam) = (self.now, self.expected.is_some() && items.is_none());
+        let Application::User(asking, asked) = &mut self.nodes[node.0].application else { return };
+        let turn = usize::try_from(asked.count).unwrap_or_default();
+        let Some(handle) = asking.pools.get(turn % asking.pools.len().max(1)).cloned() else {
+            return;
+        };
+        asked.count += 1;
+        let id = RequestId(asked.count);
+        let (homes, about) = (asked.homes, handle.clone());
+        asked.open.insert(id, Open { since: now, homes, is_exam, handle: about });
+        let request = Request { items, ..Request::new(id, handle) };
+        self.order(node, Order::User(user::Command::Resolve(request)));
+    }
+
+    /// The application is told something.
+    pub(super) fn told(&mut self, node: NodeId, told: Told) {
+        self.trace.line(self.now, || format!("{}: {}", self.names[node.0], told_text(&told)));
+        match told {
+            Told::Registrar(_) => {}
+            Told::Element(event) => self.element_told(node, &event),
+            Told::User(event) => self.user_told(node, event),
+        }
+    }
+
+    fn element_told(&mut self, node: NodeId, event: &element::Event) {
+        let pause = self.setup.timing.registration_timeout;
+        let Application::Element(membership) = self.nodes[node.0].application else { return };
+        let again = match event {
+            element::Event::Rejected { .. } if membership.wanted => element::Command::Register,
+            element::Event::DeregistrationRefused { .. } if !membership.wanted => {
+                element::Command::Deregister
+            }
+            _ => return,
+        };
+        self.plan_order(node, pause, Order::Element(again));
+    }
+
+    fn user_told(&mut self, node: NodeId, event: user::Event) {
+        match event {
+            user::Event::Resolved { request, answer } => {
+                self.counts.resolved += 1;
+                let Some(open) = self.close_request(node, request) else { return };
+                if open.is_exam {
+                    let ids = answer.resolution.elements.iter().map(|e| e.id).collect();
+                    self.mark_exam(node, &open.handle, ids);
+                }
+                self.try_element(node, &answer);
+            }
+            user::Event::Failed { request, error } => {
+                self.counts.failed += 1;
+                let Some(open) = self.close_request(node, request) else { return };
+                match (open.is_exam, error) {
+                    (true, ResolveError::UnknownPool) => {
+                        self.mark_exam(node, &open.handle, Vec::new());
+                    }
+                    (true, error) if self.expected.is_some() => {
+                        let name = self.name(node).to_owned();
+                        self.violate(Invariant::AnswersAreTrue, || format!("{name}: {error}"));
+                    }
+                    _ => {}
+                }
+            }
+            user::Event::Updated { resolution, .. } => {
+                let Some(asked) = self.asked_mut(node) else { return };
+                let mut ids: Vec<PeId> = resolution
+                    .map(|resolution| resolution.elements.iter().map(|e| e.id).collect())
+                    .unwrap_or_default();
+                ids.sort_unstable();
+                asked.told = Some(ids);
+            }
+            user::Event::HomeFound { .. } => {
+                if let Some(asked) = self.asked_mut(node) {
+                    asked.homes += 1;
+                }
+            }
+            user::Event::HomeLost | user::Event::NoRegistrar => {}
+        }
+    }
+
+    fn asked_mut(&mut self, node: NodeId) -> Option<&mut Asked> {
+        match &mut self.nodes[node.0].application {
+            Application::User(_, asked) => Some(asked),
+            Application::None | Application::Element(_) => None,
+        }
+    }
+
+    fn close_request(&mut self, node: NodeId, request: RequestId) -> Option<Open> {
+        let open = self.asked_mut(node)?.open.remove(&request);
+        if open.is_none() {
+            let name = self.name(node).to_owned();
+            self.violate(Invariant::RequestsEndOnce, || format!("{name} has {request:?} twice"));
+        }
+        open
+    }
+
+    /// While nothing changes, an answer has to have everyone.
+    fn mark_exam(&mut self, node: NodeId, handle: &PoolHandle, ids: Vec<PeId>) {
+        let Some(expected) = &self.expected else { return };
+        let wanted = expected.get(handle).cloned().unwrap_or_default();
+        if ids.iter().copied().collect::<BTreeSet<_>>() != wanted {
+            let name = self.name(node).to_owned();
+            let detail = format!("{name} is told of {ids:?} in {handle}, not of {wanted:?}");
+            self.violate(Invariant::AnswersAreTrue, || detail);
+        }
+    }
+
+    /// The user turns to the element that the policy picked, and reports it where that fails.
+    fn try_element(&mut self, node: NodeId, answer: &Answer) {
+        let Application::User(asking, _) = &self.nodes[node.0].application else { return };
+        let Some(element) = answer.in_order().next().filter(|_| asking.reports) else { return };
+        let address = element.user_transport.addresses().first();
+        let Some(host) = address.and_then(|address| self.network.host_of(*address)) else {
+            return;
+        };
+        if !self.is_running(host) || !self.network.links.is_whole(node, host) {
+            let (handle, id) = (answer.resolution.handle.clone(), element.id);
+            let report = user::Command::ReportUnreachable { handle, id };
+            self.order(node, Order::User(report));
+        }
+    }
+
+    /// Whether requests have gone on for too long.
+    pub(crate) fn check_requests(&mut self, node: NodeId) {
+        let Application::User(_, asked) = &self.nodes[node.0].application else { return };
+        if !self.is_running(node) {
+            return;
+        }
+        let Program::User(config) = &self.nodes[node.0].program else { return };
+        let repetitions = config.request_retransmits_max;
+        let steady_since = self.nodes[node.0].steady_since;
+        let overdue = |open: &&Open| {
+            let bound = self.bounds.answer(repetitions, asked.homes - open.homes);
+            self.now - open.since.max(steady_since) > bound
+        };
+        if let Some(open) = asked.open.values().find(overdue) {
+            let waits = self.now - open.since;
+            let name = self.name(node).to_owned();
+            self.violate(Invariant::RequestsEnd, || format!("{name} waits for {waits:?}"));
+            if let Some(asked) = self.asked_mut(node) {
+                asked.open.clear();
+            }
+        }
+    }
+}
+
+fn told_text(told: &Told) -> String {
+    match told {
+        Told::Registrar(event) => match event {
+            registrar::Event::Joined { handle, id } => format!("{id} joined {handle}"),
+            registrar::Event::Left { handle, id, reason } => {
+                format!("{id} left {handle}: {reason:?}")
+            }
+            registrar::Event::Rejected { handle, id, cause } => {
+                format!("{id} rejected from {handle}: {}", cause.code)
+            }
+            other => format!("{other:?}"),
+        },
+        Told::Element(event) => match event {
+            element::Event::Registered { home } => format!("registered{}", home_text(home)),
+            element::Event::HomeChanged { home } => format!("home is{}", home_text(home)),
+            other => format!("{other:?}"),
+        },
+        Told::User(event) => match event {
+            user::Event::Resolved { request, answer } => {
+                let ids: Vec<String> = answer.in_order().map(|e| e.id.to_string()).collect();
+                format!("request {}: {} ({:?})", request.0, ids.join(" "), answer.source)
+            }
+            user::Event::Failed { request, error } => format!("request {}: {error}", request.0),
+            user::Event::Updated { resolution, handle } => {
+                let ids = resolution.iter().flat_map(|r| r.elements.iter());
+                let ids: Vec<String> = ids.map(|element| element.id.to_string()).collect();
+                format!("{handle} is now [{}]", ids.join(" "))
+            }
+            user::Event::HomeFound { .. } => "home found".into(),
+            user::Event::HomeLost => "home lost".into(),
+            user::Event::NoRegistrar => "no registrar".into(),
+        },
+    }
+}
+
+fn home_text(home: &element::Home) -> String {
+    home.id.map_or(String::new(), |id| format!(" {id}"))
+}

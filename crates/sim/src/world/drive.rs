@@ -1,0 +1,335 @@
+//! How a node's process works: the tokio driver's loop in virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserpool_proto::machine::{Carrier, Output, Peer, Target};
+use rserpool_proto::time::Time;
+use rserpool_proto::user::{self, Request};
+use rserpool_wire::Message;
+use rserpool_wire::Protocol;
+use rserpool_wire::param::Transport;
+
+use super::{Event, World};
+use crate::invariant::{
+    Invariant, MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_MAX, TIMEOUTS_AT_ONCE_MAX,
+};
+use crate::network::{Arrival, Dial, Reason};
+use crate::node::{Brain, Fed, Known, Legible, NodeId, Order, Running, Told};
+use crate::trace::summary;
+
+/// So many things that have arrived are handed in together, as the driver does.
+const BATCH_MAX: usize = 256;
+
+impl World {
+    /// A command for the machine of a node; nothing where it does not run.
+    pub fn order(&mut self, node: NodeId, order: Order) {
+        if let Some(running) = &mut self.nodes[node.0].running {
+            running.orders.push_back(order);
+            self.plan_wake(node, self.now);
+        }
+    }
+
+    pub(super) fn plan_order(&mut self, node: NodeId, pause: Duration, order: Order) {
+        let life = self.nodes[node.0].starts;
+        self.agenda.plan(self.now + pause, Event::Order(node, life, Box::new(order)));
+    }
+
+    pub(super) fn plan_wake(&mut self, node: NodeId, at: Time) {
+        let Some(running) = &mut self.nodes[node.0].running else { return };
+        let at = at.max(running.busy_until);
+        if running.wakes_at.is_none_or(|planned| at < planned) {
+            running.wakes_at = Some(at);
+            self.agenda.plan(at, Event::Wake(node, self.nodes[node.0].starts));
+        }
+    }
+
+    /// One round: what has arrived, else a command, else the timer; then all outputs.
+    pub(super) fn wake(&mut self, node: NodeId) {
+        let now = self.now;
+        let is_running = self.is_running(node);
+        let Some(running) = &mut self.nodes[node.0].running else { return };
+        if running.wakes_at != Some(now) {
+            return;
+        }
+        running.wakes_at = None;
+        if !is_running {
+            return;
+        }
+        self.counts.rounds += 1;
+        let inputs = self.feed(node);
+        let outputs = self.drain(node);
+        if outputs > OUTPUTS_PER_ROUND_MAX + inputs {
+            let detail = format!("{outputs} outputs of {}", self.names[node.0]);
+            self.violate(Invariant::OutputsAreBounded, || detail);
+        }
+        self.check_associations(node);
+        let cost = self.nodes[node.0].cost;
+        let Some(running) = &mut self.nodes[node.0].running else { return };
+        running.busy_until = now + cost;
+        running.just_lost.clear();
+        let has_more = !running.inbox.is_empty() || !running.orders.is_empty();
+        let timer = running.brain.next_timeout().map(|own| running.clock.when(own));
+        match timer {
+            _ if has_more => self.plan_wake(node, now + cost),
+            Some(at) => self.plan_wake(node, at),
+            None => {}
+        }
+    }
+
+    /// Hands in what there is; how much that was.
+    fn feed(&mut self, node: NodeId) -> usize {
+        let Some(running) = &mut self.nodes[node.0].running else { return 0 };
+        let own = running.clock.show(self.now);
+        if !running.inbox.is_empty() {
+            let count = running.inbox.len().min(BATCH_MAX);
+            for _ in 0..count {
+                self.feed_arrival(node, own);
+            }
+            return count;
+        }
+        if let Some(order) = running.orders.pop_front() {
+            self.trace.line(self.now, || {
+                format!("{} is told: {}", self.names[node.0], order_text(&order))
+            });
+            if let Some(running) = &mut self.nodes[node.0].running {
+                running.brain.order(own, order);
+            }
+            return 1;
+        }
+        if running.brain.next_timeout().is_none_or(|due| due > own) {
+            return 0;
+        }
+        running.brain.feed(own, Fed::Timeout);
+        running.timeouts = match running.timeouts {
+            (at, count) if at == own => (at, count + 1),
+            _ => (own, 1),
+        };
+        if running.timeouts.1 > TIMEOUTS_AT_ONCE_MAX {
+            let name = self.names[node.0].clone();
+            self.violate(Invariant::TimeAdvances, || format!("a timer of {name} stands still"));
+        }
+        1
+    }
+
+    fn feed_arrival(&mut self, node: NodeId, own: Time) {
+        let Some(running) = &mut self.nodes[node.0].running else { return };
+        let Some(arrival) = running.inbox.pop_front() else { return };
+        let name = &self.names[node.0];
+        let peer = match &arrival {
+            Arrival::Up(peer, link) => {
+                let is_wanted = running.known.get(peer) == Some(&Known::Dialing);
+                if peer.is_dialed() && !is_wanted {
+                    return;
+                }
+                running.known.insert(*peer, Known::Up);
+                let other = self.network.host_of(link.remote[0]);
+                self.trace.line(self.now, || {
+                    let other = other.map_or("?", |other| &self.names[other.0]);
+                    let how = if peer.is_dialed() { "reaches" } else { "is reached by" };
+                    format!("{name} {how} {other} ({})", protocol_text(link.protocol))
+                });
+                None
+            }
+            Arrival::Down(peer, reason, other) => {
+                if running.known.remove(peer).is_none() {
+                    return;
+                }
+                running.just_lost.insert(*peer);
+                let other = &self.names[other.0];
+                self.trace.line(self.now, || format!("{name} loses {other}: {reason}"));
+                None
+            }
+            Arrival::Message { peer, octets, over, .. } => {
+                self.network.read(*over, octets.len());
+                Some(*peer)
+            }
+            Arrival::Announce(..) => None,
+        };
+        if peer.is_some_and(|peer| !running.known.contains_key(&peer)) {
+            return;
+        }
+        if running.brain.feed(own, Fed::Arrival(arrival)) == Legible::No {
+            let name = name.clone();
+            self.violate(Invariant::MessagesAreLegible, || format!("{name} cannot read it"));
+        }
+    }
+
+    /// Does everything that the machine wants done; how much that was.
+    fn drain(&mut self, node: NodeId) -> usize {
+        let mut outputs = 0;
+        loop {
+            while let Some(output) = self.running(node).and_then(|running| running.brain.poll()) {
+                outputs += 1;
+                self.perform(node, output);
+            }
+            let now = self.now;
+            let Some(running) = self.running(node) else { return outputs };
+            let Some(lost) = running.failed.pop_front() else { return outputs };
+            running.known.remove(&lost);
+            running.just_lost.insert(lost);
+            let own = running.clock.show(now);
+            running.brain.feed(own, Fed::Lost(lost));
+            let name = &self.names[node.0];
+            self.trace.line(now, || format!("{name} loses what it dialed: {}", Reason::Local));
+        }
+    }
+
+    fn running(&mut self, node: NodeId) -> Option<&mut Running> {
+        self.nodes[node.0].running.as_mut()
+    }
+
+    fn perform(&mut self, node: NodeId, output: Output<Told>) {
+        match output {
+            Output::Connect(peer, target, protocol) => self.connect(node, peer, target, protocol),
+            Output::Send(peer, message) => self.send(node, &[peer], &message),
+            Output::GroupCast(peers, message) => self.send(node, &peers, &message),
+            Output::Close(peer) => {
+                self.end(node, peer, "closes");
+                self.network.close(self.now, node, peer);
+            }
+            Output::Abort(peer) => {
+                self.end(node, peer, "aborts");
+                self.network.abort(self.now, node, peer);
+            }
+            Output::Announce(message) => {
+                self.counts.messages += 1;
+                self.trace.line(self.now, || {
+                    format!("{} -> all  {}", self.names[node.0], summary(&message))
+                });
+                let octets = message.encode();
+                self.network.announce(self.now, node, message.protocol(), &octets);
+            }
+            Output::Event(event) => self.told(node, event),
+        }
+    }
+
+    fn connect(&mut self, node: NodeId, peer: Peer, target: Target, protocol: Protocol) {
+        let now = self.now;
+        let dial = match target {
+            Target::Configured(number) => self.nodes[node.0].targets.get(number).cloned(),
+            Target::Learned(transport) => dial_of(&transport, protocol),
+        };
+        let other = dial.as_ref().and_then(|dial| self.network.host_of(*dial.addresses.first()?));
+        self.trace.line(now, || {
+            let other = other.map_or("?", |other| &self.names[other.0]);
+            format!("{} dials {other} ({})", self.names[node.0], protocol_text(protocol))
+        });
+        let connected = dial.map(|dial| self.network.connect(now, node, peer, &dial));
+        let Some(running) = self.running(node) else { return };
+        let is_fresh = peer.is_dialed() && running.last_dialed.is_none_or(|last| last < peer);
+        running.last_dialed = Some(peer);
+        running.known.insert(peer, Known::Dialing);
+        if !matches!(connected, Some(Ok(()))) {
+            running.failed.push_back(peer);
+        }
+        if !is_fresh {
+            self.violate(Invariant::NamesAreUsedOnce, || format!("{peer:?}"));
+        }
+    }
+
+    fn send(&mut self, node: NodeId, peers: &[Peer], message: &Message) {
+        let octets: Arc<[u8]> = message.encode().into();
+        for &peer in peers {
+            self.count_message(node);
+            let Some(running) = self.running(node) else { return };
+            let is_known = running.known.get(&peer).copied();
+            if running.just_lost.contains(&peer) {
+                continue;
+            }
+            let other = self.network.other_host(node, peer);
+            self.trace.line(self.now, || {
+                let other = other.map_or("?", |other| &self.names[other.0]);
+                format!("{} -> {other}  {}", self.names[node.0], summary(message))
+            });
+            if is_known != Some(Known::Up) {
+                let name = self.names[node.0].clone();
+                self.violate(Invariant::NothingToTheDeparted, || {
+                    format!("{name} to {peer:?}: {}", summary(message))
+                });
+                continue;
+            }
+            if self.network.send(self.now, node, peer, Arc::clone(&octets)).is_err() {
+                self.network.abort(self.now, node, peer);
+                if let Some(running) = self.running(node) {
+                    running.failed.push_back(peer);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, node: NodeId, peer: Peer, how: &str) {
+        let other = self.network.other_host(node, peer);
+        self.trace.line(self.now, || {
+            let other = other.map_or("what is gone", |other| &self.names[other.0]);
+            format!("{} {how} {other}", self.names[node.0])
+        });
+        let Some(running) = self.running(node) else { return };
+        if running.known.remove(&peer).is_none() && !running.just_lost.contains(&peer) {
+            let name = self.names[node.0].clone();
+            self.violate(Invariant::NothingToTheDeparted, || format!("{name} {how} {peer:?}"));
+        }
+    }
+
+    fn count_message(&mut self, node: NodeId) {
+        self.counts.messages += 1;
+        let second = self.now.since_origin().as_secs();
+        let scale = self.bounds.traffic_scale();
+        let Some(running) = self.running(node) else { return };
+        running.sent = match running.sent {
+            (at, count) if at == second => (at, count + 1),
+            _ => (second, 1),
+        };
+        if running.sent.1 == MESSAGES_PER_SECOND_MAX * scale {
+            let name = self.names[node.0].clone();
+            self.violate(Invariant::TrafficIsBounded, || format!("{name} sends without end"));
+        }
+    }
+
+    /// What a registrar believes to be up is what its driver has.
+    fn check_associations(&mut self, node: NodeId) {
+        let Some(running) = &self.nodes[node.0].running else { return };
+        let Brain::Registrar(registrar) = &running.brain else { return };
+        let up = running.known.values().filter(|known| **known == Known::Up).count();
+        let believed = registrar.associations();
+        if up != believed {
+            let detail = format!("{}: {believed} believed, {up} up", self.names[node.0]);
+            self.violate(Invariant::AssociationsAreCounted, || detail);
+        }
+    }
+}
+
+/// A transport that a machine has learned of, as its driver dials it.
+fn dial_of(transport: &Transport, protocol: Protocol) -> Option<Dial> {
+    let carrier = match transport {
+        Transport::Sctp(_) => Carrier::Sctp,
+        Transport::Tcp { .. } => Carrier::Tcp,
+        _ => return None,
+    };
+    let addresses = transport.addresses().to_vec();
+    Some(Dial { addresses, port: transport.port()?, protocol, carrier })
+}
+
+fn protocol_text(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Asap => "ASAP",
+        Protocol::Enrp => "ENRP",
+    }
+}
+
+fn order_text(order: &Order) -> String {
+    match order {
+        Order::Registrar(command) => format!("{command:?}"),
+        Order::Element(command) => format!("{command:?}"),
+        Order::User(command) => match command {
+            user::Command::Resolve(Request { id, handle, items, .. }) => {
+                let items = items.map_or(String::new(), |items| format!(", {items} at most"));
+                format!("request {}: {handle}{items}", id.0)
+            }
+            user::Command::ReportUnreachable { handle, id } => format!("report {id} of {handle}"),
+            user::Command::Subscribe(handle) => format!("subscribe to {handle}"),
+            user::Command::Unsubscribe(handle) => format!("unsubscribe from {handle}"),
+            user::Command::Stop => "stop".into(),
+        },
+    }
+}

@@ -1,0 +1,379 @@
+//! A world: nodes, a network, time.
+
+mod application;
+mod drive;
+mod upset;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rserpool_proto::element::{self, PoolElement};
+use rserpool_proto::machine::Carrier;
+use rserpool_proto::registrar::{self, Registrar};
+use rserpool_proto::time::Time;
+use rserpool_proto::timing::Timing;
+use rserpool_proto::user;
+use rserpool_wire::Protocol;
+use rserpool_wire::param::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
+use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
+
+pub use application::Asking;
+pub(crate) use application::{Application, Asked, Membership};
+
+use crate::bounds::Bounds;
+use crate::clock::Agenda;
+use crate::invariant::{Invariant, Violation};
+use crate::network::{Dial, Happening, Host, Links, Network, Process, Settings, Stack, Weather};
+use crate::node::{Node, NodeId, Order, Program};
+use crate::trace::Trace;
+
+/// What a world is like from the start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Decides everything that is left open.
+    pub seed: u64,
+    /// Timer values of all machines and transports.
+    pub timing: Timing,
+    /// How packets fare at first.
+    pub weather: Weather,
+    /// What elements and users dial with.
+    pub carrier: Carrier,
+    /// Who runs the transports.
+    pub stack: Stack,
+    /// Registrars announce themselves, and everybody hears it.
+    pub announces: bool,
+    /// Clocks may be wrong by so many millionths, either way.
+    pub clock_error: u32,
+    /// Keep a trace.
+    pub trace: bool,
+}
+
+impl Setup {
+    /// A LAN with right clocks, kernel SCTP, the default timers, and a trace.
+    pub fn lan(seed: u64) -> Self {
+        Self {
+            seed,
+            timing: Timing::default(),
+            weather: Weather::LAN,
+            carrier: Carrier::Sctp,
+            stack: Stack::Kernel,
+            announces: false,
+            clock_error: 0,
+            trace: true,
+        }
+    }
+}
+
+/// What a world has counted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Messages that machines sent.
+    pub messages: u64,
+    /// Packets that got lost.
+    pub lost: u64,
+    /// Things that were done to it.
+    pub faults: u64,
+    /// Requests of users that ended with elements.
+    pub resolved: u64,
+    /// Requests of users that ended otherwise.
+    pub failed: u64,
+    /// Rounds of all drivers.
+    pub rounds: u64,
+}
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    Network(Happening),
+    /// A process has something to do; only in that life of it.
+    Wake(NodeId, u64),
+    /// A user's application wants something; only in that life.
+    Ask(NodeId, u64),
+    /// An application gives a command; only in that life.
+    Order(NodeId, u64, Box<Order>),
+}
+
+/// Nodes, a network, time.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) setup: Setup,
+    now: Time,
+    agenda: Agenda<Event>,
+    network: Network,
+    nodes: Vec<Node>,
+    /// What nodes are called.
+    names: Vec<String>,
+    rng: StdRng,
+    trace: Trace,
+    counts: Counts,
+    violations: Vec<Violation>,
+    pub(crate) bounds: Bounds,
+    /// Who is in which pool, while nothing changes and everybody must know.
+    pub(crate) expected: Option<BTreeMap<PoolHandle, BTreeSet<PeId>>>,
+}
+
+/// More violations of one world tell nothing new.
+const VIOLATIONS_MAX: usize = 16;
+
+/// How long a process is busy with one round.
+const COST: Duration = Duration::from_micros(20);
+
+impl World {
+    /// A world without nodes.
+    pub fn new(setup: Setup) -> Self {
+        let mut rng = StdRng::seed_from_u64(setup.seed);
+        let links = Links::new(setup.weather, rng.random());
+        Self {
+            now: Time::ZERO,
+            agenda: Agenda::default(),
+            network: Network::new(links, Settings::of(&setup.timing)),
+            nodes: Vec::new(),
+            names: Vec::new(),
+            rng,
+            trace: Trace::new(setup.trace),
+            counts: Counts::default(),
+            violations: Vec::new(),
+            bounds: Bounds::new(setup.timing, setup.weather, setup.clock_error),
+            expected: None,
+            setup,
+        }
+    }
+
+    /// Adds a registrar, switched on and not started. All registrars know each other.
+    pub fn add_registrar(&mut self, mut config: registrar::Config) -> NodeId {
+        config.timing = self.setup.timing;
+        let number = self.numbered("R");
+        let address = address_of(self.nodes.len());
+        if self.setup.announces {
+            config.announced = Some(vec![self.transport(address, ASAP_PORT)]);
+        }
+        let id = self.add(number, Program::Registrar(config), Application::None);
+        self.network.hosts[id.0].listens =
+            vec![(ASAP_PORT, Protocol::Asap), (ENRP_PORT, Protocol::Enrp)];
+        self.refresh_programs();
+        id
+    }
+
+    /// Adds an element of a pool, switched on and not started. It knows all registrars.
+    pub fn add_element(
+        &mut self,
+        handle: PoolHandle,
+        tweak: impl FnOnce(&mut element::Config),
+    ) -> NodeId {
+        let number = self.numbered("E");
+        let transport = self.transport(address_of(self.nodes.len()), SERVICE_PORT);
+        let mut config = element::Config::new(handle, transport);
+        config.timing = self.setup.timing;
+        tweak(&mut config);
+        let application = Application::Element(Membership { wanted: true });
+        let id = self.add(number, Program::Element(config), application);
+        self.network.hosts[id.0].hears = self.setup.announces;
+        self.refresh_programs();
+        id
+    }
+
+    /// Adds a user, switched on and not started. It knows all registrars.
+    pub fn add_user(&mut self, asking: Asking) -> NodeId {
+        let number = self.numbered("U");
+        let config = user::Config { timing: self.setup.timing, ..user::Config::default() };
+        let id =
+            self.add(number, Program::User(config), Application::User(asking, Asked::default()));
+        self.network.hosts[id.0].hears = self.setup.announces;
+        self.refresh_programs();
+        id
+    }
+
+    /// Lets time pass until then.
+    pub fn run_until(&mut self, until: Time) {
+        while let Some((at, event)) = self.agenda.take_due(until) {
+            if at < self.now {
+                self.violate(Invariant::TimeAdvances, || "the agenda went back".into());
+            }
+            self.now = self.now.max(at);
+            self.happen(event);
+            self.collect();
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now + span);
+    }
+
+    /// The time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> Counts {
+        Counts { lost: self.network.lost, ..self.counts }
+    }
+
+    /// What was violated so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// What happened.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// What happened, to be forgotten.
+    pub fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// The registrar that runs on this node.
+    pub fn registrar(&self, node: NodeId) -> Option<&Registrar> {
+        self.nodes[node.0].registrar()
+    }
+
+    /// The element that runs on this node.
+    pub fn element(&self, node: NodeId) -> Option<&PoolElement> {
+        self.nodes[node.0].element()
+    }
+
+    /// What a node is called.
+    pub fn name(&self, node: NodeId) -> &str {
+        &self.names[node.0]
+    }
+
+    /// True where the process runs and is not frozen.
+    pub fn is_running(&self, node: NodeId) -> bool {
+        self.network.hosts[node.0].process == Process::Running
+    }
+
+    /// True where the process runs, frozen or not.
+    pub fn is_present(&self, node: NodeId) -> bool {
+        self.network.hosts[node.0].process != Process::Absent
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// What a node runs.
+    pub fn program(&self, node: NodeId) -> &Program {
+        &self.nodes[node.0].program
+    }
+
+    /// Notes that something is not as it has to be.
+    pub(crate) fn violate(&mut self, invariant: Invariant, detail: impl FnOnce() -> String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            let violation = Violation { invariant, at: self.now, detail: detail() };
+            self.trace.line(self.now, || format!("*** {violation}"));
+            self.violations.push(violation);
+        }
+    }
+
+    pub(crate) fn node(&self, node: NodeId) -> &Node {
+        &self.nodes[node.0]
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Network(happening) => self.network.happen(self.now, happening),
+            Event::Wake(node, life) if self.nodes[node.0].starts == life => self.wake(node),
+            Event::Ask(node, life) if self.nodes[node.0].starts == life => self.ask(node),
+            Event::Order(node, life, order) if self.nodes[node.0].starts == life => {
+                self.order(node, *order);
+            }
+            Event::Wake(..) | Event::Ask(..) | Event::Order(..) => {}
+        }
+    }
+
+    /// Takes what the network has for the agenda and for processes.
+    fn collect(&mut self) {
+        for (at, happening) in self.network.planned.drain(..) {
+            self.agenda.plan(at, Event::Network(happening));
+        }
+        while let Some((node, arrival)) = self.network.arrivals.pop_front() {
+            if let Some(running) = &mut self.nodes[node.0].running {
+                running.inbox.push_back(arrival);
+                self.plan_wake(node, self.now);
+            }
+        }
+    }
+
+    fn add(&mut self, name: String, program: Program, application: Application) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        let address = address_of(id.0);
+        self.network.hosts.push(Host::new(vec![address], self.setup.stack));
+        let error = self.setup.clock_error;
+        self.names.push(name);
+        self.nodes.push(Node {
+            program,
+            targets: Vec::new(),
+            application,
+            seed: self.rng.random(),
+            starts: 0,
+            rate: self.rng.random_range(1_000_000 - error..=1_000_000 + error),
+            cost: COST,
+            steady_since: Time::ZERO,
+            running: None,
+        });
+        id
+    }
+
+    /// Tells every program whom it can dial.
+    fn refresh_programs(&mut self) {
+        let is_registrar = |node: &NodeId| matches!(self.program(*node), Program::Registrar(_));
+        let registrars: Vec<NodeId> = self.nodes().filter(is_registrar).collect();
+        for id in self.nodes() {
+            let is_registrar = registrars.contains(&id);
+            let protocol = if is_registrar { Protocol::Enrp } else { Protocol::Asap };
+            let others = registrars.iter().filter(|other| **other != id);
+            let targets: Vec<Dial> = others.map(|other| self.dial(*other, protocol)).collect();
+            let count = targets.len();
+            let node = &mut self.nodes[id.0];
+            node.targets = targets;
+            match &mut node.program {
+                Program::Registrar(_) => {}
+                Program::Element(config) => config.registrars = count,
+                Program::User(config) => config.registrars = count,
+            }
+        }
+    }
+
+    fn dial(&self, registrar: NodeId, protocol: Protocol) -> Dial {
+        let addresses = self.network.hosts[registrar.0].addresses.clone();
+        let port = match protocol {
+            Protocol::Asap => ASAP_PORT,
+            Protocol::Enrp => ENRP_PORT,
+        };
+        Dial { addresses, port, protocol, carrier: self.setup.carrier }
+    }
+
+    fn transport(&self, address: IpAddr, port: u16) -> Transport {
+        let transport_use = TransportUse::DataOnly;
+        match self.setup.carrier {
+            Carrier::Sctp => {
+                Transport::Sctp(SctpTransport { port, transport_use, addresses: [address].into() })
+            }
+            Carrier::Tcp => Transport::Tcp { port, transport_use, address },
+        }
+    }
+
+    fn numbered(&self, kind: &str) -> String {
+        let same = self.names.iter().filter(|name| name.starts_with(kind)).count();
+        format!("{kind}{}", same + 1)
+    }
+}
+
+/// Where elements serve.
+const SERVICE_PORT: u16 = 7;
+
+fn address_of(number: usize) -> IpAddr {
+    let [.., high, low] = number.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, 1, high, low.saturating_add(1)))
+}

@@ -1,0 +1,124 @@
+//! The canonical flows as traces: what is sent, when, and what applications are told.
+
+use std::time::Duration;
+
+use rserpool_proto::registrar;
+use rserpool_sim::fault::Fault;
+use rserpool_sim::node::{NodeId, Order};
+use rserpool_sim::world::{Asking, Setup, World};
+use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
+
+fn pool() -> PoolHandle {
+    PoolHandle::new(*b"EchoPool").unwrap()
+}
+
+/// A world with so many registrars and elements, and a user, none of them started. Identifiers are
+/// 0x11, 0x12 … and 1, 2 …
+fn world(registrars: u32, elements: u32) -> (World, Vec<NodeId>, Vec<NodeId>, NodeId) {
+    let mut world = World::new(Setup::lan(7));
+    let registrars = (0..registrars)
+        .map(|number| {
+            let id = RegistrarId::new(0x11 + number);
+            world.add_registrar(registrar::Config { id, ..registrar::Config::default() })
+        })
+        .collect();
+    let elements = (0..elements)
+        .map(|number| world.add_element(pool(), |config| config.id = Some(PeId(1 + number))))
+        .collect();
+    let user = world.add_user(Asking { pools: vec![pool()], reports: true, ..Asking::default() });
+    (world, registrars, elements, user)
+}
+
+fn assert_trace(name: &str, world: &World) {
+    assert_eq!(world.violations(), []);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("traces");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, world.trace().lines().join("\n")));
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+#[test]
+fn registration_and_keep_alives() {
+    let (mut world, registrars, elements, _) = world(1, 1);
+    world.start(registrars[0]);
+    world.start(elements[0]);
+    world.run_for(millis(1200));
+    world.upset(&Fault::Leave(elements[0]));
+    world.run_for(millis(100));
+    assert_trace("registration_and_keep_alives", &world);
+}
+
+#[test]
+fn an_element_starts_before_its_registrar() {
+    let (mut world, registrars, elements, _) = world(1, 1);
+    world.start(elements[0]);
+    world.run_for(millis(500));
+    world.start(registrars[0]);
+    world.run_for(millis(1000));
+    assert_trace("an_element_starts_before_its_registrar", &world);
+}
+
+#[test]
+fn a_killed_element_is_out_at_once() {
+    let (mut world, _, elements, user) = world(1, 2);
+    world.start_all();
+    world.run_for(millis(20));
+    world.trace_mut().clear();
+    world.upset(&Fault::Kill(elements[0]));
+    world.run_for(millis(1));
+    world.resolve(user, None);
+    world.run_for(millis(2));
+    assert_trace("a_killed_element_is_out_at_once", &world);
+}
+
+#[test]
+fn a_frozen_element_is_reported_and_removed() {
+    let (mut world, _, elements, user) = world(1, 2);
+    world.start_all();
+    world.run_for(millis(2000));
+    world.trace_mut().clear();
+    world.upset(&Fault::Freeze(elements[0]));
+    world.resolve(user, Some(1));
+    world.run_for(millis(300));
+    world.resolve(user, Some(2));
+    world.run_for(millis(100));
+    world.upset(&Fault::Thaw(elements[0]));
+    world.run_for(millis(5));
+    assert_trace("a_frozen_element_is_reported_and_removed", &world);
+}
+
+#[test]
+fn updates_are_pushed_to_a_subscriber() {
+    let (mut world, registrars, elements, user) = world(1, 2);
+    for node in [registrars[0], elements[0], user] {
+        world.start(node);
+        world.run_for(millis(10));
+    }
+    let subscribe = rserpool_proto::user::Command::Subscribe(pool());
+    world.order(user, Order::User(subscribe));
+    world.run_for(millis(10));
+    world.start(elements[1]);
+    world.run_for(millis(10));
+    world.upset(&Fault::Kill(elements[0]));
+    world.run_for(millis(10));
+    assert_trace("updates_are_pushed_to_a_subscriber", &world);
+}
+
+#[test]
+fn a_registrar_that_restarts_gets_its_elements_back() {
+    let (mut world, registrars, elements, _) = world(1, 1);
+    world.start(registrars[0]);
+    world.start(elements[0]);
+    world.run_for(millis(300));
+    world.trace_mut().clear();
+    world.upset(&Fault::Kill(registrars[0]));
+    world.run_for(millis(100));
+    world.upset(&Fault::Start(registrars[0]));
+    world.run_for(millis(1500));
+    assert_trace("a_registrar_that_restarts_gets_its_elements_back", &world);
+}
