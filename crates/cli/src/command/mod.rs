@@ -4,6 +4,7 @@ mod connect;
 mod decode;
 mod demo;
 mod dump;
+mod probe;
 mod registrar;
 mod resolve;
 mod serve;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Connect(connect::Args),
     /// Show everything that a registrar knows.
     Dump(dump::Args),
+    /// Say which transports work on this host.
+    Probe(probe::Args),
     /// Take messages apart: hex or a capture in, annotated fields out.
     Decode(decode::Args),
 }
@@ -45,6 +48,7 @@ impl Command {
             Self::Resolve(args) => args.run(output),
             Self::Connect(args) => args.run(output),
             Self::Dump(args) => args.run(output),
+            Self::Probe(args) => args.run(output),
             Self::Decode(args) => args.run(output),
         }
     }
