@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::handlespace;
@@ -27,6 +28,12 @@ pub struct Config {
     /// URLs to serve elements and users at.
     #[serde(deserialize_with = "urls")]
     pub asap: Vec<Address>,
+    /// URLs for other registrars.
+    #[serde(deserialize_with = "enrp_urls")]
+    pub enrp: Vec<Address>,
+    /// URLs of other registrars.
+    #[serde(deserialize_with = "enrp_urls")]
+    pub peers: Vec<Address>,
     /// `rfc` or `rsplib`.
     #[serde(deserialize_with = "dialect")]
     pub dialect: Dialect,
@@ -46,6 +53,19 @@ pub struct Config {
     pub address_scope: Option<AddressScope>,
     /// See [`protocol::Config::allow_advertised`].
     pub allow_advertised: Option<bool>,
+    /// See [`protocol::Config::enrp_tcp`].
+    pub enrp_tcp: Option<bool>,
+    /// See [`protocol::Config::takeover_suggestion`].
+    pub takeover_suggestion: Option<bool>,
+    /// See [`protocol::Config::start_timeout`].
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Option<Duration>,
+    /// See [`protocol::Config::adoption_grace`].
+    #[serde(with = "humantime_serde")]
+    pub adoption_grace: Option<Duration>,
+    /// See [`protocol::Config::leave_timeout`].
+    #[serde(with = "humantime_serde")]
+    pub leave_timeout: Option<Duration>,
     /// See [`protocol::Config::bad_reports_max`].
     pub bad_reports_max: Option<u32>,
     /// See [`protocol::Config::supervision_rate_max`].
@@ -66,6 +86,8 @@ pub struct Config {
 pub struct Announce {
     /// Groups with their ports; none: no announces.
     pub groups: Vec<SocketAddr>,
+    /// Groups in which registrars find each other; none: they do not.
+    pub enrp_groups: Vec<SocketAddr>,
     /// The interface to announce through; absent, the system's choice.
     pub interface: Option<String>,
     /// How many routers an announce may pass (TTL, hop limit).
@@ -84,6 +106,8 @@ pub struct Limits {
     pub elements: Option<u32>,
     /// Addresses of one transport.
     pub addresses_per_transport: Option<u32>,
+    /// Other registrars.
+    pub peers: Option<usize>,
     /// Octets of a pool handle.
     pub handle_octets: Option<u32>,
     /// Pools that one association may subscribe to.
@@ -145,6 +169,12 @@ impl Config {
                 .unwrap_or(defaults.strict_rfc_keepalive),
             address_scope: self.address_scope.unwrap_or(defaults.address_scope),
             allow_advertised: self.allow_advertised.unwrap_or(defaults.allow_advertised),
+            enrp_tcp: self.enrp_tcp.unwrap_or(defaults.enrp_tcp),
+            takeover_suggestion: self.takeover_suggestion.unwrap_or(defaults.takeover_suggestion),
+            start_timeout: self.start_timeout.unwrap_or(defaults.start_timeout),
+            adoption_grace: self.adoption_grace.unwrap_or(defaults.adoption_grace),
+            leave_timeout: self.leave_timeout.unwrap_or(defaults.leave_timeout),
+            peers_max: self.limits.peers.unwrap_or(defaults.peers_max),
             bad_reports_max: self.bad_reports_max.unwrap_or(defaults.bad_reports_max),
             supervision_rate_max: self
                 .supervision_rate_max
@@ -152,10 +182,15 @@ impl Config {
             subscriptions_max: self.limits.subscriptions.unwrap_or(defaults.subscriptions_max),
             ..defaults
         };
-        let announce = self.announce.groups.iter().map(|&address| self.announce.group(address));
+        let groups = |addresses: &[SocketAddr]| -> Vec<Group> {
+            addresses.iter().map(|&address| self.announce.group(address)).collect()
+        };
         Ok(registrar::Config {
             asap: self.asap.clone(),
-            announce: announce.collect(),
+            enrp: self.enrp.clone(),
+            peers: self.peers.clone(),
+            announce: groups(&self.announce.groups),
+            discover: groups(&self.announce.enrp_groups),
             protocol,
             seed: None,
         })
@@ -236,6 +271,12 @@ impl<'de> Deserialize<'de> for RegistrarNumber {
 fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
+}
+
+fn enrp_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parse = |text: &String| Address::parse(text, Address::ENRP_PORT);
+    texts.iter().map(|text| parse(text).map_err(de::Error::custom)).collect()
 }
 
 fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dialect, D::Error> {

@@ -16,6 +16,8 @@ pub struct Ready {
     pub id: RegistrarId,
     /// Where elements and users reach it, with the real ports.
     pub asap: Vec<Address>,
+    /// Where other registrars reach it, with the real ports.
+    pub enrp: Vec<Address>,
 }
 
 /// Runs a registrar until SIGINT or SIGTERM, or until `end` is done. `ready` is told when it
@@ -32,11 +34,21 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     let registrar = Registrar::start(config.to_library()?)?;
-    ready(Ready { id: registrar.id(), asap: registrar.urls().to_vec() })?;
+    tokio::pin!(end);
     let why = tokio::select! {
+        serving = registrar.serving() => {
+            serving?;
+            let (asap, enrp) = (registrar.urls().to_vec(), registrar.enrp_urls().to_vec());
+            ready(Ready { id: registrar.id(), asap, enrp })?;
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                () = &mut end => "end of input",
+            }
+        }
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
-        () = end => "end of input",
+        () = &mut end => "end of input",
     };
     info!(why, "stopping");
     registrar.stop().await;

@@ -20,7 +20,7 @@ pub(crate) struct Associations {
     endpoints: Endpoints,
     /// What [`Target::Configured`] counts.
     configured: Vec<Address>,
-    announcers: Vec<Announcer>,
+    announcers: Vec<(Announcer, Protocol)>,
     listeners: Vec<(Listener, Protocol)>,
     by_assoc: HashMap<AssocId, (Peer, Protocol)>,
     by_peer: HashMap<Peer, AssocId>,
@@ -47,9 +47,9 @@ impl Associations {
         }
     }
 
-    /// Sends what the machine announces to one more group.
-    pub(crate) fn announce_to(&mut self, announcer: Announcer) {
-        self.announcers.push(announcer);
+    /// Sends what the machine announces of this protocol to one more group.
+    pub(crate) fn announce_to(&mut self, announcer: Announcer, protocol: Protocol) {
+        self.announcers.push((announcer, protocol));
     }
 
     /// Hears what others announce of this protocol to one more group.
@@ -137,11 +137,13 @@ impl Associations {
         Some(assoc)
     }
 
-    /// Sends a message to every group.
+    /// Sends a message to every group of its protocol.
     pub(crate) fn announce(&mut self, message: &Message) {
         let octets = message.encode();
-        for announcer in &self.announcers {
-            if let Err(error) = announcer.send(&octets) {
+        for (announcer, protocol) in &self.announcers {
+            if *protocol == message.protocol()
+                && let Err(error) = announcer.send(&octets)
+            {
                 debug!(%error, "announce not sent");
             }
         }

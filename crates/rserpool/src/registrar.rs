@@ -10,7 +10,7 @@ use rserpool_wire::param::{
     Addresses, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
 };
 use rserpool_wire::registry::PolicyType;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
@@ -24,8 +24,14 @@ use crate::node::{seed, transport_options};
 pub struct Config {
     /// Where elements and users reach it; at least one. Port 0 asks the system for one.
     pub asap: Vec<Address>,
+    /// Where other registrars reach it. None: it is alone unless it has [`peers`](Self::peers).
+    pub enrp: Vec<Address>,
+    /// Other registrars of the scope: dialed for ever, and asked for the handlespace at the start.
+    pub peers: Vec<Address>,
     /// Multicast groups to announce it to (RFC 5352 §3.6). Default: none.
     pub announce: Vec<Group>,
+    /// Multicast groups in which registrars find each other, as rsplib's do. Default: none.
+    pub discover: Vec<Group>,
     /// The protocol: identifier, timers, limits, policy of addresses.
     pub protocol: machine::Config,
     /// Decides what the random policies pick, and the identifier where none is given. `None`: the
@@ -37,9 +43,26 @@ pub struct Config {
 pub struct Registrar {
     id: RegistrarId,
     urls: Vec<Address>,
+    enrp_urls: Vec<Address>,
+    state: watch::Receiver<State>,
     requests: Requests<machine::Registrar>,
     events: broadcast::Sender<Event>,
     task: JoinHandle<()>,
+}
+
+/// Where a registrar stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum State {
+    /// It fetches the handlespace from another registrar; who asks it something waits.
+    Starting,
+    /// It serves.
+    Serving {
+        /// It has the handlespace of another registrar.
+        synchronised: bool,
+    },
+    /// It has left.
+    Departed,
 }
 
 /// A pool as a registrar knows it.
@@ -60,7 +83,7 @@ impl Registrar {
     ///
     /// [`Error::Transport`] where an endpoint cannot be opened. Nothing runs then.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let Config { asap, announce, mut protocol, seed: given } = config;
+        let Config { asap, enrp, peers, announce, discover, mut protocol, seed: given } = config;
         let options = transport_options(&protocol.timing);
         let mut endpoints = Endpoints::new(options);
         let mut urls = Vec::with_capacity(asap.len());
@@ -73,24 +96,49 @@ impl Registrar {
         if !announce.is_empty() && protocol.announced.is_none() {
             protocol.announced = Some(announced);
         }
-        let mut associations = Associations::new(endpoints, Vec::new());
-        for group in &announce {
-            associations.announce_to(Announcer::open(group)?);
-            associations.listen_to(Listener::join(group)?, Protocol::Asap);
+        let mut enrp_urls = Vec::with_capacity(enrp.len());
+        for address in &enrp {
+            let local = endpoints.listen(address, speaks(Protocol::Enrp))?;
+            // Server Information has room for one transport.
+            protocol.enrp.get_or_insert_with(|| SctpTransport {
+                port: local.port,
+                transport_use: TransportUse::DataOnly,
+                addresses: local.addresses.iter().copied().collect(),
+            });
+            enrp_urls.push(local.url);
+        }
+        protocol.peers = peers.len();
+        protocol.discover |= !discover.is_empty();
+        let mut associations = Associations::new(endpoints, peers);
+        for (groups, protocol) in [(&announce, Protocol::Asap), (&discover, Protocol::Enrp)] {
+            for group in groups {
+                associations.announce_to(Announcer::open(group)?, protocol);
+                associations.listen_to(Listener::join(group)?, protocol);
+            }
         }
         let registrar = machine::Registrar::new(protocol, seed(given));
         let id = registrar.id();
         let (requests, inbox) = Requests::channel();
         let (sender, _) = broadcast::channel(EVENTS_KEPT);
         let events = sender.clone();
+        let (state_sender, state) = watch::channel(State::Starting);
         let on_event = move |event: Event| {
             log(&event);
+            match event {
+                Event::Serving { synchronised } => {
+                    state_sender.send_replace(State::Serving { synchronised });
+                }
+                Event::Departed { .. } => {
+                    state_sender.send_replace(State::Departed);
+                }
+                _ => {}
+            }
             // Nobody may be listening.
             let _ = sender.send(event);
         };
         let task = tokio::spawn(driver::run(registrar, associations, inbox, on_event));
         requests.command(Command::Start);
-        Ok(Self { id, urls, requests, events, task })
+        Ok(Self { id, urls, enrp_urls, requests, events, state, task })
     }
 
     /// Its identifier.
@@ -101,6 +149,33 @@ impl Registrar {
     /// Where elements and users reach it, with the real ports.
     pub fn urls(&self) -> &[Address] {
         &self.urls
+    }
+
+    /// Where other registrars reach it, with the real ports.
+    pub fn enrp_urls(&self) -> &[Address] {
+        &self.enrp_urls
+    }
+
+    /// Where it stands, at each change.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting and nothing else.
+    pub async fn serving(&self) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        match state.wait_for(|state| *state != State::Starting).await {
+            Ok(state) if *state != State::Departed => Ok(()),
+            _ => Err(Error::Stopped),
+        }
     }
 
     /// What happens from now on. Who does not keep up misses some.
@@ -126,9 +201,13 @@ impl Registrar {
         self.requests.inspect(|registrar| *registrar.stats()).await.ok_or(Error::Stopped)
     }
 
-    /// Ends it: its associations are closed, and elements turn to other registrars.
+    /// Ends it: its elements are handed over to other registrars, where there are any, and its
+    /// associations are closed.
     pub async fn stop(self) {
-        let Self { requests, task, .. } = self;
+        let Self { requests, task, mut state, .. } = self;
+        requests.command(Command::Leave);
+        // The machine bounds how long that takes; a task that panicked has nothing left to leave.
+        let _ = state.wait_for(|state| *state == State::Departed).await;
         drop(requests);
         // A task that panicked has nothing left to stop.
         let _ = task.await;

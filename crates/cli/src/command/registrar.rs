@@ -10,6 +10,7 @@ use rserpool::transport::Address;
 use rserpool_registrar::{Config, Ready, RegistrarNumber};
 use serde::Serialize;
 
+use crate::command::dump::enrp_url;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 use crate::registrars::{dialect, profile};
@@ -32,6 +33,19 @@ pub(crate) struct Args {
     /// default sctp://0.0.0.0:3863 and tcp://0.0.0.0:3863.
     #[arg(long, value_name = "URL")]
     asap: Vec<Address>,
+
+    /// Where other registrars reach it, such as sctp://10.0.0.1:9901; may be repeated.
+    #[arg(long, value_name = "URL", value_parser = enrp_url)]
+    enrp: Vec<Address>,
+
+    /// Another registrar of the scope; may be repeated.
+    #[arg(long = "peer", value_name = "URL", value_parser = enrp_url)]
+    peers: Vec<Address>,
+
+    /// A multicast group in which registrars find each other, such as rsplib's 239.0.0.51:9901; may
+    /// be repeated.
+    #[arg(long = "enrp-announce", value_name = "ADDRESS:PORT")]
+    enrp_announce: Vec<SocketAddr>,
 
     /// A multicast group to announce it to, such as 224.0.1.185:3863; may be repeated.
     #[arg(long = "announce", value_name = "ADDRESS:PORT")]
@@ -63,6 +77,7 @@ pub(crate) struct Args {
 struct Serving {
     id: String,
     asap: Vec<String>,
+    enrp: Vec<String>,
 }
 
 impl Args {
@@ -89,6 +104,15 @@ impl Args {
         if !self.asap.is_empty() {
             config.asap = self.asap;
         }
+        if !self.enrp.is_empty() {
+            config.enrp = self.enrp;
+        }
+        if !self.peers.is_empty() {
+            config.peers = self.peers;
+        }
+        if !self.enrp_announce.is_empty() {
+            config.announce.enrp_groups = self.enrp_announce;
+        }
         if config.asap.is_empty() {
             config.asap = DEFAULT_URLS.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
         }
@@ -107,6 +131,7 @@ fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
     let serving = Serving {
         id: ready.id.to_string(),
         asap: ready.asap.iter().map(ToString::to_string).collect(),
+        enrp: ready.enrp.iter().map(ToString::to_string).collect(),
     };
     if output.format() == Format::Json {
         return Ok(output.json(&serving)?);
@@ -114,6 +139,9 @@ fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
     output.line(format_args!("registrar {}", serving.id))?;
     for url in serving.asap {
         output.line(format_args!("asap {url}"))?;
+    }
+    for url in serving.enrp {
+        output.line(format_args!("enrp {url}"))?;
     }
     Ok(())
 }
