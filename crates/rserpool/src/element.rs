@@ -1,9 +1,11 @@
 //! A server's membership in a pool.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use rserpool_proto::element as machine;
 use rserpool_proto::element::{Command, Event, Home};
 use rserpool_transport::multicast::{Group, Listener};
-use rserpool_transport::{Address, Endpoints};
+use rserpool_transport::{Address, Endpoints, Host, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{Cause, Load, PeId, Policy, PoolHandle, Transport};
 use tokio::sync::{broadcast, watch};
@@ -11,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::Error;
-use crate::associations::Associations;
+use crate::associations::{Associations, speaks};
 use crate::driver::{self, Requests};
 use crate::node::{seed, transport_options};
 
@@ -78,7 +80,8 @@ impl PoolElement {
             return Err(Error::NoRegistrarConfigured);
         }
         element.registrars = registrars.len();
-        let endpoints = Endpoints::new(transport_options(&element.timing));
+        let mut endpoints = Endpoints::new(transport_options(&element.timing));
+        listen_for_registrars(&mut endpoints, &registrars)?;
         let mut associations = Associations::new(endpoints, registrars);
         for group in &listen {
             associations.listen_to(Listener::join(group)?, Protocol::Asap);
@@ -181,6 +184,39 @@ impl PoolElement {
         let _ = task.await;
         Ok(())
     }
+}
+
+/// Opens what registrars reach the element at: one that takes it over dials it (RFC 5353 §3.5.2).
+/// Over TCP nobody does.
+fn listen_for_registrars(
+    endpoints: &mut Endpoints,
+    registrars: &[Address],
+) -> Result<(), rserpool_transport::Error> {
+    // Who announces himself does so for SCTP, mostly.
+    let schemes = registrars.iter().map(|registrar| registrar.scheme);
+    let mut schemes: Vec<Scheme> = schemes.filter(|scheme| *scheme != Scheme::Tcp).collect();
+    if registrars.is_empty() {
+        schemes.push(Scheme::Sctp);
+    }
+    if schemes.contains(&Scheme::Sctp) {
+        schemes = vec![Scheme::Sctp];
+    }
+    schemes.dedup();
+    for scheme in schemes {
+        let everywhere = |ip: IpAddr| Address {
+            scheme,
+            hosts: vec![Host::Ip(ip)],
+            port: 0,
+            encapsulation: None,
+        };
+        // A host without IPv6 has IPv4.
+        let both =
+            endpoints.listen(&everywhere(Ipv6Addr::UNSPECIFIED.into()), speaks(Protocol::Asap));
+        if both.is_err() {
+            endpoints.listen(&everywhere(Ipv4Addr::UNSPECIFIED.into()), speaks(Protocol::Asap))?;
+        }
+    }
+    Ok(())
 }
 
 /// So many events are kept for who is slow to read them.
