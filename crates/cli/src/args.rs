@@ -1,6 +1,6 @@
 //! What every command understands.
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::command::Command;
 use crate::logging::LogFormat;
@@ -40,6 +40,24 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// The arguments of this process. Ends it where they make no sense, or ask for help.
+    pub(crate) fn of_process() -> Self {
+        let matches = Self::command_line().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command line; each command's help ends with the exit codes, too.
+    fn command_line() -> clap::Command {
+        Self::command().mut_subcommands(|command| {
+            let long = command.get_after_long_help().map(|own| format!("{own}\n\n{EXIT_CODES}"));
+            let command = command.after_help(EXIT_CODES);
+            match long {
+                Some(long) => command.after_long_help(long),
+                None => command,
+            }
+        })
+    }
+
     /// The form of what goes to standard output.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.output }
@@ -48,13 +66,11 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, Parser as _};
-
     use super::*;
 
     #[test]
     fn the_arguments_fit_together() {
-        Args::command().debug_assert();
+        Args::command_line().debug_assert();
     }
 
     #[test]

@@ -53,9 +53,16 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn write_line(error: &anyhow::Error, to: &mut impl io::Write) -> io::Result<()> {
+    let mut texts = Vec::new();
+    for cause in error.chain() {
+        texts.push(cause.to_string());
+        // The library's errors tell their causes themselves, in words for people.
+        if cause.is::<rserpool::Error>() || cause.is::<rserpool::transport::Error>() {
+            break;
+        }
+    }
     // A cause that spans lines (a TOML error does) must not look like several failures.
-    let line = format!("{error:#}");
-    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ");
     writeln!(to, "rserpool: {line}")
 }
 

@@ -17,13 +17,11 @@ mod service;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::Args;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::of_process();
     logging::start(args.verbose, args.log_format);
     let mut output = Output::new(args.format());
     let result = args.command.run(&mut output);

@@ -22,19 +22,27 @@ pub(crate) fn row(element: &PoolElement) -> Vec<String> {
 }
 
 /// A pool as JSON. Identifiers are text, loads are fractions between 0 and 1.
-pub(crate) fn pool_json<'a>(
+pub(crate) fn pool_json(
     handle: &impl ToString,
     policy: &impl ToString,
-    elements: impl Iterator<Item = &'a PoolElement>,
+    elements: impl Iterator<Item = Value>,
 ) -> Value {
     json!({
         "pool": handle.to_string(),
         "policy": policy.to_string(),
-        "elements": elements.map(element_json).collect::<Vec<_>>(),
+        "elements": elements.collect::<Vec<_>>(),
     })
 }
 
-fn element_json(element: &PoolElement) -> Value {
+/// An element as registrars know it.
+pub(crate) fn element_with_home(element: &PoolElement) -> Value {
+    let mut json = element_json(element);
+    json["home"] = element.home.map(|home| home.to_string()).into();
+    json
+}
+
+/// An element as users need it.
+pub(crate) fn element_json(element: &PoolElement) -> Value {
     let mut policy = Map::new();
     policy.insert("type".into(), element.policy.policy_type().to_string().into());
     for (field, value) in element.policy.fields() {
@@ -48,7 +56,6 @@ fn element_json(element: &PoolElement) -> Value {
         "addresses": element.user_transport.addresses(),
         "port": element.user_transport.port(),
         "policy": policy,
-        "home": element.home.map(|home| home.to_string()),
     })
 }
 

@@ -235,18 +235,19 @@ fn next_state(event: &Event) -> Option<State> {
     })
 }
 
+/// What the owner of the element gets as an error is no warning.
 fn log(handle: &PoolHandle, id: PeId, event: &Event) {
     let pool = handle;
     match event {
         Event::Registered { home } => info!(%pool, %id, ?home, "registered"),
         Event::HomeChanged { home } => info!(%pool, %id, ?home, "home registrar changed"),
-        Event::Rejected { causes } => warn!(%pool, %id, ?causes, "registration rejected"),
+        Event::Rejected { causes } => info!(%pool, %id, ?causes, "registration rejected"),
         Event::Warned { causes } => warn!(%pool, %id, ?causes, "registered with a warning"),
         Event::HomeLost => warn!(%pool, %id, "home registrar lost"),
-        Event::NoRegistrar => warn!(%pool, %id, "no registrar can be reached, trying on"),
+        Event::NoRegistrar => info!(%pool, %id, "no registrar can be reached, trying on"),
         Event::Deregistered => info!(%pool, %id, "deregistered"),
         Event::DeregistrationRefused { causes } => {
-            warn!(%pool, %id, ?causes, "deregistration refused");
+            info!(%pool, %id, ?causes, "deregistration refused");
         }
         Event::Abandoned => warn!(%pool, %id, "left without a registrar to tell"),
         Event::Expired => warn!(%pool, %id, "registration ran out, registering again"),

@@ -12,7 +12,7 @@ use rserpool_transport::{Address, Endpoints};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{PeId, PoolHandle};
 use tokio::sync::{broadcast, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::Error;
 use crate::associations::Associations;
@@ -156,7 +156,7 @@ const EVENTS_KEPT: usize = 256;
 fn log(event: &Event) {
     match event {
         Event::HomeFound { link } => info!(?link, "registrar found"),
-        Event::HomeLost => warn!("registrar lost"),
+        Event::HomeLost => info!("registrar lost"),
         Event::NoRegistrar => info!("no registrar can be reached"),
         other => debug!(?other, "event"),
     }

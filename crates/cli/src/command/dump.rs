@@ -10,7 +10,7 @@ use rserpool::wire::param::{PoolElement, RegistrarId};
 
 use crate::failure::no_registrar;
 use crate::output::{Format, Output};
-use crate::pools::{HEADINGS, pool_json, row};
+use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::dialect;
 use crate::runtime;
 
@@ -66,7 +66,7 @@ fn print(output: &mut Output, table: &Table) -> anyhow::Result<()> {
     if output.format() == Format::Json {
         let pools = table.iter().filter_map(|(handle, elements)| {
             let policy = elements.values().next()?.policy.policy_type();
-            Some(pool_json(handle, &policy, elements.values()))
+            Some(pool_json(handle, &policy, elements.values().map(element_with_home)))
         });
         return Ok(output.json(&pools.collect::<Vec<_>>())?);
     }

@@ -7,7 +7,7 @@ use rserpool::{PoolUser, user};
 
 use crate::failure::no_registrar;
 use crate::output::{Format, Output};
-use crate::pools::{HEADINGS, pool_json, row};
+use crate::pools::{HEADINGS, element_json, pool_json, row};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
 
@@ -51,7 +51,7 @@ fn print(output: &mut Output, answer: &Answer) -> anyhow::Result<()> {
     let resolution = &answer.resolution;
     if output.format() == Format::Json {
         let (handle, policy) = (&resolution.handle, &resolution.policy_type);
-        return Ok(output.json(&pool_json(handle, policy, answer.in_order()))?);
+        return Ok(output.json(&pool_json(handle, policy, answer.in_order().map(element_json)))?);
     }
     Ok(output.rows(&HEADINGS, answer.in_order().map(row))?)
 }

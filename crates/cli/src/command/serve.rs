@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rserpool::element::State;
-use rserpool::transport::{Address, AssocId, Endpoints, Event, Framing, Local, Ppid, SendError};
+use rserpool::transport::{
+    Address, AssocId, Endpoints, Event, Framing, Local, ParseError, Ppid, Scheme, SendError,
+};
 use rserpool::wire::param::{
     Load, PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse,
 };
@@ -43,8 +45,8 @@ pub(crate) struct Args {
     transport: Carrier,
 
     /// Where to listen. Port 0 asks the system for one.
-    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "0.0.0.0:0")]
-    listen: String,
+    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "0.0.0.0:0", value_parser = place)]
+    listen: Address,
 
     /// An address to register instead of those that it listens at: behind NAT or in a container.
     /// The registrar has to allow it. May be repeated.
@@ -134,12 +136,11 @@ impl Args {
         self.pool.clone().or_else(default).context("no pool handle")
     }
 
-    fn url(&self) -> anyhow::Result<Address> {
-        let scheme = match self.transport {
-            Carrier::Sctp => "sctp",
-            Carrier::Tcp => "tcp",
-        };
-        Ok(Address::parse(&format!("{scheme}://{}", self.listen), 0)?)
+    fn url(&self) -> Address {
+        self.listen.with_scheme(match self.transport {
+            Carrier::Sctp => Scheme::Sctp,
+            Carrier::Tcp => Scheme::Tcp,
+        })
     }
 
     /// What is registered: where the server listens, or what the operator says.
@@ -180,7 +181,7 @@ impl Server {
     fn open(args: &Args) -> anyhow::Result<Self> {
         let timing = args.registrars.timing();
         let mut endpoints = Endpoints::new(rserpool::transport_options(&timing));
-        let local = endpoints.listen(&args.url()?, Framing::Stream)?;
+        let local = endpoints.listen(&args.url(), Framing::Stream)?;
         let transport = args.user_transport(&local);
         let registrars = args.registrars.registrars.clone();
         let mut config = element::Config::new(registrars, args.pool()?, transport);
@@ -265,6 +266,11 @@ impl Server {
         let share = f64::from(sessions) / f64::from(self.sessions_max);
         self.element.set_load(Load::from_fraction(share));
     }
+}
+
+/// Where to listen as an argument: the scheme comes from another one.
+fn place(text: &str) -> Result<Address, ParseError> {
+    Address::parse(&format!("sctp://{text}"), 0)
 }
 
 /// An element's identifier as an argument.

@@ -1,0 +1,181 @@
+//! What the user is told when something cannot be done: one line and an exit code.
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use crate::programs::{Program, Registrar, Server, rserpool, run};
+
+const COMMANDS: [&str; 5] = ["registrar", "serve", "resolve", "connect", "decode"];
+
+#[test]
+fn each_command_has_a_help_that_names_the_exit_codes() {
+    for command in COMMANDS {
+        let help = run(&[command, "--help"]);
+        assert_eq!((help.code, &*help.stderr), (Some(0), ""), "{command}");
+        for line in ["0   done", "1   the operation failed", "2   wrong usage", "69  no", "78  "] {
+            assert!(help.stdout.contains(line), "{line} is missing in\n{}", help.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_to_be_in_use() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", tcp.local_addr().unwrap());
+    let line = run(&["registrar", "--asap", &url]).failure(1).to_owned();
+    assert_eq!(line, format!("rserpool: cannot listen on {url}: the port is in use"));
+
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("sctp+udp://{}", udp.local_addr().unwrap());
+    let line = run(&["registrar", "--asap", &url]).failure(1).to_owned();
+    assert_eq!(line, format!("rserpool: cannot listen on {url}: the port is in use"));
+
+    let registrar = Registrar::start();
+    for url in &registrar.urls {
+        let line = run(&["registrar", "--asap", url]).failure(1).to_owned();
+        assert!(line.ends_with("the port is in use"), "{line}");
+        let (scheme, listen) = url.split_once("://").unwrap();
+        let serve = ["serve", "echo", "--transport", scheme, "--listen", listen];
+        let refused = run(&[&serve[..], &["--registrar", registrar.tcp()]].concat());
+        let line = refused.failure(1).to_owned();
+        assert!(line.ends_with("the port is in use"), "{line}");
+    }
+}
+
+#[test]
+fn a_port_without_permission_is_said_to_need_one() {
+    let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first_free.is_ok_and(|port| port.trim().parse::<u16>().is_ok_and(|port| port <= 1)) {
+        eprintln!("SKIPPED: on this host anyone may use any port");
+        return;
+    }
+    // Somebody who may do nothing needs a program that everybody may run.
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.path().join("rserpool");
+    fs::copy(env!("CARGO_BIN_EXE_rserpool"), &copy).unwrap();
+    for url in ["tcp://127.0.0.1:1", "sctp+udp://127.0.0.1:1"] {
+        let mut command = rserpool(&["registrar", "--asap", url]);
+        if rustix::process::geteuid().is_root() {
+            command = std::process::Command::new(&copy);
+            command.args(["registrar", "--asap", url]).uid(65_534).gid(65_534);
+        }
+        let line = Program::start(command).end().failure(1).to_owned();
+        assert!(line.contains("no permission"), "{line}");
+    }
+}
+
+#[test]
+fn an_address_of_another_host_is_no_place_to_listen_at() {
+    for url in ["tcp://192.0.2.1:0", "sctp://192.0.2.1:0"] {
+        let line = run(&["registrar", "--asap", url]).failure(1).to_owned();
+        assert!(line.contains("this host does not have that address"), "{line}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_wrong_usage() {
+    let registrar = ["--registrar", "tcp://127.0.0.1:1"];
+    let cases: &[&[&str]] = &[
+        &["registrar", "--asap", "http://127.0.0.1:1"],
+        &["registrar", "--asap", "tcp://127.0.0.1:65536"],
+        &["registrar", "--id", "0"],
+        &["registrar", "--profile", "quick"],
+        &["resolve", "EchoPool"],
+        &["resolve", "EchoPool", "--registrar", "tcp://"],
+        &["resolve", "", registrar[0], registrar[1]],
+        &["serve", "echo", "--policy", "fastest", registrar[0], registrar[1]],
+        &["serve", "echo", "--id", "0", registrar[0], registrar[1]],
+        &["serve", "telnet", registrar[0], registrar[1]],
+        &["serve", "echo", "--listen", "127.0.0.1:port", registrar[0], registrar[1]],
+        &["connect", "EchoPool", "--answer-timeout", "soon", registrar[0], registrar[1]],
+    ];
+    for args in cases {
+        let ended = run(args);
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{args:?}: {ended:?}");
+        assert!(!ended.stderr.is_empty() && !ended.stderr.contains("panicked"), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_unknown_pool_is_a_failure() {
+    let registrar = Registrar::start();
+    for url in &registrar.urls {
+        for command in ["resolve", "connect"] {
+            let line = run(&[command, "NoPool", "--registrar", url, "-o", "json"]);
+            let line = line.failure(1).to_owned();
+            assert!(line.contains("NoPool") && line.contains("unknown"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn no_registrar_is_69() {
+    // Somebody holds the ports and does not answer.
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let urls = [
+        "tcp://127.0.0.1:1".to_owned(),
+        "sctp://127.0.0.1:1".to_owned(),
+        format!("tcp://{}", tcp.local_addr().unwrap()),
+        format!("sctp://{}", udp.local_addr().unwrap()),
+    ];
+    for url in &urls {
+        for command in [
+            &["resolve", "EchoPool", "-o", "json"][..],
+            &["connect", "EchoPool", "--failover-timeout", "1s"],
+            &["serve", "echo", "--wait", "100ms"],
+        ] {
+            let ended = run(&[command, &["--registrar", url]].concat());
+            let line = ended.failure(69);
+            assert!(line.contains("no registrar reachable") && line.contains(url), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("unknown key", "colour = 'red'", "colour"),
+        ("wrong type", "asap = 7", "asap"),
+        ("bad URL", "asap = ['tcp//:1']", "tcp//:1"),
+        ("no TOML", "[[", "line 1"),
+        ("zero timer", "[timing]\nkeep_alive_interval = '0s'", "keep_alive_interval"),
+        ("bad identifier", "id = '0x0'", "id"),
+    ];
+    for (what, text, needle) in cases {
+        let path = folder.path().join("registrar.toml");
+        fs::write(&path, text).unwrap();
+        let ended = run(&["registrar", "--config", path.to_str().unwrap(), "-o", "json"]);
+        let line = ended.failure(78);
+        assert!(line.contains("bad configuration") && line.contains(needle), "{what}: {line}");
+    }
+    let missing = folder.path().join("missing.toml");
+    let ended = run(&["registrar", "--config", missing.to_str().unwrap()]);
+    let line = ended.failure(78);
+    assert!(line.contains("missing.toml"), "{line}");
+}
+
+#[test]
+fn flags_win_over_the_configuration_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registrar.toml");
+    fs::write(&path, "id = '0x5'\nasap = ['tcp://127.0.0.1:1']\n").unwrap();
+    let path = path.to_str().unwrap();
+    let registrar = Registrar::with(&["--config", path, "--asap", "tcp://127.0.0.1:0"]);
+    assert_eq!(registrar.id, "0x00000005");
+    assert_ne!(registrar.urls, ["tcp://127.0.0.1:1"]);
+}
+
+#[test]
+fn a_server_with_another_policy_than_its_pool_is_refused() {
+    let registrar = Registrar::start();
+    let _first = Server::start(registrar.tcp(), &["echo", "--policy", "least-used"]);
+    let serve = ["serve", "echo", "--listen", "127.0.0.1", "--policy", "random", "-o", "json"];
+    let refused = run(&[&serve[..], &["--registrar", registrar.sctp()]].concat());
+    let line = refused.failure(1);
+    assert!(line.contains("rejected") && line.contains("cause 0x5"), "{line}");
+}
