@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rserpool_proto::user::ResolveError;
 use rserpool_transport::{
-    AssocId, Endpoints, Event as TransportEvent, Framing, Options, Ppid, Remote, Scheme, SendError,
+    AssocId, DownReason, Endpoints, Event as TransportEvent, Framing, Options, Ppid, Remote,
+    Scheme, SendError,
 };
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, Transport, TransportUse};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -69,6 +70,9 @@ pub enum Event {
 pub enum FailureReason {
     /// Its association ended.
     Lost,
+    /// It ended the session in good order, perhaps after all that it had to say; it is not reported
+    /// as unreachable. Over TCP a process that was killed does so, too.
+    Closed,
     /// The application said so: [`Session::fail_over`].
     Reported,
 }
@@ -183,7 +187,10 @@ impl Session {
                 }
                 TransportEvent::Down { assoc, reason } if assoc == current => {
                     debug!(?reason, "server lost");
-                    let reason = FailureReason::Lost;
+                    let reason = match reason {
+                        DownReason::Closed => FailureReason::Closed,
+                        _ => FailureReason::Lost,
+                    };
                     if let Some(from) = self.lose(reason) {
                         return Ok(Event::FailoverNeeded { from, reason });
                     }
@@ -219,15 +226,19 @@ impl Session {
         let _ = timeout(Duration::from_secs(1), gone).await;
     }
 
-    /// Gives the server up, tells the registrar, and begins to seek; which server it was.
+    /// Gives the server up and begins to seek; which server it was. One that has ended the session in
+    /// good order is not reported.
     fn lose(&mut self, reason: FailureReason) -> Option<PeId> {
-        self.state = State::Seeking(Search::new(&self.config, Some(reason)));
-        let from = self.server.as_ref()?.id;
-        self.user.report_unreachable(&self.handle, from);
-        if let State::Seeking(search) = &mut self.state {
-            search.failed.insert(from);
+        let mut search = Search::new(&self.config, Some(reason));
+        let from = self.server.as_ref().map(|server| server.id);
+        search.failed.extend(from);
+        self.state = State::Seeking(search);
+        if let Some(from) = from
+            && reason != FailureReason::Closed
+        {
+            self.user.report_unreachable(&self.handle, from);
         }
-        Some(from)
+        from
     }
 
     /// Seeks a server until one accepts. All that is known stands in the state: who cancels this

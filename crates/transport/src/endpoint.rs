@@ -252,7 +252,8 @@ pub enum SendError {
     /// The peer takes less than is sent: more than [`Options::send_queue_max`] octets wait.
     #[error("the send queue is full")]
     Full,
-    /// The message is longer than [`Options::message_max`].
+    /// The message is longer than [`Options::message_max`]. Octets of a plain byte stream are no
+    /// message.
     #[error("the message is too long")]
     TooLong,
     /// The octets are not what this transport carries: no message at all, or on a byte stream one
@@ -326,7 +327,8 @@ fn reason(source: &io::Error) -> String {
 /// Limits and timers of an endpoint. Times that only SCTP has are ignored by the others.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Longest message in octets, sent or received; 1 … 1 MiB. Default: 65 536.
+    /// Longest message in octets, sent or received; 1 … 1 MiB. Default: 65 536. Plain byte streams
+    /// have no messages.
     pub message_max: usize,
     /// Octets that may wait for one slow peer before [`SendError::Full`]. Default: 4 MiB.
     pub send_queue_max: usize,

@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, Write as _};
+use std::mem;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rserpool::session::{self, Event};
-use rserpool::wire::param::PoolHandle;
+use rserpool::session::{self, Event, FailureReason};
+use rserpool::transport::SendError;
+use rserpool::wire::param::{PoolHandle, Transport};
 use rserpool::{PoolUser, Session, transport_options, user};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::command::resolve::pool_handle;
 use crate::failure::{OutputError, no_registrar};
@@ -19,7 +22,8 @@ use crate::runtime;
 
 /// Sends each line of standard input to a server of a pool, and writes what comes back to standard
 /// output. When the server fails, another one takes over: lines without an answer are sent again.
-/// At the end of the input it waits for the answers that are due.
+/// At the end of the input it waits for the answers that are due; where nothing was asked, for what
+/// the service says by itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pool handle.
@@ -37,9 +41,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     registrars: RegistrarArgs,
 }
-
-/// Lines that wait for their answers: so many are kept to be sent again.
-const UNANSWERED_MAX: usize = 10_000;
 
 impl Args {
     pub(crate) fn run(self, _output: &mut Output) -> anyhow::Result<()> {
@@ -59,94 +60,213 @@ impl Args {
                 .await
                 .map_err(|error| no_registrar(error, &describe))
                 .with_context(|| format!("cannot connect to {}", self.pool))?;
-            let mut terminal = Terminal {
-                session,
-                unanswered: VecDeque::new(),
-                has_answered: false,
-                answer_timeout: self.answer_timeout,
-                heard: Instant::now(),
-            };
-            terminal.run().await
+            Terminal::new(session, self.answer_timeout, describe).run().await
         })
     }
 }
 
+/// Lines that wait for their answers: so many are kept to be sent again.
+const UNANSWERED_MAX: usize = 10_000;
+/// And so many octets, so that neither side has to keep more for the other than it is ready to.
+const UNANSWERED_OCTETS_MAX: usize = 1 << 20;
+/// When to try again where the server takes less than is sent.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// A session between standard input and standard output.
 struct Terminal {
     session: Session,
-    /// Lines without an answer, oldest first.
-    unanswered: VecDeque<Vec<u8>>,
-    /// The service is one that answers.
-    has_answered: bool,
     answer_timeout: Duration,
+    /// The registrars in words.
+    registrars: String,
+    /// Lines without an answer, oldest first; the first `sent` of them are on their way.
+    lines: VecDeque<Vec<u8>>,
+    sent: usize,
+    /// The octets of these lines.
+    octets: usize,
+    input_ended: bool,
+    service: Answers,
+    /// This server has sent something, and nothing was sent to it.
+    speaks_first: bool,
+    /// The beginning of a line that the server has not ended yet.
+    begun: Vec<u8>,
     /// When the server was last heard of, or asked for the first time.
     heard: Instant,
 }
 
+/// Whether a service answers what it is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Answers {
+    /// It was not asked yet, or just now.
+    Unknown,
+    /// It has answered before.
+    Always,
+    /// It has had its time, and owes nothing.
+    Never,
+}
+
 impl Terminal {
+    fn new(session: Session, answer_timeout: Duration, registrars: String) -> Self {
+        Self {
+            session,
+            answer_timeout,
+            registrars,
+            lines: VecDeque::new(),
+            sent: 0,
+            octets: 0,
+            input_ended: false,
+            service: Answers::Unknown,
+            speaks_first: false,
+            begun: Vec::new(),
+            heard: Instant::now(),
+        }
+    }
+
     async fn run(&mut self) -> anyhow::Result<()> {
-        let mut lines = lines_of_stdin();
-        let mut input_ended = false;
+        let mut input = lines_of_stdin();
+        let mut was_asked = false;
         loop {
-            if input_ended && self.unanswered.is_empty() {
-                return Ok(());
+            if self.input_ended && self.lines.is_empty() && was_asked {
+                return self.write_begun();
             }
+            let has_room = self.lines.len() < UNANSWERED_MAX && self.octets < UNANSWERED_OCTETS_MAX;
             let overdue = self.heard + self.answer_timeout;
+            // A service that speaks without being asked is heard out.
+            let waits = !self.lines.is_empty() || !self.begun.is_empty() || self.input_ended;
             tokio::select! {
-                line = lines.recv(), if !input_ended && self.unanswered.len() < UNANSWERED_MAX => {
-                    match line {
-                        Some(line) => self.ask(line)?,
-                        None => {
-                            input_ended = true;
-                            self.heard = Instant::now();
-                        }
+                line = input.recv(), if !self.input_ended && has_room => match line {
+                    Some(line) => {
+                        was_asked = true;
+                        self.ask(line)?;
                     }
-                }
-                event = self.session.next() => self.on_event(event?)?,
-                () = sleep_until(overdue), if !self.unanswered.is_empty() => {
-                    if self.has_answered {
-                        self.session.fail_over();
-                    } else if input_ended {
-                        // A service that never answers owes none.
+                    None => {
+                        self.input_ended = true;
+                        self.heard = Instant::now();
+                    }
+                },
+                event = self.session.next() => {
+                    let event = event.map_err(|error| no_registrar(error, &self.registrars))?;
+                    if self.on_event(event)?.is_break() {
                         return Ok(());
                     }
-                    self.heard = Instant::now();
+                }
+                () = sleep(RETRY), if self.sent < self.lines.len() => self.send()?,
+                () = sleep_until(overdue), if waits => {
+                    if self.on_overdue()?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
         }
     }
 
     fn ask(&mut self, line: Vec<u8>) -> anyhow::Result<()> {
-        if self.unanswered.is_empty() {
+        if self.lines.is_empty() {
             self.heard = Instant::now();
         }
-        self.session.send(&line).context("cannot send")?;
-        self.unanswered.push_back(line);
+        self.octets += line.len();
+        self.lines.push_back(line);
+        self.send()
+    }
+
+    /// Sends what was not sent yet, as far as the server takes it.
+    fn send(&mut self) -> anyhow::Result<()> {
+        while let Some(line) = self.lines.get(self.sent) {
+            match self.session.send(line) {
+                Ok(()) => self.sent += 1,
+                Err(SendError::Full) => break,
+                Err(error) => return Err(error).context("cannot send"),
+            }
+            self.speaks_first = false;
+        }
+        if self.service == Answers::Never {
+            self.answered(self.sent);
+        }
         Ok(())
     }
 
-    fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
+    /// Forgets lines that have their answers.
+    fn answered(&mut self, count: usize) {
+        let count = count.min(self.sent);
+        self.octets -= self.lines.drain(..count).map(|line| line.len()).sum::<usize>();
+        self.sent -= count;
+    }
+
+    fn on_event(&mut self, event: Event) -> anyhow::Result<ControlFlow<()>> {
         self.heard = Instant::now();
         match event {
-            Event::Received(octets) => {
-                self.has_answered = true;
-                // A message, or as many lines as the stream had.
-                let answers = octets.iter().filter(|&&octet| octet == b'\n').count().max(1);
-                self.unanswered.drain(..answers.min(self.unanswered.len()));
-                let mut stdout = std::io::stdout();
-                let written = stdout.write_all(&octets).and_then(|()| stdout.flush());
-                Ok(written.map_err(OutputError::from)?)
+            Event::Received(octets) => self.on_answer(octets)?,
+            Event::FailoverNeeded { reason: FailureReason::Closed, .. } if self.speaks_first => {
+                // That was all that it had to say, as with the time of day.
+                self.write_begun()?;
+                return Ok(ControlFlow::Break(()));
             }
             Event::FailedOver { from, to, .. } => {
                 eprintln!("server {from} failed, going on with {to}");
-                for line in &self.unanswered {
-                    self.session.send(line).context("cannot send again")?;
-                }
-                Ok(())
+                self.begun.clear();
+                self.sent = 0;
+                self.speaks_first = false;
+                self.send()?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(ControlFlow::Continue(()))
     }
+
+    /// A message is an answer, whatever it has in it; in a stream each line is one.
+    fn on_answer(&mut self, octets: Vec<u8>) -> anyhow::Result<()> {
+        self.service = Answers::Always;
+        self.speaks_first |= self.sent == 0;
+        if self.is_stream() {
+            self.begun.extend(octets);
+            let end = self.begun.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
+            let rest = self.begun.split_off(end);
+            let lines = mem::replace(&mut self.begun, rest);
+            self.answered(count_lines(&lines));
+            write(&lines)?;
+        } else {
+            self.answered(count_lines(&octets).max(1));
+            write(&octets)?;
+        }
+        // There is room for more.
+        self.send()
+    }
+
+    fn is_stream(&self) -> bool {
+        let server = self.session.server();
+        server.is_none_or(|server| !matches!(server.user_transport, Transport::Sctp(_)))
+    }
+
+    /// The server has been silent for so long as it may be.
+    fn on_overdue(&mut self) -> anyhow::Result<ControlFlow<()>> {
+        self.heard = Instant::now();
+        if !self.begun.is_empty() {
+            // A service that does not end its answers with a line end.
+            self.answered(1);
+            self.write_begun()?;
+        } else if self.lines.is_empty() {
+            // The input has ended, nothing was asked, and nothing is said.
+            return Ok(ControlFlow::Break(()));
+        } else if self.service == Answers::Always {
+            self.session.fail_over();
+        } else {
+            self.service = Answers::Never;
+            self.send()?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn write_begun(&mut self) -> anyhow::Result<()> {
+        Ok(write(&mem::take(&mut self.begun))?)
+    }
+}
+
+fn count_lines(octets: &[u8]) -> usize {
+    octets.iter().filter(|&&octet| octet == b'\n').count()
+}
+
+fn write(octets: &[u8]) -> Result<(), OutputError> {
+    let mut stdout = std::io::stdout();
+    Ok(stdout.write_all(octets).and_then(|()| stdout.flush())?)
 }
 
 /// The lines of standard input, each with its line end. A thread waits for them, since standard

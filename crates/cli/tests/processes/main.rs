@@ -1,5 +1,8 @@
 //! Real processes over loopback: registrars, servers and clients as people start them.
 
+#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
+
+mod connecting;
 mod failures;
 mod pool;
 mod programs;

@@ -16,9 +16,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// A running program; killed when it is dropped.
 pub(crate) struct Program {
     child: Child,
-    stdin: Option<ChildStdin>,
+    stdin: Option<Input>,
     lines: Receiver<String>,
     stderr: Receiver<String>,
+}
+
+/// The standard input of a program.
+pub(crate) struct Input(ChildStdin);
+
+impl Input {
+    /// Writes a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.0, "{line}").unwrap();
+    }
 }
 
 /// How a program ended.
@@ -58,7 +68,7 @@ impl Program {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let stdin = child.stdin.take();
+        let stdin = child.stdin.take().map(Input);
         let lines = lines_of(child.stdout.take().unwrap());
         let stderr = lines_of(child.stderr.take().unwrap());
         Self { child, stdin, lines, stderr }
@@ -81,13 +91,12 @@ impl Program {
 
     /// Writes a line to its standard input.
     pub(crate) fn say(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().unwrap();
-        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).unwrap();
+        self.stdin.as_mut().unwrap().say(line);
     }
 
-    /// Ends its standard input.
-    pub(crate) fn hush(&mut self) {
-        self.stdin = None;
+    /// Its standard input; dropping it ends it.
+    pub(crate) fn stdin(&mut self) -> Input {
+        self.stdin.take().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -103,7 +112,7 @@ impl Program {
 
     /// Ends its standard input and waits for its end.
     pub(crate) fn end(mut self) -> Ended {
-        self.hush();
+        self.stdin = None;
         self.ended()
     }
 

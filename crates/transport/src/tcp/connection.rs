@@ -112,7 +112,8 @@ impl Connection {
         if self.closing != Closing::No || self.failed.is_some() {
             return Err(SendError::Gone);
         }
-        if octets.len() > options.message_max {
+        // In a stream nothing is a message.
+        if framing != Framing::Stream && octets.len() > options.message_max {
             return Err(SendError::TooLong);
         }
         let waiting = self.outbox.waiting();

@@ -1,0 +1,183 @@
+//! Sessions: a client that speaks with a pool, whichever of its servers lives.
+
+use rustix::process::Signal;
+
+use crate::programs::{Program, Registrar, Server, members, rserpool};
+
+/// `rserpool connect` to a pool.
+fn connect(registrar: &Registrar, pool: &str) -> Program {
+    Program::start(rserpool(&["connect", pool, "--registrar", registrar.tcp()]))
+}
+
+/// Three servers that echo; users turn to them in this order.
+fn three_servers(registrar: &Registrar, transport: &str) -> Vec<Server> {
+    let start = |priority| {
+        let policy = format!("priority:{priority}");
+        let args = ["echo", "--transport", transport, "--policy", &policy];
+        Server::start(registrar.tcp(), &args)
+    };
+    [3, 2, 1].map(start).into()
+}
+
+fn going_on(from: &Server, to: &Server) -> String {
+    format!("server {} failed, going on with {}", from.id, to.id)
+}
+
+#[test]
+fn each_service_does_what_its_rfc_says() {
+    let registrar = Registrar::start();
+    for transport in ["tcp", "sctp"] {
+        let serve = |service: &str, pool: &str| {
+            let args = [service, "--pool", pool, "--transport", transport];
+            Server::start(registrar.tcp(), &args)
+        };
+
+        let _echo = serve("echo", "E");
+        let mut client = connect(&registrar, "E");
+        client.say("hello");
+        assert_eq!(client.line(), "hello");
+        let ended = client.end();
+        assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+
+        let _discard = serve("discard", "D");
+        let mut client = connect(&registrar, "D");
+        client.say("hello");
+        let ended = client.end();
+        assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+
+        // It tells the time and hangs up, and nobody takes that for a failure.
+        let _daytime = serve("daytime", "T");
+        for _ in 0..5 {
+            let ended = connect(&registrar, "T").ended();
+            assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+            assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
+            assert!(ended.stdout.ends_with("Z\r\n"), "{ended:?}");
+        }
+        assert_eq!(members(registrar.tcp(), "T").len(), 1);
+
+        let _chargen = serve("chargen", "C");
+        let mut client = connect(&registrar, "C");
+        assert_eq!(
+            client.line(),
+            " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg"
+        );
+        assert!(client.line().starts_with("!\"#$%"));
+    }
+}
+
+fn a_session_outlives_its_servers(transport: &str) {
+    let registrar = Registrar::start();
+    let mut servers = three_servers(&registrar, transport);
+    let mut client = connect(&registrar, "EchoPool");
+    for number in 0..60 {
+        match number {
+            20 => servers[0].program.kill(),
+            40 => servers[1].program.kill(),
+            _ => {}
+        }
+        client.say(&format!("line {number}"));
+        assert_eq!(client.line(), format!("line {number}"));
+    }
+    let ended = client.end();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), ""), "{ended:?}");
+    let failovers: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(failovers, [going_on(&servers[0], &servers[1]), going_on(&servers[1], &servers[2])]);
+}
+
+#[test]
+fn a_session_over_tcp_outlives_its_servers() {
+    a_session_outlives_its_servers("tcp");
+}
+
+#[test]
+fn a_session_over_sctp_outlives_its_servers() {
+    a_session_outlives_its_servers("sctp");
+}
+
+#[test]
+fn a_session_goes_on_when_its_server_freezes() {
+    for transport in ["tcp", "sctp"] {
+        let registrar = Registrar::start();
+        let servers = three_servers(&registrar, transport);
+        let mut client = connect(&registrar, "EchoPool");
+        client.say("before");
+        assert_eq!(client.line(), "before");
+        servers[0].program.signal(Signal::STOP);
+        client.say("after");
+        assert_eq!(client.line(), "after");
+        assert_eq!(client.log_line(), going_on(&servers[0], &servers[1]));
+    }
+}
+
+#[test]
+fn a_session_comes_back_when_all_its_servers_do() {
+    let registrar = Registrar::start();
+    let mut first = Server::echo(registrar.tcp());
+    let mut client = connect(&registrar, "EchoPool");
+    client.say("before");
+    assert_eq!(client.line(), "before");
+    first.program.kill();
+    client.say("between");
+    let _second = Server::echo(registrar.tcp());
+    assert_eq!(client.line(), "between");
+}
+
+#[test]
+fn a_session_without_any_server_fails_in_the_end() {
+    let registrar = Registrar::start();
+    let mut server = Server::echo(registrar.tcp());
+    let args = ["connect", "EchoPool", "--failover-timeout", "100ms"];
+    let mut client =
+        Program::start(rserpool(&[&args[..], &["--registrar", registrar.tcp()]].concat()));
+    client.say("before");
+    assert_eq!(client.line(), "before");
+    server.program.kill();
+    client.ended().failure(1);
+}
+
+/// Every line is answered once, in order, though the first server dies while they are on the way.
+fn nothing_is_lost(transport: &str, lines: &[String]) {
+    let registrar = Registrar::start();
+    let mut servers = three_servers(&registrar, transport);
+    let mut client = connect(&registrar, "EchoPool");
+    let mut input = client.stdin();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            lines.iter().for_each(|line| input.say(line));
+        });
+        for (number, line) in lines.iter().enumerate() {
+            assert!(client.line() == *line, "line {number} is another one");
+            if number == lines.len() / 3 {
+                servers[0].program.kill();
+            }
+        }
+    });
+    let ended = client.ended();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), ""));
+}
+
+#[test]
+fn many_lines_at_once_survive_the_death_of_their_server() {
+    let lines: Vec<String> = (0..20_000).map(|number| format!("line {number}")).collect();
+    nothing_is_lost("tcp", &lines);
+    nothing_is_lost("sctp", &lines);
+}
+
+#[test]
+fn lines_that_arrive_in_pieces_survive_the_death_of_their_server() {
+    let long = |number: usize| number.to_string().repeat(50_000);
+    let lines: Vec<String> = (10..90).map(long).collect();
+    nothing_is_lost("tcp", &lines);
+}
+
+#[test]
+fn more_lines_than_are_remembered_can_be_thrown_away() {
+    let registrar = Registrar::start();
+    let _discard = Server::start(registrar.tcp(), &["discard", "--transport", "tcp"]);
+    let mut client = connect(&registrar, "DiscardPool");
+    let mut input = client.stdin();
+    (0..25_000).for_each(|_| input.say("rubbish"));
+    drop(input);
+    let ended = client.ended();
+    assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+}
