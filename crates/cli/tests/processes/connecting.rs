@@ -25,7 +25,7 @@ fn going_on(from: &Server, to: &Server) -> String {
 
 #[test]
 fn each_service_does_what_its_rfc_says() {
-    let registrar = Registrar::start();
+    let registrar = Registrar::patient();
     for transport in ["tcp", "sctp"] {
         let serve = |service: &str, pool: &str| {
             let args = [service, "--pool", pool, "--transport", transport];
@@ -66,7 +66,7 @@ fn each_service_does_what_its_rfc_says() {
 }
 
 fn a_session_outlives_its_servers(transport: &str) {
-    let registrar = Registrar::start();
+    let registrar = Registrar::patient();
     let mut servers = three_servers(&registrar, transport);
     let mut client = connect(&registrar, "EchoPool");
     for number in 0..60 {
@@ -97,7 +97,7 @@ fn a_session_over_sctp_outlives_its_servers() {
 #[test]
 fn a_session_goes_on_when_its_server_freezes() {
     for transport in ["tcp", "sctp"] {
-        let registrar = Registrar::start();
+        let registrar = Registrar::patient();
         let servers = three_servers(&registrar, transport);
         let mut client = connect(&registrar, "EchoPool");
         client.say("before");
@@ -111,7 +111,7 @@ fn a_session_goes_on_when_its_server_freezes() {
 
 #[test]
 fn a_session_comes_back_when_all_its_servers_do() {
-    let registrar = Registrar::start();
+    let registrar = Registrar::patient();
     let mut first = Server::echo(registrar.tcp());
     let mut client = connect(&registrar, "EchoPool");
     client.say("before");
@@ -124,7 +124,7 @@ fn a_session_comes_back_when_all_its_servers_do() {
 
 #[test]
 fn a_session_without_any_server_fails_in_the_end() {
-    let registrar = Registrar::start();
+    let registrar = Registrar::patient();
     let mut server = Server::echo(registrar.tcp());
     let args = ["connect", "EchoPool", "--failover-timeout", "100ms"];
     let mut client =
@@ -137,7 +137,7 @@ fn a_session_without_any_server_fails_in_the_end() {
 
 /// Every line is answered once, in order, though the first server dies while they are on the way.
 fn nothing_is_lost(transport: &str, lines: &[String]) {
-    let registrar = Registrar::start();
+    let registrar = Registrar::patient();
     let mut servers = three_servers(&registrar, transport);
     let mut client = connect(&registrar, "EchoPool");
     let mut input = client.stdin();
@@ -172,7 +172,7 @@ fn lines_that_arrive_in_pieces_survive_the_death_of_their_server() {
 
 #[test]
 fn more_lines_than_are_remembered_can_be_thrown_away() {
-    let registrar = Registrar::start();
+    let registrar = Registrar::patient();
     let _discard = Server::start(registrar.tcp(), &["discard", "--transport", "tcp"]);
     let mut client = connect(&registrar, "DiscardPool");
     let mut input = client.stdin();

@@ -205,6 +205,12 @@ impl Registrar {
         Self::with(&["--asap", "tcp://127.0.0.1:0", "--asap", "sctp://127.0.0.1:0"])
     }
 
+    /// One that does not take a process for dead that only waits for a processor.
+    pub(crate) fn patient() -> Self {
+        let asap = ["--asap", "tcp://127.0.0.1:0", "--asap", "sctp://127.0.0.1:0"];
+        Self::with(&[&asap[..], &["--profile", "rfc"]].concat())
+    }
+
     pub(crate) fn with(args: &[&str]) -> Self {
         let mut program = Program::start(rserpool(&[&["registrar", "-o", "json"], args].concat()));
         let ready = program.json();
