@@ -1,5 +1,11 @@
 //! Chores of this repository: `cargo xtask CHORE`.
 
+#![forbid(unsafe_code)]
+
+mod compliance;
+mod counts;
+mod interop;
+mod tree;
 mod uml_test;
 
 use std::path::Path;
@@ -8,12 +14,20 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  uml-test [FILTER]   runs the tests that need SCTP in the kernel on one that has it";
+  compliance [--check]  writes docs/compliance.md, or says whether it is up to date
+  counts                counts what must stay as it is: long files, unsafe, private paths
+  interop [NAME...]     whole programs against each other; needs root and some packages
+  uml-test [FILTER]     runs the tests that need SCTP in the kernel on one that has it";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
+        ["compliance"] => compliance::run(false),
+        ["compliance", "--check"] => compliance::run(true),
+        ["counts"] => counts::run(),
+        ["interop", "--inside", name] => interop::inside(name),
+        ["interop", ref names @ ..] => interop::run(names),
         ["uml-test", ref filter @ ..] => uml_test::run(filter),
         _ => {
             eprintln!("{USAGE}");

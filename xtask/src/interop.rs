@@ -1,0 +1,209 @@
+//! Interoperability: whole programs against each other, on SCTP of a real kernel and without it,
+//! with a capture that tshark judges.
+//!
+//! `cargo xtask interop [NAME...]` runs each scenario in a place of its own, where it is this
+//! program again: a guest of User Mode Linux, or a network namespace of the host. What a scenario
+//! leaves (logs, capture, `result.json`) is in `interop/out/NAME`.
+
+mod asap;
+mod capture;
+mod judge;
+mod lab;
+mod pool;
+mod process;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use self::lab::Lab;
+use crate::root;
+
+/// Where a scenario runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// User Mode Linux: SCTP of the kernel, one processor, slow system calls.
+    Guest,
+    /// A network namespace of this machine.
+    Namespace,
+}
+
+/// Programs against each other.
+struct Scenario {
+    name: &'static str,
+    /// Who serves whom.
+    direction: &'static str,
+    place: Place,
+    /// Commands that it needs besides ours.
+    needs: &'static [&'static str],
+    /// No result depends on it: a scenario that hangs is stopped.
+    limit: Duration,
+    run: fn(&mut Lab) -> anyhow::Result<Value>,
+}
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// All scenarios, in the order in which they run.
+const SCENARIOS: [Scenario; 3] = [
+    Scenario {
+        name: "pool-kernel",
+        direction: "ours, kernel SCTP",
+        place: Place::Guest,
+        needs: &["linux.uml", "dumpcap"],
+        limit: LIMIT,
+        run: pool::over_kernel_sctp,
+    },
+    Scenario {
+        name: "pool-userland",
+        direction: "ours, SCTP over UDP",
+        place: Place::Namespace,
+        needs: &["unshare", "dumpcap"],
+        limit: LIMIT,
+        run: pool::over_userland_sctp,
+    },
+    Scenario {
+        name: "pool-tcp",
+        direction: "ours, TCP",
+        place: Place::Namespace,
+        needs: &["unshare", "dumpcap"],
+        limit: LIMIT,
+        run: pool::over_tcp,
+    },
+];
+
+/// How a scenario went.
+enum Outcome {
+    Passed,
+    Skipped(String),
+    Failed(String),
+}
+
+/// Runs the scenarios of these names, or all, and prints a table.
+pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
+    for name in names {
+        find(name)?;
+    }
+    build()?;
+    let mut table = Vec::new();
+    let mut failed = 0;
+    let chosen = |scenario: &&Scenario| names.is_empty() || names.contains(&scenario.name);
+    for scenario in SCENARIOS.iter().filter(chosen) {
+        eprintln!("== {}", scenario.name);
+        let started = Instant::now();
+        let outcome = outside(scenario);
+        let seconds = started.elapsed().as_secs_f64();
+        let result = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Skipped(why) => {
+                println!("SKIPPED: {}: {why}", scenario.name);
+                "SKIPPED"
+            }
+            Outcome::Failed(why) => {
+                println!("{}: {why}", scenario.name);
+                failed += 1;
+                "FAILED"
+            }
+        };
+        let Scenario { name, direction, .. } = scenario;
+        table.push(format!("{name:20} {direction:32} {result:8} {seconds:6.1}"));
+    }
+    println!("{:20} {:32} {:8} {:>6}", "scenario", "direction", "result", "s");
+    println!("{}", table.join("\n"));
+    ensure!(failed == 0, "{failed} of {} scenarios failed", table.len());
+    Ok(())
+}
+
+/// Runs one scenario where it belongs; this is the program there.
+pub(crate) fn inside(name: &str) -> anyhow::Result<()> {
+    let scenario = find(name)?;
+    let mut lab = Lab::open(binary(), out(scenario))?;
+    let result = (scenario.run)(&mut lab)?;
+    lab.close()?;
+    let text = serde_json::to_string_pretty(&result)?;
+    fs::write(out(scenario).join("result.json"), format!("{text}\n")).context("result.json")
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Scenario> {
+    let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == name) else {
+        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        bail!("no scenario {name}; there are {}", names.join(", "));
+    };
+    Ok(scenario)
+}
+
+/// Starts the scenario in its place, then has its capture judged.
+fn outside(scenario: &Scenario) -> Outcome {
+    let missing: Vec<&str> =
+        scenario.needs.iter().copied().filter(|command| !is_installed(command)).collect();
+    if !missing.is_empty() {
+        return Outcome::Skipped(format!("{} is not installed", missing.join(", ")));
+    }
+    let done = start(scenario).and_then(|()| {
+        let out = out(scenario);
+        let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
+        println!("{result}{}", judge::run(&out)?);
+        Ok(())
+    });
+    done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)
+}
+
+fn start(scenario: &Scenario) -> anyhow::Result<()> {
+    let out = out(scenario);
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
+    }
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let limit = scenario.limit.as_secs().to_string();
+    let mut command = match scenario.place {
+        Place::Guest => {
+            let mut command = Command::new(root().join("interop/uml-run"));
+            command.args(["--timeout", &limit]);
+            command
+        }
+        Place::Namespace => {
+            let mut command = Command::new("unshare");
+            // When the scenario ends, so does all that it has started.
+            command.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child"]);
+            command.args(["timeout", "--kill-after", "2", &limit]);
+            command
+        }
+    };
+    let program = std::env::current_exe().context("which program is this")?;
+    command.arg(program).args(["interop", "--inside", scenario.name]);
+    let status = command.current_dir(root()).status().context("cannot start it")?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(1) => bail!("failed; its logs are in {}", out.display()),
+        Some(124 | 137) => bail!("hung for {limit} s; its logs are in {}", out.display()),
+        _ => bail!("ended with {status}"),
+    }
+}
+
+/// Builds the program under test, as `cargo demo` does.
+fn build() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--profile", "demo", "--package", "rserpool-cli"])
+        .current_dir(root())
+        .status()
+        .context("cargo")?;
+    ensure!(status.success(), "rserpool does not build");
+    Ok(())
+}
+
+fn binary() -> PathBuf {
+    root().join("target/demo/rserpool")
+}
+
+fn out(scenario: &Scenario) -> PathBuf {
+    root().join("interop/out").join(scenario.name)
+}
+
+fn is_installed(command: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(command).is_file())
+}

@@ -1,0 +1,66 @@
+//! Where a scenario runs: our program, a folder for what comes out, a capture.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use super::capture::Capture;
+use super::process::Process;
+
+/// How long programs may take for what they do at once. System calls are slow in a guest.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The place of one scenario. Its loopback interface is its own.
+pub(super) struct Lab {
+    binary: PathBuf,
+    out: PathBuf,
+    capture: Capture,
+}
+
+impl Lab {
+    /// Sets the loopback interface up and begins to capture.
+    pub(super) fn open(binary: PathBuf, out: PathBuf) -> anyhow::Result<Self> {
+        let status = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        ensure!(status.context("ip")?.success(), "the loopback interface does not come up");
+        let capture = Capture::start(&out)?;
+        Ok(Self { binary, out, capture })
+    }
+
+    /// Ends the capture.
+    pub(super) fn close(self) -> anyhow::Result<()> {
+        self.capture.stop()
+    }
+
+    /// Starts `rserpool` with these arguments and JSON as its output.
+    pub(super) fn rserpool(&self, label: &str, args: &[&str]) -> anyhow::Result<Process> {
+        let mut command = Command::new(&self.binary);
+        command.args(["-v", "-o", "json"]).args(args);
+        Process::start(label, &mut command, &self.out)
+    }
+
+    /// Starts `rserpool` and waits for the line by which it says that it serves.
+    pub(super) fn serving(&self, label: &str, args: &[&str]) -> anyhow::Result<Process> {
+        let process = self.rserpool(label, args)?;
+        json(&process)?;
+        Ok(process)
+    }
+
+    /// Runs `rserpool` to its end; what it prints.
+    pub(super) fn ask(&self, label: &str, args: &[&str]) -> anyhow::Result<Value> {
+        let mut process = self.rserpool(label, args)?;
+        let answer = json(&process);
+        let status = process.wait(PATIENCE)?;
+        ensure!(status.success(), "{label} ended with {status}");
+        answer
+    }
+}
+
+/// The next line of a program, which is JSON.
+fn json(process: &Process) -> anyhow::Result<Value> {
+    let line = process.line(PATIENCE)?;
+    let Ok(value) = serde_json::from_str(&line) else { bail!("not JSON: {line}") };
+    Ok(value)
+}

@@ -1,0 +1,107 @@
+//! A program that runs beside the scenario, and ends with it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Between two looks at something that is waited for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A program, its standard input, and the lines of its standard output. Its standard error goes to
+/// a file. It is killed when this is dropped.
+pub(super) struct Process {
+    label: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    /// Starts a program; `out` is where its standard error goes, to `LABEL.log`.
+    pub(super) fn start(label: &str, command: &mut Command, out: &Path) -> anyhow::Result<Self> {
+        let log = File::create(out.join(format!("{label}.log"))).context("cannot make a log")?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {label}"))?;
+        let stdout = child.stdout.take().context("it has no standard output")?;
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { label: label.into(), stdin: child.stdin.take(), child, lines })
+    }
+
+    /// The next line that it prints.
+    pub(super) fn line(&self, limit: Duration) -> anyhow::Result<String> {
+        self.lines.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => anyhow!("{} printed nothing in {limit:?}", self.label),
+            RecvTimeoutError::Disconnected => anyhow!("{} ended; see its log", self.label),
+        })
+    }
+
+    /// Gives it a line.
+    pub(super) fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.stdin.as_mut().context("its input is closed")?;
+        writeln!(stdin, "{line}").with_context(|| format!("{} takes no input", self.label))
+    }
+
+    /// Ends its input.
+    pub(super) fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.context("it has no process id")?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.label))
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let label = self.label.clone();
+        wait_for(&format!("the end of {label}"), limit, || {
+            self.child.try_wait().with_context(|| label.clone())
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Looks again and again until `look` finds what it looks for.
+pub(super) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            bail!("waited {limit:?} for {what}");
+        }
+        thread::sleep(LOOK);
+    }
+}
