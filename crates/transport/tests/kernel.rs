@@ -22,6 +22,7 @@ use tokio::time::timeout;
 /// Nothing here takes that long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+// Checklist 38.
 #[tokio::test]
 async fn odd_ppids_are_kept() {
     if skips() {
@@ -35,6 +36,7 @@ async fn odd_ppids_are_kept() {
     }
 }
 
+// Checklist 42.
 #[tokio::test]
 async fn an_association_has_all_addresses_of_both_sides() {
     if skips() {

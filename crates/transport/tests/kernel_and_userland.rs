@@ -101,6 +101,7 @@ impl Lab {
     }
 }
 
+// Checklist 46.
 #[tokio::test]
 async fn they_understand_each_other() {
     let Some(mut lab) = Lab::new() else { return };

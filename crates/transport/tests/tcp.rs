@@ -64,6 +64,7 @@ async fn write_queued(endpoint: &mut TcpEndpoint) {
     assert!(idle.await);
 }
 
+// Checklist 41.
 #[tokio::test]
 async fn a_message_may_come_octet_by_octet_and_is_delivered_before_its_padding() {
     let mut server = server(ASAP);
@@ -89,6 +90,7 @@ async fn a_message_may_come_octet_by_octet_and_is_delivered_before_its_padding()
     assert_eq!(down(&mut server).await, (assoc, DownReason::Closed));
 }
 
+// Checklist 41.
 #[tokio::test]
 async fn messages_are_padded_on_the_wire() {
     let mut server = server(ASAP);

@@ -49,6 +49,7 @@ mod tests {
         PoolHandle::new(name.as_bytes()).unwrap()
     }
 
+    // Checklist 178.
     #[test]
     fn the_worked_examples_come_out() {
         let mut sum = ChecksumSum::default();

@@ -84,7 +84,7 @@ fn each_parameter(octets: &[u8], check: &mut impl FnMut(u16, &[u8], &[u8])) {
     assert!(rest.is_empty());
 }
 
-// RFC 5354 §2, RFC 5353 §2
+// RFC 5354 §2, RFC 5353 §2; checklist 1.
 #[test]
 fn numbers_are_big_endian() {
     assert_eq!(PeId(0x1122_3344).to_octets(), ID);
@@ -92,7 +92,7 @@ fn numbers_are_big_endian() {
     assert_eq!((transport.port, transport.transport_use), (7, TransportUse::DataPlusControl));
 }
 
-// RFC 5354 §3
+// RFC 5354 §3; checklist 2.
 #[test]
 fn a_parameter_length_leaves_out_its_padding() {
     let handle = PoolHandle::new(*b"Echo1").unwrap();
@@ -105,7 +105,7 @@ fn a_parameter_length_leaves_out_its_padding() {
     }
 }
 
-// RFC 5354 §3
+// RFC 5354 §3; checklist 3.
 #[test]
 fn parameters_are_padded_with_at_most_three_zeros() {
     let fixed = |protocol, ty| match (protocol, ty) {
@@ -126,7 +126,7 @@ fn parameters_are_padded_with_at_most_three_zeros() {
     }
 }
 
-// RFC 5354 §3, §4
+// RFC 5354 §3, §4; checklist 4.
 #[test]
 fn the_content_of_padding_does_not_matter() {
     let octets = hex!("0500000d 00090009 4563686f31 abcdef");
@@ -140,7 +140,7 @@ fn the_content_of_padding_does_not_matter() {
     ));
 }
 
-// RFC 5354 §2
+// RFC 5354 §2; checklist 5.
 #[test]
 fn the_length_around_parameters_covers_the_padding_between_them_but_not_the_last() {
     let opaque = Transport::Opaque(Box::new(*b"abcde"));
@@ -163,7 +163,7 @@ fn the_length_around_parameters_covers_the_padding_between_them_but_not_the_last
     assert_eq!(error, hex!("0e000011 000c000d 00010009 c0c0c0c0c0 000000"));
 }
 
-// RFC 5354 §4
+// RFC 5354 §4; checklist 6.
 #[test]
 fn a_message_is_a_multiple_of_four_octets_and_its_length_leaves_out_the_padding() {
     assert_eq!(resolution("Echo1").encode(), hex!("0500000d 00090009 4563686f31 000000"));
@@ -175,6 +175,7 @@ fn a_message_is_a_multiple_of_four_octets_and_its_length_leaves_out_the_padding(
 }
 
 // rsplib sends it so.
+// Checklist 7.
 #[test]
 fn a_message_length_that_counts_the_padding_is_accepted() {
     let octets = hex!("05000010 00090009 4563686f31 000000");
@@ -188,7 +189,7 @@ fn a_message_without_its_last_padding_is_accepted() {
     assert_eq!(asap(&octets).unwrap().message, resolution("Echo1"));
 }
 
-// RFC 5354 §4
+// RFC 5354 §4; checklist 8.
 #[test]
 fn unknown_flags_are_ignored_and_never_sent() {
     for flags in [0x00, 0x02, 0xfe] {
@@ -207,7 +208,7 @@ fn with_unknown(parameters: &[&[u8]]) -> Vec<u8> {
     message(AsapType::DEREGISTRATION, 0, &[&HANDLE, &unknown, &ID])
 }
 
-// RFC 5354 §3
+// RFC 5354 §3; checklist 9.
 #[test]
 fn an_unknown_parameter_with_high_bits_00_drops_the_message_silently() {
     let octets = with_unknown(&[&parameter(0x0123, b"abcd")]);
@@ -219,7 +220,7 @@ fn an_unknown_parameter_with_high_bits_00_drops_the_message_silently() {
     assert_eq!(refused(&octets), []);
 }
 
-// RFC 5354 §3, §3.12.2
+// RFC 5354 §3, §3.12.2; checklist 10.
 #[test]
 fn an_unknown_parameter_with_high_bits_01_drops_the_message_and_is_reported() {
     for value in [&b""[..], b"a", b"abcd", b"abcdefg"] {
@@ -231,7 +232,7 @@ fn an_unknown_parameter_with_high_bits_01_drops_the_message_and_is_reported() {
     }
 }
 
-// RFC 5354 §3
+// RFC 5354 §3; checklist 11.
 #[test]
 fn an_unknown_parameter_with_high_bits_10_is_skipped() {
     for value in [&b""[..], b"a", b"ab", b"abc", b"abcd"] {
@@ -247,7 +248,7 @@ fn an_unknown_parameter_with_high_bits_10_is_skipped() {
     }
 }
 
-// RFC 5354 §3, §3.12.2
+// RFC 5354 §3, §3.12.2; checklist 12.
 #[test]
 fn an_unknown_parameter_with_high_bits_11_is_skipped_and_reported() {
     for value in [&b""[..], b"a", b"ab", b"abc", b"abcd"] {
@@ -282,7 +283,7 @@ fn unknown_parameters_are_skipped_wherever_they_stand() {
     assert_eq!(in_transport.message, plain.message);
 }
 
-// RFC 5354 §3.12.2
+// RFC 5354 §3.12.2; checklist 13.
 #[test]
 fn every_unknown_parameter_is_a_cause_of_its_own() {
     let (one, two) = (parameter(0xc001, b"one!"), parameter(0xffff, b"2"));
@@ -311,7 +312,7 @@ fn a_cause_carries_at_most_1024_octets() {
     assert_eq!(refused(&octets)[0].info.len(), Cause::INFO_MAX);
 }
 
-// RFC 5354 §4
+// RFC 5354 §4; checklist 14, 15.
 #[test]
 fn an_unknown_message_type_is_dropped_silently_unless_its_high_bits_are_01() {
     for ty in [0x00, 0x0f, 0x1f, 0x3f, 0x80, 0xbf, 0xc0, 0xff] {
@@ -328,7 +329,7 @@ fn an_unknown_message_type_is_dropped_silently_unless_its_high_bits_are_01() {
     }
 }
 
-// RFC 5354 §3, §4
+// RFC 5354 §3, §4; checklist 16.
 #[test]
 fn the_reserved_types_are_not_assigned() {
     assert!(!AsapType::ASSIGNED.iter().any(|ty| matches!(ty.0, 0 | 255)));
@@ -337,7 +338,7 @@ fn the_reserved_types_are_not_assigned() {
     assert_eq!(ParamType(0xffff).unrecognized(), Unrecognized::SkipAndReport);
 }
 
-// RFC 5354 §3.1, §3.2
+// RFC 5354 §3.1, §3.2; checklist 17.
 #[test]
 fn an_address_has_the_length_of_its_family() {
     let v4 = IpAddr::from(Ipv4Addr::new(192, 0, 2, 10));
@@ -354,7 +355,7 @@ fn an_address_has_the_length_of_its_family() {
     }
 }
 
-// RFC 5354 §3.4
+// RFC 5354 §3.4; checklist 18.
 #[test]
 fn an_sctp_transport_has_one_address_or_more_of_either_family() {
     let none = parameter(4, &hex!("00070000"));
@@ -368,7 +369,7 @@ fn an_sctp_transport_has_one_address_or_more_of_either_family() {
     assert_eq!(SctpTransport::from_octets(&transport.to_octets()), Ok(transport));
 }
 
-// RFC 5354 §3.4
+// RFC 5354 §3.4; checklist 19.
 #[test]
 fn a_transport_use_is_0_or_1() {
     for number in [2, 0xffff_u16] {
@@ -390,7 +391,7 @@ fn single_homed(ty: u16, reserved: u16, addresses: &[IpAddr]) -> Vec<u8> {
     parameter(ty, &value)
 }
 
-// RFC 5354 §3.3, §3.5 to §3.7
+// RFC 5354 §3.3, §3.5 to §3.7; checklist 20.
 #[test]
 fn transports_other_than_sctp_have_exactly_one_address() {
     let v4: IpAddr = Ipv4Addr::new(192, 0, 2, 10).into();
@@ -411,6 +412,7 @@ fn transports_other_than_sctp_have_exactly_one_address() {
 }
 
 // RFC 5354 §3.3, §3.6, §3.7. TCP's reserved field is a Transport Use to rsplib and to us.
+// Checklist 21.
 #[test]
 fn transports_other_than_sctp_and_tcp_are_data_only() {
     let v4: IpAddr = Ipv4Addr::new(192, 0, 2, 10).into();
@@ -429,7 +431,7 @@ fn transports_other_than_sctp_and_tcp_are_data_only() {
     }
 }
 
-// RFC 5354 §3.8
+// RFC 5354 §3.8; checklist 22.
 #[test]
 fn a_policy_starts_with_its_type() {
     let policy = parameter(8, b"");
@@ -441,7 +443,7 @@ fn a_policy_starts_with_its_type() {
     }
 }
 
-// RFC 5354 §3.8, RFC 5356
+// RFC 5354 §3.8, RFC 5356; checklist 31.
 #[test]
 fn policies_to_come_are_read_and_sent_on_unchanged() {
     let policy = parameter(8, &hex!("80001234 01020304 aabb"));
@@ -451,7 +453,7 @@ fn policies_to_come_are_read_and_sent_on_unchanged() {
     assert_eq!(decoded.to_octets(), policy);
 }
 
-// RFC 5354 §3.10
+// RFC 5354 §3.10; checklist 23.
 #[test]
 fn a_pool_element_has_exactly_one_user_transport() {
     for transports in [&[][..], &[&SCTP[..], &SCTP]] {
@@ -461,7 +463,7 @@ fn a_pool_element_has_exactly_one_user_transport() {
     }
 }
 
-// RFC 5354 §3.10
+// RFC 5354 §3.10; checklist 24.
 #[test]
 fn an_asap_transport_is_of_sctp() {
     let mut tcp = SCTP;
@@ -474,7 +476,7 @@ fn an_asap_transport_is_of_sctp() {
     assert_eq!(refused_parameter(&two)[..2], hex!("000a"));
 }
 
-// RFC 5354 §3.10
+// RFC 5354 §3.10; checklist 25.
 #[test]
 fn a_registration_life_is_signed_and_minus_one_is_for_ever() {
     for (octets, life) in [
@@ -487,7 +489,7 @@ fn a_registration_life_is_signed_and_minus_one_is_for_ever() {
     }
 }
 
-// RFC 5354 §3.10
+// RFC 5354 §3.10; checklist 26.
 #[test]
 fn a_home_of_0_is_undetermined() {
     let decoded = asap(&registration(&[&SCTP, &ROUND_ROBIN])).unwrap();
@@ -497,7 +499,7 @@ fn a_home_of_0_is_undetermined() {
     assert_eq!(registration.element.home, None);
 }
 
-// RFC 5354 §3.11
+// RFC 5354 §3.11; checklist 27.
 #[test]
 fn a_registrar_is_reached_by_sctp() {
     let server = parameter(0xb, &[&hex!("aabbccdd")[..], &SCTP].concat());
@@ -512,7 +514,7 @@ fn a_registrar_is_reached_by_sctp() {
     assert_eq!(error.kind, DecodeErrorKind::Unexpected(ParamType::SCTP_TRANSPORT));
 }
 
-// RFC 5354 §3.12
+// RFC 5354 §3.12; checklist 28.
 #[test]
 fn an_operation_error_has_causes_with_padding_between() {
     let octets = hex!("0e000020 000c001c 00010009 c0c00005 aa 000000 00070005 bb 000000 00000004");
@@ -535,7 +537,7 @@ fn unknown_causes_are_read() {
     assert_eq!(decoded.message, Asap::Error(vec![cause]).into());
 }
 
-// RFC 5354 §3.12.1 to §3.12.11
+// RFC 5354 §3.12.1 to §3.12.11; checklist 29.
 #[test]
 fn causes_carry_the_object_that_they_are_about() {
     let unknown = parameter(0x4001, b"unknown!");
@@ -564,7 +566,7 @@ fn a_cookie_is_any_octets() {
     }
 }
 
-// RFC 5354 §3.15
+// RFC 5354 §3.15; checklist 30.
 #[test]
 fn a_checksum_has_length_6_and_two_octets_of_padding() {
     assert_eq!(PeChecksum(0x4deb).to_octets(), hex!("000f 0006 4deb 0000"));
@@ -585,6 +587,7 @@ fn octets_behind_a_message_are_not_ignored() {
     assert_eq!((error.kind, error.offset, error.parameter), (kind, 2, None));
 }
 
+// Checklist 32.
 #[test]
 fn a_prefix_of_a_message_is_never_a_message() {
     for vector in FILES.into_iter().flat_map(vectors) {
@@ -603,6 +606,7 @@ fn a_prefix_of_a_message_is_never_a_message() {
     }
 }
 
+// Checklist 32.
 #[test]
 fn a_length_that_lies_is_found() {
     for vector in FILES.into_iter().flat_map(vectors) {

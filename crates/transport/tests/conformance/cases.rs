@@ -70,6 +70,7 @@ pub(crate) async fn says_that_a_port_is_in_use<R: Rig>(rig: &R) {
     lab.finish().await;
 }
 
+// Checklist 37.
 pub(crate) async fn keeps_message_boundaries<R: Rig>(rig: &R) {
     let mut lab = Lab::default();
     let (server, client) = (lab.bind(rig, &options()), lab.dialer(rig, &options()));
@@ -149,6 +150,7 @@ pub(crate) async fn serves_several_peers<R: Rig>(rig: &R) {
     lab.finish().await;
 }
 
+// Checklist 38.
 pub(crate) async fn keeps_ppids<R: Rig>(rig: &R) {
     let mut lab = Lab::default();
     let (server, client) = (lab.bind(rig, &options()), lab.dialer(rig, &options()));

@@ -65,7 +65,7 @@ fn an_identifier_is_drawn_from_the_seed_and_never_0() {
     assert_ne!(id(1, None), PeId(0));
 }
 
-// Checklist 58, 5352 §3.1: never again unchanged.
+// RFC 5352 §3.1; checklist 58: never again unchanged.
 #[test]
 fn a_rejected_element_stays_out_until_it_is_told_to_register() {
     let mut lab = Lab::new();

@@ -32,6 +32,7 @@ fn chi_square(seen: &[usize], shares: &[f64]) -> f64 {
         .sum()
 }
 
+// Checklist 184, 185.
 #[test]
 fn round_robin_begins_with_the_next_one_each_time() {
     let mut lab = same(PolicyType::ROUND_ROBIN, &[], 3);
@@ -62,6 +63,7 @@ fn as_many_lose_their_turn_as_configured() {
     assert_eq!([lab.list(3), lab.list(3)], [[1, 2, 3], [4, 5, 1]]);
 }
 
+// Checklist 187.
 #[test]
 fn weighted_round_robin_spreads_the_turns_evenly() {
     let mut lab = each(WRR, &[[1], [2], [3]]);
@@ -69,6 +71,7 @@ fn weighted_round_robin_spreads_the_turns_evenly() {
     assert_eq!(same(WRR, &[1], 3).picks(6), [1, 2, 3, 1, 2, 3]);
 }
 
+// Checklist 187.
 #[test]
 fn weighted_round_robin_is_exactly_proportional_in_the_long_run() {
     let weights = [7, 1, 13, 4, 0, 25];
@@ -115,6 +118,7 @@ fn a_change_of_weight_neither_gains_nor_loses_a_turn() {
     assert_eq!(lab.shares(30, 3), [0, 10, 10, 10]);
 }
 
+// Checklist 190.
 #[test]
 fn priority_lists_the_highest_first_always() {
     let mut lab = each(PolicyType::PRIORITY, &[[1], [2], [3]]);
@@ -122,6 +126,7 @@ fn priority_lists_the_highest_first_always() {
     assert_eq!(same(PolicyType::PRIORITY, &[9], 3).picks(4), [1, 2, 3, 1]);
 }
 
+// Checklist 191.
 #[test]
 fn least_used_is_in_order_of_load_and_round_robin_among_equals() {
     assert_eq!(same(PolicyType::LEAST_USED, &[10], 3).picks(4), [1, 2, 3, 1]);
@@ -131,6 +136,7 @@ fn least_used_is_in_order_of_load_and_round_robin_among_equals() {
     assert_eq!(lab.list(3), [3, 1, 2]);
 }
 
+// Checklist 192.
 #[test]
 fn each_listing_degrades() {
     let mut lab = each(LUD, &[[10, 7], [20, 7], [30, 7]]);
@@ -140,6 +146,7 @@ fn each_listing_degrades() {
     assert_eq!([lab.list(2), lab.list(1)], [vec![1, 2], vec![3]]);
 }
 
+// Checklist 192.
 #[test]
 fn registering_again_resets_the_degradation_even_if_nothing_changed() {
     let mut lab = each(LUD, &[[10, 50], [20, 50]]);
@@ -154,6 +161,7 @@ fn a_degraded_load_never_exceeds_full() {
     assert_eq!(lab.picks(6), [1, 2, 1, 2, 1, 2]);
 }
 
+// Checklist 193.
 #[test]
 fn priority_least_used_looks_at_the_load_to_come() {
     let mut lab = each(PolicyType::PRIORITY_LEAST_USED, &[[50, 50], [50, 10], [0, 80]]);
@@ -197,6 +205,7 @@ fn random_is_even() {
     assert!(chi_square(&shares[1..], &[0.05; 20]) < 43.8, "{shares:?}");
 }
 
+// Checklist 189.
 #[test]
 fn weighted_random_is_in_proportion() {
     let shares = each(WRAND, &[[1], [2], [3], [0], [4]]).shares(20_000, 5);
@@ -231,6 +240,7 @@ fn weight_0_is_never_selected() {
     }
 }
 
+// Checklist 194.
 #[test]
 fn randomized_least_used_is_in_proportion_to_what_is_not_used() {
     let shares = each(RLU, &[[0], [FULL / 2], [FULL / 4 * 3], [FULL]]).shares(14_000, 4);
@@ -271,6 +281,7 @@ fn listings_lower_the_odds_of_a_degrading_randomized_policy() {
     }
 }
 
+// Checklist 188.
 #[test]
 fn no_policy_lists_anyone_twice_and_none_is_left_out() {
     for &policy_type in PolicyType::ASSIGNED {
@@ -304,6 +315,7 @@ fn the_same_seed_and_calls_give_the_same_answers() {
     assert_ne!(run(1), run(2));
 }
 
+// Checklist 188.
 #[test]
 fn an_answer_has_as_many_elements_as_asked_for_or_configured() {
     let config = Config {
@@ -319,6 +331,7 @@ fn an_answer_has_as_many_elements_as_asked_for_or_configured() {
     assert_eq!(lab.0.resolve(&handle("p"), None).unwrap().elements.len(), 5);
 }
 
+// Checklist 94.
 #[test]
 fn a_resolution_names_the_policy_of_the_pool() {
     let mut lab = each(PolicyType::LEAST_USED, &[[7]]);

@@ -159,6 +159,7 @@ async fn a_flood_of_inits_leaves_nothing() {
     connected(&mut client, &mut endpoint).await;
 }
 
+// Checklist 46.
 #[tokio::test]
 async fn counts_what_is_no_packet() {
     let mut endpoint = bind();

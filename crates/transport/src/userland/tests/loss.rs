@@ -48,6 +48,7 @@ async fn notices_a_peer_that_does_not_acknowledge() {
     assert!(noticed <= bound, "{noticed:?} > {bound:?}");
 }
 
+// Checklist 50.
 #[tokio::test(start_paused = true)]
 async fn notices_an_idle_peer_that_is_silent() {
     let options = Options::default();
@@ -132,6 +133,7 @@ async fn a_dead_peer_does_not_disturb_another() {
     assert_eq!(a.statistics().unsent, 0);
 }
 
+// Checklist 50.
 #[tokio::test]
 async fn an_icmp_error_counts_only_with_the_tag_of_the_association() {
     let (mut a, mut b) = (bind(), bind());

@@ -48,6 +48,7 @@ async fn listens_for_both_families_at_the_wildcard() {
     assert_eq!(server.statistics().associations, 2);
 }
 
+// Checklist 44, 45.
 #[tokio::test]
 async fn listens_on_every_address_and_at_another_udp_port() {
     let spare = UdpSocket::bind(("127.0.0.2", 0)).unwrap().local_addr().unwrap().port();
@@ -103,6 +104,7 @@ async fn refuses_to_be_dialed_where_it_only_dials() {
     assert_eq!((a.statistics().unreachable, b.statistics().out_of_the_blue), (0, 1));
 }
 
+// Checklist 44, 47.
 #[tokio::test]
 async fn the_udp_port_moves_with_the_right_tag_only() {
     let (mut a, mut b) = (bind(), bind());
