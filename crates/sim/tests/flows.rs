@@ -9,7 +9,7 @@ use rserpool_sim::world::{Asking, Setup, World};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
 fn pool() -> PoolHandle {
-    PoolHandle::new(*b"EchoPool").unwrap()
+    PoolHandle::new(*b"EchoPool").expect("it is short enough")
 }
 
 /// A world with so many registrars and elements, and a user, none of them started. Identifiers are

@@ -11,7 +11,7 @@ use rserpool_wire::param::PoolHandle;
 
 /// A registrar, an element and a user that is subscribed to its pool.
 fn settled() -> (World, [NodeId; 3]) {
-    let handle = PoolHandle::new(*b"EchoPool").unwrap();
+    let handle = PoolHandle::new(*b"EchoPool").expect("it is short enough");
     let mut world = World::new(Setup::lan(1));
     let registrar = world.add_registrar(registrar::Config::default());
     let element = world.add_element(handle.clone(), |_| {});
