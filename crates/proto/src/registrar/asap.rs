@@ -72,7 +72,7 @@ impl Registrar {
         self.forget_adoption(registered.index);
         self.supervise_over(now, registered.index, peer);
         self.arm_expiry(now, registered.index, life);
-        self.subscriptions.mark(handle);
+        self.subscriptions.mark(handle, registered.outcome);
         // RFC 5353 §3.3.1: each time, for that heals what was lost.
         self.tell_added(registered.index);
         Ok(())

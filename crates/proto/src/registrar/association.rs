@@ -68,9 +68,18 @@ impl Registrar {
             self.remove(now, index, LeaveReason::AssociationLost);
         }
         if association.link.protocol == Protocol::Enrp {
-            self.deadlines.disarm(super::Deadline::Download(peer));
+            if self.deadlines.disarm(super::Deadline::Download(peer)) {
+                self.end_download(peer);
+            }
             self.link_lost(now, peer, association.registrar, association.dial);
         }
+    }
+
+    /// True where this association is there, and goes to the port of this protocol.
+    pub(super) fn speaks(&self, peer: Peer, protocol: Protocol) -> bool {
+        self.associations
+            .get(&peer)
+            .is_some_and(|association| association.link.protocol == protocol)
     }
 
     pub(super) fn on_addresses(&mut self, peer: Peer, remote: Vec<IpAddr>) {

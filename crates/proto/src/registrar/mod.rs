@@ -257,10 +257,7 @@ impl Registrar {
             Asap::HandleResolution(message) => self.resolve(peer, message),
             Asap::KeepAliveAck(message) => self.acknowledge(now, peer, message),
             Asap::Unreachable(message) => self.on_report(now, peer, message),
-            Asap::Error(causes) => {
-                self.stats.errors_received += 1;
-                drop(causes);
-            }
+            Asap::Error(_) => self.stats.errors_received += 1,
             // What registrars send, and what users and elements tell each other.
             Asap::RegistrationResponse(_)
             | Asap::DeregistrationResponse(_)
@@ -335,10 +332,12 @@ impl Machine for Registrar {
             Input::Up(peer, link) => self.on_up(now, peer, link),
             Input::Down(peer) => self.on_down(now, peer),
             Input::Addresses(peer, remote) => self.on_addresses(peer, remote),
-            // After an association ended, what it had sent may still be on its way here.
-            Input::Message(peer, _) | Input::Malformed(peer, _)
-                if !self.associations.contains_key(&peer) =>
-            {
+            // After an association ended, what it had sent may still be on its way here. And who
+            // came to the ASAP port has no business with ENRP: elements are not registrars.
+            Input::Message(peer, ref message) if !self.speaks(peer, message.protocol()) => {
+                self.stats.unexpected += 1;
+            }
+            Input::Malformed(peer, ref malformed) if !self.speaks(peer, malformed.protocol) => {
                 self.stats.unexpected += 1;
             }
             Input::Message(peer, Message::Asap(message)) => self.on_asap(now, peer, message),

@@ -6,6 +6,7 @@ use rserpool_wire::asap::Asap;
 use rserpool_wire::param::PoolHandle;
 
 use super::Registrar;
+use crate::handlespace::Outcome;
 use crate::machine::Peer;
 
 /// Who is told of which pool. A subscription lives as long as its association or its pool.
@@ -19,9 +20,9 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// A pool changed.
-    pub(super) fn mark(&mut self, handle: &PoolHandle) {
-        if self.by_pool.contains_key(handle) {
+    /// Something happened to an element of this pool.
+    pub(super) fn mark(&mut self, handle: &PoolHandle, outcome: Outcome) {
+        if outcome != Outcome::Unchanged && self.by_pool.contains_key(handle) {
             self.changed.insert(handle.clone());
         }
     }
@@ -29,23 +30,21 @@ impl Subscriptions {
     /// An association ended.
     pub(super) fn forget(&mut self, peer: Peer) {
         for handle in self.by_peer.remove(&peer).unwrap_or_default() {
-            if let Some(subscribers) = self.by_pool.get_mut(&handle) {
-                subscribers.remove(&peer);
-                if subscribers.is_empty() {
-                    self.by_pool.remove(&handle);
-                }
-            }
+            self.cancel(&handle, peer);
         }
     }
 
-    fn cancel(&mut self, handle: &PoolHandle) -> BTreeMap<Peer, Option<u32>> {
-        let subscribers = self.by_pool.remove(handle).unwrap_or_default();
-        for peer in subscribers.keys() {
-            if let Some(handles) = self.by_peer.get_mut(peer) {
-                handles.remove(handle);
+    /// A subscription ended.
+    fn cancel(&mut self, handle: &PoolHandle, peer: Peer) {
+        if let Some(handles) = self.by_peer.get_mut(&peer) {
+            handles.remove(handle);
+        }
+        if let Some(subscribers) = self.by_pool.get_mut(handle) {
+            subscribers.remove(&peer);
+            if subscribers.is_empty() {
+                self.by_pool.remove(handle);
             }
         }
-        subscribers
     }
 }
 
@@ -65,26 +64,17 @@ impl Registrar {
     /// Tells subscribers of what changed since the last drain: once for any number of changes.
     pub(super) fn push_updates(&mut self) {
         for handle in std::mem::take(&mut self.subscriptions.changed) {
-            if self.handlespace.contains(&handle) {
-                self.push_update(&handle);
-                continue;
-            }
-            // The pool is gone, and the subscriptions with it.
-            for (peer, items) in self.subscriptions.cancel(&handle) {
-                let answer = self.resolution(handle.clone(), items);
+            let subscribers = self.subscriptions.by_pool.get(&handle).cloned().unwrap_or_default();
+            for (peer, items) in subscribers {
+                let mut answer = self.resolution(handle.clone(), items);
+                // A pool that is gone, or has nobody to offer, takes its subscriptions along.
+                answer.updates_accepted = answer.causes.is_empty();
+                if !answer.updates_accepted {
+                    self.subscriptions.cancel(&handle, peer);
+                }
                 self.stats.updates_pushed += 1;
                 self.send(peer, Asap::HandleResolutionResponse(answer));
             }
-        }
-    }
-
-    fn push_update(&mut self, handle: &PoolHandle) {
-        let subscribers = self.subscriptions.by_pool.get(handle).cloned().unwrap_or_default();
-        for (peer, items) in subscribers {
-            let mut answer = self.resolution(handle.clone(), items);
-            answer.updates_accepted = true;
-            self.stats.updates_pushed += 1;
-            self.send(peer, Asap::HandleResolutionResponse(answer));
         }
     }
 }

@@ -9,7 +9,7 @@ use rserpool_wire::param::RegistrationLife;
 use super::round_trip::RoundTrip;
 use super::{Deadline, Event, LeaveReason, Registrar};
 use crate::dialect::Lifetime;
-use crate::handlespace::ElementIndex;
+use crate::handlespace::{ElementIndex, Outcome};
 use crate::machine::{Output, Peer};
 use crate::time::Time;
 
@@ -206,7 +206,7 @@ impl Registrar {
     }
 
     /// Removes an element that may not know it, and lets it know: should it come back, it registers
-    /// again. An association that carried nothing else is of no more use.
+    /// again. Where its association carried nothing else, its end says so.
     fn remove_unanswering(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
         let association = self.supervised.get(&index).and_then(|s| s.association);
         let view = self.handlespace.element(index);
@@ -215,11 +215,12 @@ impl Registrar {
         let (Some(peer), Some((handle, id))) = (association, key) else {
             return;
         };
-        self.tell_removed(peer, handle, id);
         let is_idle = self.associations.get(&peer).is_some_and(|a| a.elements.is_empty());
         if reason == LeaveReason::Silent && is_idle {
             self.on_down(now, peer);
             self.outputs.push_back(Output::Abort(peer));
+        } else {
+            self.tell_removed(peer, handle, id);
         }
     }
 
@@ -243,7 +244,7 @@ impl Registrar {
             LeaveReason::Expired => self.stats.removed_expired += 1,
             LeaveReason::Orphaned => self.stats.orphaned += 1,
         }
-        self.subscriptions.mark(&handle);
+        self.subscriptions.mark(&handle, Outcome::Changed);
         let event = Event::Left { handle: handle.clone(), id: element.id, reason };
         self.outputs.push_back(Output::Event(event));
         self.tell_deleted(handle, element);

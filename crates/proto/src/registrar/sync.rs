@@ -148,7 +148,7 @@ impl Registrar {
                 if home != self.id {
                     self.forget_adoption(registered.index);
                 }
-                self.subscriptions.mark(handle);
+                self.subscriptions.mark(handle, registered.outcome);
                 was_marked || registered.outcome != Outcome::Unchanged
             }
             Err(refused) => {

@@ -4,6 +4,7 @@ use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId};
 
 use super::{Deadline, Event, Registrar};
+use crate::handlespace::Outcome;
 use crate::handlespace::{ElementIndex, Refused};
 use crate::machine::{Output, Peer};
 use crate::time::Time;
@@ -66,7 +67,7 @@ impl Registrar {
                 if registered.previous_home == Some(self.id) {
                     self.release(now, registered.index, sender);
                 }
-                self.subscriptions.mark(handle);
+                self.subscriptions.mark(handle, registered.outcome);
                 Some(registered.index)
             }
             Err(refused) => {
@@ -131,7 +132,7 @@ impl Registrar {
     pub(super) fn forget_foreign(&mut self, index: ElementIndex) {
         self.forget_adoption(index);
         if let Some((handle, _)) = self.handlespace.deregister(index) {
-            self.subscriptions.mark(&handle);
+            self.subscriptions.mark(&handle, Outcome::Changed);
         }
     }
 }

@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use rserpool_wire::Message;
 use rserpool_wire::asap::{Asap, HandleResolution, HandleResolutionResponse};
 use rserpool_wire::codec::Codec;
-use rserpool_wire::param::{Policy, PolicyField, PoolElement};
+use rserpool_wire::enrp::{Body, Enrp, Update, UpdateAction};
+use rserpool_wire::param::{PeId, Policy, PolicyField, PoolElement, RegistrarId};
 use rserpool_wire::registry::PolicyType;
 
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, OTHER_ADDRESS, USER, element, pool};
@@ -150,4 +151,55 @@ fn subscriptions_have_a_limit() {
     };
     assert!(!answer.updates_accepted && answer.elements.len() == 1);
     assert_eq!(lab.registrar.stats().subscriptions_refused, 1);
+}
+
+#[test]
+fn a_registration_that_changes_nothing_is_no_update() {
+    let mut lab = Lab::new();
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    lab.ask(USER, subscription(None));
+    // `register` insists on one answer and nothing else.
+    assert_eq!(lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS])), []);
+}
+
+#[test]
+fn an_update_without_elements_ends_the_subscription() {
+    let mut lab = Lab::new();
+    let weighted = |weight| {
+        let policy = Policy::of_type(PolicyType::WEIGHTED_RANDOM);
+        let policy = policy.with(PolicyField::Weight, weight);
+        PoolElement { policy, ..element(1, &[ELEMENT_ADDRESS]) }
+    };
+    lab.register(ELEMENT, weighted(1));
+    lab.ask(USER, subscription(None));
+    let registration = |weight| {
+        let element = weighted(weight);
+        Asap::Registration(rserpool_wire::asap::Registration { handle: pool(), element })
+    };
+    let outputs = lab.asap(ELEMENT, registration(0));
+    let [(USER, update)] = &pushed(&outputs)[..] else { panic!("{outputs:?}") };
+    assert!(!update.updates_accepted && !update.causes.is_empty());
+    assert_eq!(pushed(&lab.asap(ELEMENT, registration(1))), []);
+}
+
+#[test]
+fn who_came_for_asap_has_no_business_with_enrp() {
+    let mut lab = Lab::new();
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    let stolen = PoolElement { home: RegistrarId::new(0x666), ..element(1, &[OTHER_ADDRESS]) };
+    let message = Enrp {
+        sender: RegistrarId::new(0x666),
+        receiver: None,
+        body: Body::Update(Update {
+            takeover_suggested: false,
+            action: UpdateAction::AddElement,
+            handle: pool(),
+            element: stolen,
+        }),
+    };
+    assert_eq!(lab.input(Input::Message(USER, Message::Enrp(message))), []);
+    assert_eq!(lab.events, []);
+    let index = lab.registrar.handlespace().find(&pool(), PeId(1)).unwrap();
+    let kept = lab.registrar.handlespace().element(index).unwrap().element;
+    assert_eq!(kept.user_transport.addresses(), [ELEMENT_ADDRESS]);
 }
