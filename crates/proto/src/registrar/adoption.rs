@@ -232,9 +232,16 @@ impl Registrar {
             self.deadlines.arm(Deadline::Supervision(index), now + self.config.adoption_grace);
             return;
         }
-        let home = self.handlespace.element(index).and_then(|view| view.element.home);
-        if home == Some(self.id) {
+        let asked = adoption.asked;
+        let view = self.handlespace.element(index);
+        let key = view.map(|view| (view.handle.clone(), view.element.id));
+        if view.and_then(|view| view.element.home) == Some(self.id) {
             self.remove(now, index, LeaveReason::Orphaned);
+            if let (Some(peer), Some((handle, id))) = (asked, key)
+                && self.associations.contains_key(&peer)
+            {
+                self.tell_removed(peer, handle, id);
+            }
         } else {
             self.forget_adoption(index);
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use rserpool_wire::Enrp;
-use rserpool_wire::enrp::{Body, ListResponse, TableResponse};
+use rserpool_wire::enrp::{Body, ListResponse, Presence, TableResponse};
 use rserpool_wire::param::RegistrarId;
 
 use super::{Event, Registrar, State};
@@ -30,6 +30,11 @@ impl Registrar {
                 if is_new && is_stranger && !matches!(body, Body::Presence(_)) {
                     // RFC 5353 §3.4.1.
                     self.send_presence(link, None, true);
+                }
+                if let (false, Body::Presence(Presence { reply_required: true, .. })) =
+                    (is_new, &body)
+                {
+                    self.prefer(link, sender);
                 }
                 self.on_peer_message(now, link, sender, is_stranger, body);
             }

@@ -20,7 +20,8 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct PeerRegistrar {
     pub(super) status: Status,
-    /// Its associations, oldest first. Messages go over the first, so that they arrive in order.
+    /// Its associations. Messages go over the first, the oldest as long as that is of use, so that
+    /// they arrive in order.
     pub(super) links: Vec<Peer>,
     /// Where it says it is.
     pub(super) transport: Option<SctpTransport>,
@@ -233,6 +234,15 @@ impl Registrar {
         // Another one has come in its place: it has been restarted with another identifier.
         if let Some(expected) = expected.filter(|expected| *expected != id) {
             self.is_unreachable(now, expected);
+        }
+    }
+
+    /// Someone asks whether this registrar lives: what it sent over another association did not
+    /// arrive. From now on it sends over this one.
+    pub(super) fn prefer(&mut self, link: Peer, id: RegistrarId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(place) = peer.links.iter().position(|other| *other == link) {
+            peer.links[..=place].rotate_right(1);
         }
     }
 

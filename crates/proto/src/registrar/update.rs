@@ -117,13 +117,19 @@ impl Registrar {
         self.deadlines.disarm(Deadline::Supervision(index));
         self.deadlines.disarm(Deadline::Expiry(index));
         let association: Option<Peer> = supervised.association;
-        if let Some(association) = association.and_then(|peer| self.associations.get_mut(&peer)) {
-            association.elements.remove(&index);
-        }
         self.stats.moved_away += 1;
         if let Some(view) = self.handlespace.element(index) {
             let (handle, id) = (view.handle.clone(), view.element.id);
-            self.outputs.push_back(Output::Event(Event::Moved { handle, id, to }));
+            let event = Event::Moved { handle: handle.clone(), id, to };
+            self.outputs.push_back(Output::Event(event));
+            if let Some(peer) = association
+                && let Some(association) = self.associations.get_mut(&peer)
+            {
+                association.elements.remove(&index);
+                // An update may be older than the element's registration here. Who knows its home
+                // to be elsewhere does not mind; who still believes in this one registers again.
+                self.tell_removed(peer, handle, id);
+            }
         }
         self.handed_over(now, index, to);
     }

@@ -1,5 +1,6 @@
 //! Tables of what a registrar does with each input, and scopes of several registrars.
 
+mod chaos;
 mod lab;
 mod net;
 mod registration;

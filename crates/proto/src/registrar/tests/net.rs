@@ -34,6 +34,8 @@ struct Place {
     /// What [`Target::Configured`] counts.
     configured: Vec<usize>,
     carrier: Carrier,
+    /// Nobody can dial it: an element that registers over TCP.
+    dials_only: bool,
     accepted: u64,
 }
 
@@ -143,6 +145,11 @@ impl Net {
 
     pub(super) fn use_tcp(&mut self, place: usize) {
         self.places[place].carrier = Carrier::Tcp;
+        self.places[place].dials_only = matches!(self.places[place].node, Node::Element(_));
+    }
+
+    pub(super) fn leave(&mut self, place: usize) {
+        self.input(place, Input::Command(Command::Leave));
     }
 
     /// The process ends; the others' kernels notice.
@@ -179,6 +186,23 @@ impl Net {
         }
     }
 
+    /// Whoever is cut off from each other notices.
+    pub(super) fn break_cut(&mut self) {
+        let cuts = self.cuts.clone();
+        let broken = |from: &(usize, Peer), to: &(usize, Peer)| cuts.contains(&(from.0, to.0));
+        let ends = self.ends.iter().filter(|(from, to)| broken(from, to));
+        let ends: Vec<_> = ends.map(|(from, to)| (*from, *to)).collect();
+        // What ended meanwhile is still found out.
+        let is_end = |arrival: &Arrival| matches!(arrival, Arrival::Down(_));
+        self.kept.retain(|(from, to, it)| !cuts.contains(&(*from, *to)) || is_end(it));
+        for (own, _) in ends {
+            self.ends.remove(&own);
+            self.sequence += 1;
+            let at = (self.now + DELAY, self.sequence);
+            self.queue.insert(at, (own.0, Arrival::Down(own.1)));
+        }
+    }
+
     pub(super) fn heal(&mut self) {
         self.cuts.clear();
         for (from, to, arrival) in std::mem::take(&mut self.kept) {
@@ -212,7 +236,7 @@ impl Net {
         let begin = self.now;
         let end = begin + Duration::from_secs(120);
         while !holds(self) {
-            assert!(self.step(end), "does not come to hold");
+            assert!(self.step(end), "does not come to hold: {}", self.describe());
         }
         self.now - begin
     }
@@ -261,7 +285,7 @@ impl Net {
 
     /// Someone dials this place: its kernel answers, whatever the process does.
     fn dialed(&mut self, place: usize, from: usize, peer: Peer, protocol: Protocol) {
-        if !self.places[place].alive {
+        if !self.places[place].alive || self.places[place].dials_only {
             self.send(place, from, Arrival::Down(peer));
             return;
         }
@@ -359,7 +383,12 @@ impl Net {
     }
 
     fn pass(&mut self, place: usize, peer: Peer, message: Message) {
-        let Some(&(to, other)) = self.ends.get(&(place, peer)) else { return };
+        let Some(&(to, other)) = self.ends.get(&(place, peer)) else {
+            // The other end knows nothing of this association, and says so.
+            self.sequence += 1;
+            self.queue.insert((self.now + DELAY, self.sequence), (place, Arrival::Down(peer)));
+            return;
+        };
         if let Message::Enrp(enrp) = &message {
             self.trace.push((self.now, place, to, enrp.body.clone()));
         }
@@ -402,6 +431,38 @@ impl Net {
         assert!(self.agrees(), "{views:#?}");
     }
 
+    /// How it stands.
+    pub(super) fn describe(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = format!("at {:?}\n", self.now);
+        for (row, place) in self.places.iter().enumerate() {
+            let _ = match &place.node {
+                Node::Registrar(registrar) => {
+                    let peers: Vec<_> = registrar.peers().collect();
+                    let own: Vec<_> = registrar.supervised.keys().collect();
+                    writeln!(
+                        text,
+                        "{row} alive {} {:?} {:#?}\n  supervises {own:?}\n  {:?}\n{:?}",
+                        place.alive,
+                        registrar.state(),
+                        peers,
+                        self.view(row),
+                        registrar.stats()
+                    )
+                }
+                Node::Element(element) => {
+                    let home = element.home().and_then(|home| home.id);
+                    writeln!(text, "{row} element {} at {home:?} {element:?}", element.id())
+                }
+            };
+        }
+        let events = self.events.iter().rev().take(60);
+        for (at, row, event) in events {
+            let _ = writeln!(text, "{at:?} {row} {event:?}");
+        }
+        text
+    }
+
     /// What the registrar at this place told its application.
     pub(super) fn told(&self, place: usize) -> Vec<&Event> {
         let here = self.events.iter().filter(|(_, at, _)| *at == place);
@@ -426,7 +487,15 @@ impl Net {
 impl Place {
     fn new(node: Node, configured: Vec<usize>) -> Self {
         let carrier = Carrier::Sctp;
-        Self { node, alive: true, frozen: None, configured, carrier, accepted: 0 }
+        Self {
+            node,
+            alive: true,
+            frozen: None,
+            configured,
+            carrier,
+            dials_only: false,
+            accepted: 0,
+        }
     }
 
     fn next_timeout(&self) -> Option<Time> {
