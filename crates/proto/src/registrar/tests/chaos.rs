@@ -70,12 +70,5 @@ fn survives(seed: u64) {
 
 #[test]
 fn scopes_recover_from_whatever_happened() {
-    let seeds = std::env::var("SEEDS").ok().and_then(|s| {
-        let (a, b) = s.split_once("..")?;
-        Some(a.parse().ok()?..b.parse().ok()?)
-    });
-    for seed in seeds.unwrap_or(0..20) {
-        println!("seed {seed}");
-        survives(seed);
-    }
+    (0..30).for_each(survives);
 }

@@ -71,7 +71,9 @@ impl Lab {
 
     /// The one ASAP message that goes back to the peer that sent this one.
     pub(super) fn ask(&mut self, peer: Peer, message: Asap) -> Asap {
-        let outputs = self.asap(peer, message);
+        let mut outputs = self.asap(peer, message);
+        // What other registrars are told is another matter.
+        outputs.retain(|output| !matches!(output, Output::GroupCast(..)));
         match outputs.as_slice() {
             [Output::Send(to, Message::Asap(answer))] if *to == peer => answer.clone(),
             other => panic!("not one answer: {other:?}"),

@@ -1,9 +1,16 @@
 //! Tables of what a registrar does with each input, and scopes of several registrars.
 
+mod audit;
 mod chaos;
+mod colleague;
+mod handover;
+mod hostile;
+mod joining;
 mod lab;
 mod net;
+mod presence;
 mod registration;
 mod resolution;
 mod scope;
 mod supervision;
+mod takeover;

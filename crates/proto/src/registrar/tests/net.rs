@@ -148,6 +148,11 @@ impl Net {
         self.places[place].dials_only = matches!(self.places[place].node, Node::Element(_));
     }
 
+    /// The process has ended, and its port with it.
+    pub(super) fn gone(&mut self, place: usize) {
+        self.places[place].alive = false;
+    }
+
     pub(super) fn leave(&mut self, place: usize) {
         self.input(place, Input::Command(Command::Leave));
     }
@@ -433,34 +438,19 @@ impl Net {
 
     /// How it stands.
     pub(super) fn describe(&self) -> String {
-        use std::fmt::Write as _;
         let mut text = format!("at {:?}\n", self.now);
         for (row, place) in self.places.iter().enumerate() {
-            let _ = match &place.node {
+            text += &match &place.node {
                 Node::Registrar(registrar) => {
-                    let peers: Vec<_> = registrar.peers().collect();
-                    let own: Vec<_> = registrar.supervised.keys().collect();
-                    writeln!(
-                        text,
-                        "{row} alive {} {:?} {:#?}\n  supervises {own:?}\n  {:?}\n{:?}",
-                        place.alive,
-                        registrar.state(),
-                        peers,
-                        self.view(row),
-                        registrar.stats()
-                    )
+                    let peers: Vec<_> =
+                        registrar.peers().map(|peer| (peer.id, peer.state)).collect();
+                    format!("{row} {:?} {peers:?}\n  {:?}\n", registrar.state(), self.view(row))
                 }
-                Node::Element(element) => {
-                    let home = element.home().and_then(|home| home.id);
-                    writeln!(text, "{row} element {} at {home:?} {element:?}", element.id())
-                }
+                Node::Element(element) => format!("{row} {element:?}\n"),
             };
         }
         let events = self.events.iter().rev().take(60);
-        for (at, row, event) in events {
-            let _ = writeln!(text, "{at:?} {row} {event:?}");
-        }
-        text
+        text + &events.map(|event| format!("{event:?}\n")).collect::<String>()
     }
 
     /// What the registrar at this place told its application.

@@ -1,0 +1,132 @@
+//! Who has what: updates, the audit, and resynchronisation (RFC 5353 §3.3, §3.6).
+
+use rserpool_wire::param::{Policy, PoolElement};
+use rserpool_wire::registry::PolicyType;
+
+use super::colleague::{
+    EMPTY, SELF, add, delete, from, homed, part, presence, rejected_table, rid, sent, table_request,
+};
+use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element};
+use crate::registrar::{Event, SyncFailure};
+
+// Checklist 179 to 182.
+#[test]
+fn a_checksum_that_differs_is_followed_by_a_resynchronisation() {
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    lab.enrp(0x22, add(homed(2, 0x22)));
+    lab.enrp(0x33, add(homed(3, 0x33)));
+    let outputs = lab.enrp(0x22, presence(0x22, 0x1234, false));
+    assert_eq!(sent(&outputs), [(from(0x22), table_request(true))]);
+    // One at a time.
+    assert_eq!(lab.enrp(0x22, presence(0x22, 0x1234, false)), []);
+    let outputs = lab.enrp(0x22, part(vec![homed(2, 0x22)], true));
+    assert_eq!(sent(&outputs), [(from(0x22), table_request(true))]);
+    // What an update brings meanwhile counts more than the table; others' elements do not count.
+    lab.enrp(0x22, add(homed(5, 0x22)));
+    let outputs = lab.enrp(0x22, part(vec![homed(4, 0x22), homed(3, 0x22), homed(6, 0x33)], false));
+    assert_eq!(outputs, []);
+    let done = Event::Synchronised { peer: rid(0x22), elements: 4, removed: 1 };
+    assert_eq!(lab.events, [done]);
+    assert_eq!(
+        [1, 2, 4, 5, 6].map(|id| lab.home(id)),
+        [None, Some(rid(0x22)), Some(rid(0x22)), Some(rid(0x22)), None]
+    );
+}
+
+#[test]
+fn an_empty_last_part_ends_a_table() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    lab.enrp(0x22, presence(0x22, EMPTY, false));
+    lab.enrp(0x22, part(Vec::new(), false));
+    assert_eq!(lab.len(), 0);
+}
+
+#[test]
+fn a_resynchronisation_cannot_hang() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    lab.enrp(0x22, presence(0x22, EMPTY, false));
+    lab.pass(301);
+    let failed = |reason| Event::SyncFailed { peer: rid(0x22), reason };
+    assert_eq!(lab.events, [failed(SyncFailure::Silent)]);
+    // Nothing was lost, and the next presence begins anew.
+    assert_eq!(lab.home(1), Some(rid(0x22)));
+    let outputs = lab.enrp(0x22, presence(0x22, EMPTY, false));
+    assert_eq!(sent(&outputs), [(from(0x22), table_request(true))]);
+    lab.enrp(0x22, rejected_table());
+    assert_eq!(lab.events, [failed(SyncFailure::Rejected)]);
+    assert_eq!(lab.home(1), Some(rid(0x22)));
+}
+
+#[test]
+fn an_endless_table_ends() {
+    let mut lab = Lab::among_with(&[0x22], |config| {
+        config.handlespace.limits.elements_max = 10;
+    });
+    lab.enrp(0x22, presence(0x22, 1, false));
+    let mut parts = 0;
+    while lab.events.is_empty() {
+        lab.enrp(0x22, part(vec![homed(1, 0x22)], true));
+        parts += 1;
+        assert!(parts < 100);
+    }
+    let reason = SyncFailure::Endless;
+    assert_eq!(lab.events, [Event::SyncFailed { peer: rid(0x22), reason }]);
+}
+
+#[test]
+fn a_checksum_that_never_agrees_is_not_fetched_for_ever() {
+    let mut lab = Lab::among(&[0x22]);
+    let mut fetched = 0;
+    for millis in 0..600 {
+        let checksum = u16::try_from(millis).unwrap();
+        let outputs = lab.enrp(0x22, presence(0x22, checksum, false));
+        if sent(&outputs).contains(&(from(0x22), table_request(true))) {
+            fetched += 1;
+            lab.enrp(0x22, part(Vec::new(), false));
+        }
+        lab.pass(100);
+    }
+    assert!((3..=10).contains(&fetched), "{fetched} times in a minute");
+}
+
+// Checklist 161, 162.
+#[test]
+fn only_the_home_takes_an_element_out() {
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    lab.register(ELEMENT, element(9, &[ELEMENT_ADDRESS]));
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    lab.enrp(0x33, delete(homed(1, 0x22)));
+    lab.enrp(0x33, delete(homed(9, SELF)));
+    assert_eq!((lab.home(1), lab.home(9)), (Some(rid(0x22)), Some(rid(SELF))));
+    assert_eq!(lab.registrar.stats().updates_foreign, 2);
+    lab.enrp(0x22, delete(homed(1, 0x22)));
+    lab.enrp(0x22, delete(homed(1, 0x22)));
+    assert_eq!(lab.home(1), None);
+}
+
+#[test]
+fn nobody_tells_of_elements_that_are_not_its_own() {
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    lab.register(ELEMENT, element(9, &[ELEMENT_ADDRESS]));
+    lab.enrp(0x22, add(homed(9, SELF)));
+    lab.enrp(0x22, add(homed(2, 0x33)));
+    assert_eq!((lab.home(9), lab.home(2)), (Some(rid(SELF)), None));
+    assert_eq!(lab.registrar.stats().updates_foreign, 2);
+}
+
+#[test]
+fn an_element_of_another_policy_is_refused_and_told_once() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.register(ELEMENT, element(9, &[ELEMENT_ADDRESS]));
+    let policy = Policy::of_type(PolicyType::RANDOM);
+    for id in 1..4 {
+        let element = PoolElement { policy: policy.clone(), ..homed(id, 0x22) };
+        lab.enrp(0x22, add(element));
+        let is_told = matches!(&lab.events[..], [Event::Conflict { .. }]);
+        assert_eq!(is_told, id == 1, "{:?}", lab.events);
+    }
+    assert_eq!((lab.len(), lab.registrar.stats().updates_refused), (1, 3));
+}

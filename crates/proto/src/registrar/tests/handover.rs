@@ -1,0 +1,93 @@
+//! Leaving on purpose (design 9.4).
+
+use rserpool_wire::enrp::{Body, Update};
+
+use super::colleague::{add, from, homed, sent};
+use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, USER, element};
+use super::net::{Net, id};
+use crate::machine::{Input, Machine, Output, Peer};
+use crate::registrar::{Command, Event, State};
+
+fn suggested(outputs: &[Output<Event>]) -> Vec<(Peer, u32)> {
+    let one = |(peer, body): (Peer, Body)| match body {
+        Body::Update(Update { takeover_suggested: true, element, .. }) => {
+            Some((peer, element.id.0))
+        }
+        _ => None,
+    };
+    sent(outputs).into_iter().filter_map(one).collect()
+}
+
+#[test]
+fn who_leaves_hands_its_elements_over_evenly_and_goes_when_all_are_taken() {
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    (1..=4).for_each(|id| drop(lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS]))));
+    let outputs = lab.input(Input::Command(Command::Leave));
+    let mut asked = suggested(&outputs);
+    asked.sort_unstable();
+    assert_eq!(asked, [(from(0x22), 1), (from(0x22), 3), (from(0x33), 2), (from(0x33), 4)]);
+    assert_eq!(lab.registrar.state(), State::Leaving);
+    // It goes on to answer.
+    assert_eq!(lab.resolve(None).map(|ids| ids.len()), Some(4));
+    for (element, to) in [(1, 0x22), (2, 0x33), (3, 0x22)] {
+        lab.enrp(to, add(homed(element, to)));
+        assert_eq!(lab.registrar.state(), State::Leaving);
+    }
+    let outputs = lab.enrp(0x33, add(homed(4, 0x33)));
+    for peer in [ELEMENT, OTHER, USER, from(0x22), from(0x33)] {
+        assert!(outputs.contains(&Output::Close(peer)), "{peer:?}");
+    }
+    assert_eq!(lab.events.last(), Some(&Event::Departed { handed_over: 4, left_behind: 0 }));
+    assert_eq!(lab.registrar.next_timeout(), None);
+}
+
+#[test]
+fn who_leaves_does_not_wait_for_ever_and_takes_nobody_out() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    lab.input(Input::Command(Command::Leave));
+    let mut outputs = Vec::new();
+    for _ in 0..20 {
+        lab.enrp(0x22, Body::ListRequest);
+        outputs.extend(lab.pass(100));
+        lab.acknowledge(ELEMENT, 1);
+    }
+    assert_eq!(lab.registrar.state(), State::Departed);
+    let is_deletion = |(_, body): &(Peer, Body)| matches!(body, Body::Update(_));
+    assert!(!sent(&outputs).iter().any(is_deletion));
+    // Whoever comes now is sent away.
+    let link = super::lab::link(crate::machine::Carrier::Sctp, &[ELEMENT_ADDRESS]);
+    assert_eq!(lab.input(Input::Up(Peer::accepted(99), link)), [Output::Close(Peer::accepted(99))]);
+}
+
+#[test]
+fn alone_there_is_nothing_to_wait_for() {
+    let mut lab = Lab::among(&[]);
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    lab.input(Input::Command(Command::Leave));
+    assert_eq!(lab.events, [Event::Departed { handed_over: 0, left_behind: 1 }]);
+}
+
+#[test]
+fn a_registrar_that_leaves_leaves_no_gap() {
+    for over_tcp in [false, true] {
+        let mut net = Net::of(3);
+        let elements: Vec<usize> = (0..6).map(|_| net.element(vec![0])).collect();
+        if over_tcp {
+            elements.iter().for_each(|place| net.use_tcp(*place));
+        }
+        net.run(2_000);
+        assert_eq!(net.at(0).handlespace().owned_count(id(0)), 6);
+        net.leave(0);
+        for _ in 0..4_000 {
+            net.run(1);
+            assert_eq!((net.view(1).len(), net.view(2).len()), (6, 6), "at {:?}", net.now);
+        }
+        net.gone(0);
+        if !over_tcp {
+            let departed = Event::Departed { handed_over: 6, left_behind: 0 };
+            assert!(net.told(0).contains(&&departed), "{:?}", net.told(0));
+            net.assert_agrees();
+        }
+    }
+}
