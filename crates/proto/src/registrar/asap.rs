@@ -69,8 +69,9 @@ impl Registrar {
             let event = Event::Joined { handle: handle.clone(), id };
             self.outputs.push_back(Output::Event(event));
         }
-        self.forget_adoption(registered.index);
         self.supervise_over(now, registered.index, peer);
+        // Not before: an association that was dialed to ask for it carries the element now.
+        self.forget_adoption(registered.index);
         self.arm_expiry(now, registered.index, life);
         self.subscriptions.mark(handle, registered.outcome);
         // RFC 5353 §3.3.1: each time, for that heals what was lost.
@@ -116,20 +117,22 @@ impl Registrar {
     /// RFC 5352 §3.2, the registrar's side: only of one's own.
     pub(super) fn deregister(&mut self, now: Time, peer: Peer, message: Deregistration) {
         let Deregistration { handle, id } = message;
-        let mut causes = Vec::new();
         // An unknown element is as good as deregistered.
-        if let Some(index) = self.handlespace.find(&handle, id) {
-            if self.owns(peer, index) {
-                self.stats.deregistrations += 1;
-                self.claim_to_remove(index);
-                self.remove(now, index, LeaveReason::Deregistered);
-            } else {
-                self.stats.foreign_deregistrations += 1;
-                causes.push(Cause::new(CauseCode::SECURITY));
-            }
+        let index = self.handlespace.find(&handle, id);
+        let owned = index.filter(|index| self.owns(peer, *index));
+        let mut causes = Vec::new();
+        if index != owned {
+            self.stats.foreign_deregistrations += 1;
+            causes.push(Cause::new(CauseCode::SECURITY));
         }
+        // First, for an association that was dialed for the element's sake ends with it.
         let answer = DeregistrationResponse { handle, id, causes };
         self.send(peer, Asap::DeregistrationResponse(answer));
+        if let Some(index) = owned {
+            self.stats.deregistrations += 1;
+            self.claim_to_remove(index);
+            self.remove(now, index, LeaveReason::Deregistered);
+        }
     }
 
     /// Only the home of an element can tell others that it is gone: an element that deregisters at

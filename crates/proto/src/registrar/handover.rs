@@ -7,6 +7,7 @@ use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::RegistrarId;
 
 use super::peers::Status;
+use super::subscription::Subscriptions;
 use super::{Deadline, Event, Registrar, State};
 use crate::dialect::Dialect;
 use crate::handlespace::ElementIndex;
@@ -103,6 +104,7 @@ impl Registrar {
         let closed = std::mem::take(&mut self.associations).into_keys().map(Output::Close);
         self.outputs.extend(closed);
         self.peers.clear();
+        self.subscriptions = Subscriptions::default();
         let handed_over = self.handover.done;
         let event = Event::Departed { handed_over, left_behind };
         self.outputs.push_back(Output::Event(event));

@@ -314,7 +314,8 @@ impl Registrar {
         }
         if let Some(dialing) = peer.dialing {
             self.dials.remove(&dialing);
-            self.outputs.push_back(Output::Abort(dialing));
+            // It may be up already, and nobody has said yet who is there.
+            self.abort_link(now, dialing);
         }
         for configured in &mut self.configured {
             if configured.id == Some(id) {
