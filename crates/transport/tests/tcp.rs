@@ -407,3 +407,32 @@ async fn says_what_it_cannot_do() {
 fn remote(addresses: Vec<IpAddr>, port: u16) -> Remote {
     Remote { scheme: Scheme::Tcp, addresses, port, encapsulation: None }
 }
+
+#[tokio::test]
+async fn a_peer_that_asks_faster_than_it_reads_gets_every_answer() {
+    let mut server = server(ASAP);
+    let mut peer = stranger(&server);
+    let client = std::thread::spawn(move || {
+        let requests: Vec<u8> = (0..400).flat_map(|_| message(8)).collect();
+        peer.write_all(&requests).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        let mut answers = Vec::new();
+        peer.read_to_end(&mut answers).unwrap();
+        answers.len()
+    });
+    let assoc = up(&mut server).await;
+    loop {
+        match next(&mut server).await {
+            // 24 MB of answers, where 4 MiB may wait.
+            Event::Message { .. } => {
+                server.send(assoc, Ppid::ASAP, &message(60_000)).unwrap();
+            }
+            Event::Down { reason, .. } => {
+                assert_eq!(reason, DownReason::Closed);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(client.join().unwrap(), 400 * 60_000);
+}

@@ -25,6 +25,8 @@ pub(super) struct Connection {
     /// Why nothing more can be written. What arrived before is still read, then it is over.
     failed: Option<DownReason>,
     closing: Closing,
+    /// What has arrived waits until the peer has taken its answers.
+    held: bool,
     /// How long an end of the connection that only one side knows of may still take.
     patience: Option<Pin<Box<Sleep>>>,
 }
@@ -85,6 +87,7 @@ impl Connection {
             ended: false,
             failed: None,
             closing: Closing::No,
+            held: false,
             patience: None,
         }
     }
@@ -144,6 +147,18 @@ impl Connection {
         self.inbox.message(framing, message_max)
     }
 
+    /// True where the peer asks faster than it takes the answers: then what it has sent is held
+    /// back, and the connection reads no more, until it [`resumes`](Self::resumes).
+    pub(super) fn hold(&mut self) -> bool {
+        self.held = self.outbox.waiting() > CLOGGED;
+        self.held
+    }
+
+    /// True where something is held back without need.
+    pub(super) fn resumes(&self) -> bool {
+        self.held && self.outbox.waiting() <= CLOGGED
+    }
+
     /// Gives the buffer back once all messages are taken.
     pub(super) fn reclaim(&mut self, buffers: &mut Buffers) {
         self.inbox.reclaim(&mut buffers.spare);
@@ -157,6 +172,14 @@ impl Connection {
         patience: Duration,
     ) -> Step {
         let flushed = self.poll_flush(cx, patience).is_ready();
+        if self.held {
+            // The waker of the flush says when to look again.
+            if !self.resumes() {
+                return Step::Wait;
+            }
+            self.held = false;
+            return Step::Arrived;
+        }
         if self.ended && flushed {
             return Step::Down(self.failed.unwrap_or(DownReason::Closed));
         }
@@ -300,6 +323,8 @@ struct Outbox {
     written: usize,
 }
 
+/// With more octets to write than this, a connection reads no further requests.
+const CLOGGED: usize = 256 << 10;
 /// An outbox that is empty gives back what it holds beyond this.
 const OUTBOX_KEPT: usize = 4096;
 

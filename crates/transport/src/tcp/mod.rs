@@ -155,6 +155,12 @@ impl TcpEndpoint {
             self.current = None;
             return None;
         };
+        if connection.hold() {
+            connection.reclaim(&mut self.buffers);
+            source.queue();
+            self.current = None;
+            return None;
+        }
         match connection.message(self.framing, self.options.message_max) {
             Ok(Some((ppid, octets))) => Some(Event::Message { assoc, ppid, octets }),
             Ok(None) => {
@@ -181,7 +187,7 @@ impl TcpEndpoint {
             let waker = source.waker();
             let cx = &mut Context::from_waker(&waker);
             let _ = connection.poll_flush(cx, self.options.connect_timeout);
-            if connection.has_failed() {
+            if connection.has_failed() || connection.resumes() {
                 source.queue();
             }
         }
