@@ -41,6 +41,9 @@ pub enum Input<C> {
     /// An association is gone, or could not be set up. Never follows the machine's own
     /// [`Output::Close`].
     Down(Peer),
+    /// An association that the machine asked for, the first, is there already, as the second: SCTP
+    /// has only one between two endpoints (RFC 9260 §1.3). Nothing more is heard of the first.
+    Known(Peer, Peer),
     /// A message arrived.
     Message(Peer, Message),
     /// Something arrived that could not be read, or not all of it.
@@ -56,7 +59,8 @@ pub enum Input<C> {
 /// What a machine wants done.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output<E> {
-    /// Set up an association; [`Input::Up`] or [`Input::Down`] with the same name tells the outcome.
+    /// Set up an association; [`Input::Up`], [`Input::Down`] or [`Input::Known`] with the same name
+    /// tells the outcome.
     Connect(Peer, Target, Protocol),
     /// Send a message.
     Send(Peer, Message),

@@ -1,6 +1,6 @@
 //! Which association of the transport is which peer of the machine; messages out, inputs in.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
@@ -27,8 +27,23 @@ pub(crate) struct Associations {
     accepted: u64,
     /// Names that are being looked up, for dials that wait for them.
     lookups: JoinSet<(Peer, Protocol, Result<Remote, Error>)>,
-    /// Peers that are lost, and the machine does not know yet.
-    lost: VecDeque<Peer>,
+    /// Dials that wait for a name, and are still wanted.
+    looking_up: HashSet<Peer>,
+    /// What is over already, and the machine does not know yet.
+    outcomes: VecDeque<Outcome>,
+    /// Associations that are closing; nobody but [`finish`](Self::finish) asks for them.
+    closing: HashSet<AssocId>,
+    /// Messages that were neither of ASAP nor of ENRP.
+    foreign: u64,
+}
+
+/// What came of something that the machine wanted, at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// There is no such association, or there is none any more.
+    Lost(Peer),
+    /// The association that was asked for is there already, under the second name.
+    Known(Peer, Peer),
 }
 
 impl Associations {
@@ -43,7 +58,10 @@ impl Associations {
             by_peer: HashMap::new(),
             accepted: 0,
             lookups: JoinSet::new(),
-            lost: VecDeque::new(),
+            looking_up: HashSet::new(),
+            outcomes: VecDeque::new(),
+            closing: HashSet::new(),
+            foreign: 0,
         }
     }
 
@@ -64,15 +82,16 @@ impl Associations {
                 Some(address) => match address.literal() {
                     Some(remote) => self.dial(peer, protocol, Ok(remote)),
                     None => {
+                        self.looking_up.insert(peer);
                         let lookup = async move { (peer, protocol, address.resolve().await) };
                         self.lookups.spawn(lookup);
                     }
                 },
-                None => self.lost.push_back(peer),
+                None => self.outcomes.push_back(Outcome::Lost(peer)),
             },
             Target::Learned(transport) => match remote_of(&transport) {
                 Some(remote) => self.dial(peer, protocol, Ok(remote)),
-                None => self.lost.push_back(peer),
+                None => self.outcomes.push_back(Outcome::Lost(peer)),
             },
         }
     }
@@ -87,9 +106,15 @@ impl Associations {
                 self.by_assoc.insert(assoc, (peer, protocol));
                 self.by_peer.insert(peer, assoc);
             }
+            Err(Error::Connected(assoc)) => {
+                // One that is being set up has no name yet: it is worth another attempt.
+                let there = self.by_assoc.get(&assoc).map(|(there, _)| *there);
+                let outcome = there.map_or(Outcome::Lost(peer), |it| Outcome::Known(peer, it));
+                self.outcomes.push_back(outcome);
+            }
             Err(error) => {
                 warn!(%error, "cannot dial");
-                self.lost.push_back(peer);
+                self.outcomes.push_back(Outcome::Lost(peer));
             }
         }
     }
@@ -110,7 +135,7 @@ impl Associations {
                 Err(error @ SendError::Full) => {
                     warn!(?peer, %error, "association aborted");
                     self.abort(*peer);
-                    self.lost.push_back(*peer);
+                    self.outcomes.push_back(Outcome::Lost(*peer));
                 }
                 Err(error) => warn!(?peer, %error, "message not sent"),
             }
@@ -121,6 +146,7 @@ impl Associations {
     pub(crate) fn close(&mut self, peer: Peer) {
         if let Some(assoc) = self.forget(peer) {
             self.endpoints.close(assoc);
+            self.closing.insert(assoc);
         }
     }
 
@@ -132,6 +158,7 @@ impl Associations {
     }
 
     fn forget(&mut self, peer: Peer) -> Option<AssocId> {
+        self.looking_up.remove(&peer);
         let assoc = self.by_peer.remove(&peer)?;
         self.by_assoc.remove(&assoc);
         Some(assoc)
@@ -149,9 +176,9 @@ impl Associations {
         }
     }
 
-    /// A peer that is lost and that the machine does not know of yet.
-    pub(crate) fn take_lost(&mut self) -> Option<Peer> {
-        self.lost.pop_front()
+    /// What is over already and the machine does not know of yet.
+    pub(crate) fn take_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.pop_front()
     }
 
     /// Waits until something happens, and puts up to about `max` inputs into `batch`. Writes what
@@ -167,11 +194,13 @@ impl Associations {
         max: usize,
     ) -> Poll<()> {
         while let Poll::Ready(Some(looked_up)) = self.lookups.poll_join_next(cx) {
-            if let Ok((peer, protocol, remote)) = looked_up {
+            if let Ok((peer, protocol, remote)) = looked_up
+                && self.looking_up.remove(&peer)
+            {
                 self.dial(peer, protocol, remote);
             }
         }
-        batch.extend(self.lost.drain(..).map(Input::Down));
+        batch.extend(self.outcomes.drain(..).map(Input::from));
         while batch.len() < max
             && let Poll::Ready(event) = self.endpoints.poll_event(cx)
         {
@@ -191,6 +220,7 @@ impl Associations {
         match event {
             Event::Up { assoc, info } => batch.push(self.on_up(assoc, info)),
             Event::Down { assoc, reason } => {
+                self.closing.remove(&assoc);
                 if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
                     debug!(?peer, ?reason, "association down");
                     self.by_peer.remove(&peer);
@@ -198,9 +228,13 @@ impl Associations {
                 }
             }
             Event::Message { assoc, ppid, octets } => {
-                let peer = self.by_assoc.get(&assoc).map(|(peer, _)| *peer);
-                let (Some(peer), Some(protocol)) = (peer, Protocol::from_ppid(ppid.0)) else {
-                    debug!(?ppid, "message of another protocol dropped");
+                // What a closing association still brings is for nobody.
+                let Some(&(peer, _)) = self.by_assoc.get(&assoc) else {
+                    return;
+                };
+                let Some(protocol) = Protocol::from_ppid(ppid.0) else {
+                    self.foreign += 1;
+                    debug!(?peer, ?ppid, count = self.foreign, "message of another protocol");
                     return;
                 };
                 let (input, report) = machine::read(peer, protocol, &octets);
@@ -243,11 +277,15 @@ impl Associations {
         Input::Up(peer, link)
     }
 
-    /// Writes what is queued, as far as peers take it.
-    pub(crate) async fn flush(&mut self) {
+    /// Waits until what was sent before a close is delivered, and writes what else is queued.
+    pub(crate) async fn finish(&mut self) {
         poll_fn(|cx| {
-            while self.endpoints.poll_event(cx).is_ready() {}
-            Poll::Ready(())
+            while let Poll::Ready(event) = self.endpoints.poll_event(cx) {
+                if let Event::Down { assoc, .. } = event {
+                    self.closing.remove(&assoc);
+                }
+            }
+            if self.closing.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

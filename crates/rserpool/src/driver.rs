@@ -7,7 +7,7 @@ use rserpool_proto::time::Time;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::associations::Associations;
+use crate::associations::{Associations, Outcome};
 
 /// What the owner of a running machine may want.
 pub(crate) enum Request<M: Machine> {
@@ -53,74 +53,130 @@ impl<M: Machine + 'static> Requests<M> {
 }
 
 /// How many things that happened are handed in before the answers go out: enough that answers to
-/// pipelined requests share their way, few enough that timers are not late.
-const BATCH_MAX: usize = 256;
+/// pipelined requests share their way, few enough that even long ones fit into the send queues.
+const BATCH_MAX: usize = 32;
+
+/// How many requests of the owner are taken between two batches.
+const REQUESTS_MAX: usize = 64;
 
 /// How long the last answers may take to get out when a machine ends.
 const FAREWELL_MAX: Duration = Duration::from_millis(500);
 
+/// A deadline that never comes: some 30 years, as far as any clock can add.
+const NEVER: Duration = Duration::from_secs(1 << 30);
+
 /// Drives `machine` until every [`Requests`] is gone. `on_event` must not wait: a slow application
 /// must not stop the protocol's timers.
 pub(crate) async fn run<M: Machine>(
-    mut machine: M,
-    mut associations: Associations,
+    machine: M,
+    associations: Associations,
     mut requests: mpsc::UnboundedReceiver<Request<M>>,
-    mut on_event: impl FnMut(M::Event),
+    on_event: impl FnMut(M::Event),
 ) {
-    let origin = Instant::now();
-    let now = || Time::from_origin(origin.elapsed());
-    let timer = tokio::time::sleep_until(origin);
+    let mut driver = Driver { machine, associations, on_event, origin: Instant::now() };
+    let timer = tokio::time::sleep_until(driver.origin);
     tokio::pin!(timer);
     let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {
-        drain(&mut machine, &mut associations, &mut on_event, now);
-        let deadline = machine.next_timeout().map(|at| origin + at.since_origin());
-        if let Some(deadline) = deadline.filter(|deadline| timer.deadline() != *deadline) {
+        driver.drain();
+        let deadline = driver.deadline();
+        if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
             // What arrived comes before the timers that wait for it.
             biased;
-            () = associations.next(&mut batch, BATCH_MAX) => {
-                let now = now();
-                batch.drain(..).for_each(|input| machine.handle(now, input));
+            () = driver.associations.next(&mut batch, BATCH_MAX) => {
+                let now = driver.now();
+                batch.drain(..).for_each(|input| driver.machine.handle(now, input));
             }
             request = requests.recv() => match request {
-                Some(Request::Command(command)) => machine.handle(now(), Input::Command(command)),
-                Some(Request::Inspect(look)) => look(&machine),
+                Some(request) => driver.serve(request),
                 None => break,
             },
-            () = &mut timer, if deadline.is_some() => machine.handle(now(), Input::Timeout),
+            () = &mut timer => {}
         }
+        // However much arrives, timers and the owner have their turn.
+        driver.expire();
+        for _ in 0..REQUESTS_MAX {
+            let Ok(request) = requests.try_recv() else { break };
+            driver.serve(request);
+        }
+        // The timer and the receiver above count against what one task may do at a time.
+        tokio::task::consume_budget().await;
     }
-    let _ = tokio::time::timeout(FAREWELL_MAX, associations.flush()).await;
+    driver.drain();
+    let _ = tokio::time::timeout(FAREWELL_MAX, driver.associations.finish()).await;
 }
 
-/// Does everything that the machine wants done. What fails at once is handed in at once, and may
-/// have the machine want more.
-fn drain<M: Machine>(
-    machine: &mut M,
-    associations: &mut Associations,
-    on_event: &mut impl FnMut(M::Event),
-    now: impl Fn() -> Time,
-) {
-    loop {
-        while let Some(output) = machine.poll() {
-            match output {
-                Output::Connect(peer, target, protocol) => {
-                    associations.connect(peer, target, protocol);
-                }
-                Output::Send(peer, message) => associations.send(&[peer], &message),
-                Output::GroupCast(peers, message) => associations.send(&peers, &message),
-                Output::Close(peer) => associations.close(peer),
-                Output::Abort(peer) => associations.abort(peer),
-                Output::Announce(message) => associations.announce(&message),
-                Output::Event(event) => on_event(event),
-            }
+/// A machine with its clock and its associations.
+struct Driver<M, F> {
+    machine: M,
+    associations: Associations,
+    on_event: F,
+    origin: Instant,
+}
+
+impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
+    fn now(&self) -> Time {
+        Time::from_origin(self.origin.elapsed())
+    }
+
+    /// When the machine wants to be called, at the latest.
+    fn deadline(&self) -> Instant {
+        let at = self.machine.next_timeout().map_or(NEVER, Time::since_origin);
+        self.origin + at.min(NEVER)
+    }
+
+    /// Hands in the timeout, if it is time.
+    fn expire(&mut self) {
+        let now = self.now();
+        if self.machine.next_timeout().is_some_and(|at| at <= now) {
+            self.machine.handle(now, Input::Timeout);
         }
-        let Some(lost) = associations.take_lost() else {
-            return;
-        };
-        machine.handle(now(), Input::Down(lost));
+    }
+
+    fn serve(&mut self, request: Request<M>) {
+        match request {
+            Request::Command(command) => {
+                let now = self.now();
+                self.machine.handle(now, Input::Command(command));
+            }
+            Request::Inspect(look) => look(&self.machine),
+        }
+    }
+
+    /// Does everything that the machine wants done. What fails at once is handed in at once, and
+    /// may have the machine want more.
+    fn drain(&mut self) {
+        loop {
+            while let Some(output) = self.machine.poll() {
+                match output {
+                    Output::Connect(peer, target, protocol) => {
+                        self.associations.connect(peer, target, protocol);
+                    }
+                    Output::Send(peer, message) => self.associations.send(&[peer], &message),
+                    Output::GroupCast(peers, message) => self.associations.send(&peers, &message),
+                    Output::Close(peer) => self.associations.close(peer),
+                    Output::Abort(peer) => self.associations.abort(peer),
+                    Output::Announce(message) => self.associations.announce(&message),
+                    Output::Event(event) => (self.on_event)(event),
+                }
+            }
+            let Some(outcome) = self.associations.take_outcome() else {
+                return;
+            };
+            let now = self.now();
+            self.machine.handle(now, outcome.into());
+        }
+    }
+}
+
+impl<C> From<Outcome> for Input<C> {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Lost(peer) => Self::Down(peer),
+            Outcome::Known(dialed, there) => Self::Known(dialed, there),
+        }
     }
 }

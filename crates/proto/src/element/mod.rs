@@ -311,7 +311,8 @@ impl Machine for PoolElement {
             (_, Input::Command(Command::Stop)) => self.stop(),
 
             (_, Input::Up(peer, link)) => self.up(now, peer, link),
-            (_, Input::Down(peer)) => self.down(now, peer),
+            // A registrar that came to the element is left to claim it.
+            (_, Input::Down(peer) | Input::Known(peer, _)) => self.down(now, peer),
             (_, Input::Addresses(peer, remote)) => {
                 if let Some(association) = self.association_mut(peer) {
                     association.home.link.remote = remote;

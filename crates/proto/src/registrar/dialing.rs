@@ -85,6 +85,34 @@ impl Registrar {
         }
     }
 
+    /// The other end had set up what this registrar asked for.
+    pub(super) fn on_known(&mut self, now: Time, dialed: Peer, there: Peer) {
+        let Some(dial) = self.dials.remove(&dialed) else { return };
+        let Some(association) = self.associations.get_mut(&there) else {
+            self.dial_failed(now, dial);
+            return;
+        };
+        let registrar = association.registrar;
+        match &dial {
+            Dial::Configured(number) => {
+                association.dial.get_or_insert_with(|| dial.clone());
+                if let Some(configured) = self.configured.get_mut(*number) {
+                    configured.peer = Some(there);
+                    configured.id = registrar.or(configured.id);
+                }
+                // Its answer says who it is.
+                self.send_presence(there, registrar, true);
+            }
+            Dial::Registrar(id) => {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    peer.dialing = None;
+                }
+                self.send_presence(there, registrar, true);
+            }
+            Dial::Elements(transport) => self.elements_reached(now, there, transport),
+        }
+    }
+
     /// An association could not be set up, or ended before the other end said who it is.
     pub(super) fn dial_failed(&mut self, now: Time, dial: Dial) {
         match dial {

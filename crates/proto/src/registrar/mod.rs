@@ -331,6 +331,7 @@ impl Machine for Registrar {
             Input::Command(Command::Leave) => self.leave(now),
             Input::Up(peer, link) => self.on_up(now, peer, link),
             Input::Down(peer) => self.on_down(now, peer),
+            Input::Known(dialed, there) => self.on_known(now, dialed, there),
             Input::Addresses(peer, remote) => self.on_addresses(peer, remote),
             // After an association ended, what it had sent may still be on its way here. And who
             // came to the ASAP port has no business with ENRP: elements are not registrars.

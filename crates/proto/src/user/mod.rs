@@ -217,7 +217,8 @@ impl Machine for PoolUser {
             Input::Command(Command::Unsubscribe(handle)) => self.unsubscribe(&handle),
             Input::Command(Command::Stop) => self.stop(),
             Input::Up(peer, link) => self.up(now, peer, link),
-            Input::Down(peer) => self.down(now, peer),
+            // A user has one association to each registrar.
+            Input::Down(peer) | Input::Known(peer, _) => self.down(now, peer),
             Input::Addresses(peer, remote) => {
                 if self.state.home() == Some(peer)
                     && let Some(home) = &mut self.home
