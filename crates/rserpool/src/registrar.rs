@@ -121,7 +121,11 @@ impl Registrar {
         let (requests, inbox) = Requests::channel();
         let (sender, _) = broadcast::channel(EVENTS_KEPT);
         let events = sender.clone();
-        let (state_sender, state) = watch::channel(State::Starting);
+        // One without peers has nobody to wait for, and says nothing of it.
+        let is_alone = registrar.is_serving();
+        let at_first =
+            if is_alone { State::Serving { synchronised: false } } else { State::Starting };
+        let (state_sender, state) = watch::channel(at_first);
         let on_event = move |event: Event| {
             log(&event);
             match event {

@@ -120,8 +120,9 @@ impl Registrar {
         }
     }
 
-    /// True while this registrar takes part in the scope.
-    pub(super) fn is_serving(&self) -> bool {
+    /// True while this registrar takes part in the scope: from the beginning where it has no peers,
+    /// else from [`Event::Serving`] on.
+    pub fn is_serving(&self) -> bool {
         matches!(self.state, State::Serving)
     }
 }
