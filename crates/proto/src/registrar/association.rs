@@ -25,6 +25,8 @@ pub(super) struct Association {
     pub(super) claims: usize,
     /// The registrar at the other end, once it has said who it is.
     pub(super) registrar: Option<RegistrarId>,
+    /// The other end looks on, and is no registrar.
+    pub(super) is_observer: bool,
     /// The handle table that the other end is fetching.
     pub(super) download: Option<Download>,
 }
@@ -43,6 +45,7 @@ impl Registrar {
             elements: BTreeSet::new(),
             claims: 0,
             registrar: None,
+            is_observer: false,
             download: None,
         };
         self.associations.insert(peer, association);

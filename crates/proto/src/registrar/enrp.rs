@@ -77,6 +77,9 @@ impl Registrar {
 
     /// Someone who looks on, and is no registrar: it gets lists and tables, and nothing else.
     fn on_observer(&mut self, now: Time, link: Peer, body: Body) {
+        if let Some(association) = self.associations.get_mut(&link) {
+            association.is_observer = true;
+        }
         match body {
             Body::ListRequest => self.on_list_request(link),
             Body::TableRequest(request) => self.on_table_request(now, link, request),

@@ -74,20 +74,22 @@ impl Registrar {
     }
 
     /// An element of this registrar has moved to another one.
-    pub(super) fn handed_over(&mut self, now: Time, index: ElementIndex, _to: RegistrarId) {
+    pub(super) fn handed_over(&mut self, index: ElementIndex) {
+        if self.state == State::Leaving {
+            self.handover.done += 1;
+            self.no_longer_own(index);
+        }
+    }
+
+    /// An element has moved, or is gone. Where none is left, there is nothing to wait for.
+    pub(super) fn no_longer_own(&mut self, index: ElementIndex) {
         if self.state != State::Leaving {
             return;
         }
-        self.handover.done += 1;
         if let Some(taker) = self.handover.asked.remove(&index) {
             self.suggest_next(taker);
         }
-        self.depart_if_empty(now);
-    }
-
-    /// Where nothing is left, there is nothing to wait for.
-    pub(super) fn depart_if_empty(&mut self, _now: Time) {
-        if self.state == State::Leaving && self.supervised.is_empty() {
+        if self.supervised.is_empty() {
             self.depart();
         }
     }

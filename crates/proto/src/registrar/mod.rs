@@ -111,6 +111,8 @@ pub struct Registrar {
     ticks: u32,
     adopting: Adopting,
     handover: Handover,
+    /// The application knows that there are as many registrars as there may be.
+    peers_full_told: bool,
     /// Where this registrar's identifier was heard from, as far as the application was told.
     duplicates: BTreeSet<Vec<IpAddr>>,
     outputs: VecDeque<Output<Event>>,
@@ -209,6 +211,7 @@ impl Registrar {
             ticks: 0,
             adopting: Adopting::new(config.adoption_rate_max),
             handover: Handover::default(),
+            peers_full_told: false,
             duplicates: BTreeSet::new(),
             outputs: VecDeque::new(),
             stats: Stats::default(),

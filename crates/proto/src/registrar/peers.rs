@@ -27,6 +27,8 @@ pub(super) struct PeerRegistrar {
     pub(super) transport: Option<SctpTransport>,
     /// What it was heard over, and is dialed over.
     pub(super) carrier: Carrier,
+    /// Where it was heard from.
+    pub(super) seen_at: Vec<IpAddr>,
     pub(super) last_heard: Time,
     /// It has introduced itself by a presence.
     pub(super) met: bool,
@@ -96,6 +98,7 @@ impl PeerRegistrar {
             links: Vec::new(),
             transport: None,
             carrier,
+            seen_at: Vec::new(),
             last_heard: now,
             met: false,
             dialing: None,
@@ -111,7 +114,8 @@ impl PeerRegistrar {
     /// What to dial. Server Information can only say SCTP: who was heard over TCP is dialed so.
     pub(super) fn target(&self) -> Option<Target> {
         let told = self.transport.as_ref()?;
-        let &address = told.addresses.first()?;
+        let seen = told.addresses.iter().find(|address| self.seen_at.contains(address));
+        let &address = seen.or_else(|| told.addresses.first())?;
         Some(Target::Learned(match self.carrier {
             Carrier::Sctp => Transport::Sctp(told.clone()),
             Carrier::Tcp => {
@@ -266,7 +270,7 @@ impl Registrar {
         }
         if id == self.id || self.peers.len() >= self.config.peers_max {
             self.stats.peers_refused += 1;
-            if self.stats.peers_refused == 1 {
+            if !std::mem::replace(&mut self.peers_full_told, true) {
                 self.outputs.push_back(Output::Event(Event::PeersFull));
             }
             return false;
@@ -281,6 +285,12 @@ impl Registrar {
     pub(super) fn learn(&mut self, now: Time, server: &ServerInformation, carrier: Carrier) {
         let Some(id) = server.id.filter(|id| *id != self.id) else { return };
         if self.peers.contains_key(&id) || !self.is_dialable(&server.transport) {
+            return;
+        }
+        // Whoever tells of many leaves room for those that come themselves.
+        let hearsay = self.peers.values().filter(|peer| !peer.met).count();
+        if hearsay > self.config.peers_max / 2 {
+            self.stats.peers_refused += 1;
             return;
         }
         if self.add_peer(now, id, carrier)
@@ -349,7 +359,8 @@ impl Registrar {
     /// True where someone is connected who has not said yet who it is.
     pub(super) fn has_unidentified_link(&self) -> bool {
         let is_one = |association: &super::Association| {
-            association.link.protocol == Protocol::Enrp && association.registrar.is_none()
+            let is_unknown = association.registrar.is_none() && !association.is_observer;
+            is_unknown && association.link.protocol == Protocol::Enrp
         };
         self.associations.values().any(is_one)
     }

@@ -124,15 +124,19 @@ impl Registrar {
         id: RegistrarId,
         presence: Presence,
     ) {
-        let told = presence.server.map(|server| server.transport);
+        let its_own = presence.server.filter(|server| server.id.is_none_or(|told| told == id));
+        let told = its_own.map(|server| server.transport);
         let told = told.filter(|transport| self.is_dialable(transport));
-        let carrier = self.associations.get(&link).map(|association| association.link.carrier);
+        let ends = self.associations.get(&link).map(|association| &association.link);
+        let ends = ends.map(|link| (link.carrier, link.remote.clone()));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let is_new = !std::mem::replace(&mut peer.met, true);
         if told.is_some() {
             peer.transport = told;
         }
-        peer.carrier = carrier.unwrap_or(peer.carrier);
+        if let Some((carrier, remote)) = ends {
+            (peer.carrier, peer.seen_at) = (carrier, remote);
+        }
         if presence.reply_required {
             // Checklist 142.
             self.send_presence(link, Some(id), false);
@@ -156,7 +160,10 @@ impl Registrar {
         let interval = self.config.timing.presence_interval.max(INTERVAL_MIN);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if agrees {
-            peer.audit_pause = Duration::ZERO;
+            // Not at once: of two registrars that tell different things both agree in turn.
+            if now >= peer.audit_at + peer.audit_pause * 4 {
+                peer.audit_pause = Duration::ZERO;
+            }
             return;
         }
         self.stats.checksum_mismatches += 1;

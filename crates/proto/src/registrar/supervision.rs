@@ -225,7 +225,7 @@ impl Registrar {
     }
 
     /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
-    pub(super) fn remove(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
+    pub(super) fn remove(&mut self, _now: Time, index: ElementIndex, reason: LeaveReason) {
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };
@@ -248,6 +248,6 @@ impl Registrar {
         let event = Event::Left { handle: handle.clone(), id: element.id, reason };
         self.outputs.push_back(Output::Event(event));
         self.tell_deleted(handle, element);
-        self.depart_if_empty(now);
+        self.no_longer_own(index);
     }
 }

@@ -65,7 +65,7 @@ impl Registrar {
             Ok(registered) => {
                 self.stats.updates_received += 1;
                 if registered.previous_home == Some(self.id) {
-                    self.release(now, registered.index, sender);
+                    self.release(registered.index, sender);
                 }
                 self.subscriptions.mark(handle, registered.outcome);
                 Some(registered.index)
@@ -111,7 +111,7 @@ impl Registrar {
     }
 
     /// An element of this registrar has another home now: it is no longer looked after here.
-    fn release(&mut self, now: Time, index: ElementIndex, to: RegistrarId) {
+    fn release(&mut self, index: ElementIndex, to: RegistrarId) {
         self.forget_adoption(index);
         let Some(supervised) = self.supervised.remove(&index) else { return };
         self.deadlines.disarm(Deadline::Supervision(index));
@@ -131,7 +131,7 @@ impl Registrar {
                 self.tell_removed(peer, handle, id);
             }
         }
-        self.handed_over(now, index, to);
+        self.handed_over(index);
     }
 
     /// Takes an element of another registrar out; nobody is told.

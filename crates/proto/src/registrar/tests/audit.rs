@@ -1,12 +1,13 @@
 //! Who has what: updates, the audit, and resynchronisation (RFC 5353 §3.3, §3.6).
 
-use rserpool_wire::param::{Policy, PoolElement};
+use rserpool_wire::checksum::ChecksumSum;
+use rserpool_wire::param::{PeId, Policy, PoolElement};
 use rserpool_wire::registry::PolicyType;
 
 use super::colleague::{
     EMPTY, SELF, add, delete, from, homed, part, presence, rejected_table, rid, sent, table_request,
 };
-use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element};
+use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, pool};
 use crate::registrar::{Event, SyncFailure};
 
 // Checklist 179 to 182.
@@ -129,4 +130,28 @@ fn an_element_of_another_policy_is_refused_and_told_once() {
         assert_eq!(is_told, id == 1, "{:?}", lab.events);
     }
     assert_eq!((lab.len(), lab.registrar.stats().updates_refused), (1, 3));
+}
+
+#[test]
+fn two_registrars_that_tell_different_things_are_not_fetched_in_a_circle() {
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    let mut fetched = 0;
+    for round in 0..600 {
+        let teller = if round % 2 == 0 { 0x22 } else { 0x33 };
+        // The checksum over element 1, which both claim.
+        let one = checksum_of_one();
+        let outputs = lab.enrp(teller, presence(teller, one, false));
+        if sent(&outputs).contains(&(from(teller), table_request(true))) {
+            fetched += 1;
+            lab.enrp(teller, part(vec![homed(1, teller)], false));
+        }
+        lab.pass(100);
+    }
+    assert!(fetched <= 24, "{fetched} times in a minute");
+}
+
+fn checksum_of_one() -> u16 {
+    let mut sum = ChecksumSum::default();
+    sum.add(&pool(), PeId(1));
+    sum.checksum().0
 }

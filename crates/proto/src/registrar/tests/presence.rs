@@ -202,3 +202,46 @@ fn what_is_thought_of_a_registrar_can_be_seen() {
     let view = lab.registrar.peers().next().unwrap();
     assert_eq!((view.state, view.associations), (PeerState::Suspected, 0));
 }
+
+#[test]
+fn who_only_looks_on_does_not_delay_a_verdict() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.input(Input::Up(from(0x33), enrp_link(Carrier::Sctp, 0x33)));
+    lab.enrp_over(from(0x33), 0, Body::ListRequest);
+    let outputs = lab.input(Input::Down(from(0x22)));
+    let Some(Output::Connect(dialed, ..)) = outputs.first() else { panic!("{outputs:?}") };
+    lab.input(Input::Down(*dialed));
+    assert_eq!(lab.events[0], Event::PeerLost(rid(0x22)));
+}
+
+#[test]
+fn someone_unknown_who_is_connected_may_be_the_one_that_is_missed() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.input(Input::Up(from(0x33), enrp_link(Carrier::Sctp, 0x33)));
+    let outputs = lab.input(Input::Down(from(0x22)));
+    let Some(Output::Connect(dialed, ..)) = outputs.first() else { panic!("{outputs:?}") };
+    lab.input(Input::Down(*dialed));
+    assert_eq!(lab.events, []);
+    lab.pass(300);
+    assert_eq!(lab.events[0], Event::PeerLost(rid(0x22)));
+}
+
+#[test]
+fn a_registrar_with_several_addresses_is_dialed_over_tcp_where_it_was_heard() {
+    let mut lab = Lab::among(&[]);
+    lab.input(Input::Up(from(0x22), enrp_link(Carrier::Tcp, 0x22)));
+    let seen = server(0x22).transport.addresses[0];
+    let other: std::net::IpAddr = [192, 0, 2, 9].into();
+    let told = super::lab::sctp(&[other, seen], 9901);
+    let body = Body::Presence(Presence {
+        reply_required: false,
+        checksum: None,
+        server: Some(rserpool_wire::param::ServerInformation { transport: told, ..server(0x22) }),
+    });
+    lab.enrp(0x22, body);
+    let outputs = lab.input(Input::Down(from(0x22)));
+    let [Output::Connect(_, Target::Learned(transport), _)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(transport.addresses(), [seen]);
+}
