@@ -7,10 +7,12 @@
 
 mod asap;
 mod capture;
+mod demo;
 mod judge;
 mod lab;
 mod pool;
 mod process;
+mod scope;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,33 +49,39 @@ struct Scenario {
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// What a scenario in the guest needs.
+const GUEST: &[&str] = &["linux.uml", "dumpcap", "tshark"];
+/// What a scenario in a namespace needs.
+const NAMESPACE: &[&str] = &["unshare", "dumpcap", "tshark"];
+
+/// A scenario in which all programs are ours.
+const fn ours(
+    name: &'static str,
+    direction: &'static str,
+    place: Place,
+    run: fn(&mut Lab) -> anyhow::Result<Value>,
+) -> Scenario {
+    let needs = match place {
+        Place::Guest => GUEST,
+        Place::Namespace => NAMESPACE,
+    };
+    Scenario { name, direction, place, needs, limit: LIMIT, run }
+}
+
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 3] = [
-    Scenario {
-        name: "pool-kernel",
-        direction: "ours, kernel SCTP",
-        place: Place::Guest,
-        needs: &["linux.uml", "dumpcap"],
-        limit: LIMIT,
-        run: pool::over_kernel_sctp,
-    },
-    Scenario {
-        name: "pool-userland",
-        direction: "ours, SCTP over UDP",
-        place: Place::Namespace,
-        needs: &["unshare", "dumpcap"],
-        limit: LIMIT,
-        run: pool::over_userland_sctp,
-    },
-    Scenario {
-        name: "pool-tcp",
-        direction: "ours, TCP",
-        place: Place::Namespace,
-        needs: &["unshare", "dumpcap"],
-        limit: LIMIT,
-        run: pool::over_tcp,
-    },
+const SCENARIOS: [Scenario; 8] = [
+    ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
+    ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
+    ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
+    ours("scope-kernel", KERNEL, Place::Guest, scope::over_kernel_sctp),
+    ours("scope-userland", USERLAND, Place::Namespace, scope::over_userland_sctp),
+    ours("scope-tcp", TCP, Place::Namespace, scope::over_tcp),
+    ours("demo-kernel", KERNEL, Place::Guest, demo::over_kernel_sctp),
+    ours("demo-userland", USERLAND, Place::Namespace, demo::over_userland_sctp),
 ];
+const KERNEL: &str = "ours, kernel SCTP";
+const USERLAND: &str = "ours, SCTP over UDP";
+const TCP: &str = "ours, TCP";
 
 /// How a scenario went.
 enum Outcome {
@@ -145,7 +153,7 @@ fn outside(scenario: &Scenario) -> Outcome {
     let done = start(scenario).and_then(|()| {
         let out = out(scenario);
         let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
-        println!("{result}{}", judge::run(&out)?);
+        println!("{result}{}", judge::run(&out, &binary())?);
         Ok(())
     });
     done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)

@@ -13,6 +13,14 @@ const POOL_ELEMENT: u16 = 0x0a;
 /// Octets of the header of a message, and of that of a parameter.
 const HEADER: usize = 4;
 
+/// An element, as far as it matters here.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Element {
+    pub(super) id: u32,
+    /// The identifier of its home registrar.
+    pub(super) home: u32,
+}
+
 /// A connection to a registrar.
 pub(super) struct Client(TcpStream);
 
@@ -25,7 +33,12 @@ impl Client {
     }
 
     /// The identifiers of a pool's elements in the order of the answer; none: no such pool.
-    pub(super) fn resolve(&mut self, pool: &str) -> anyhow::Result<Vec<u32>> {
+    pub(super) fn ids(&mut self, pool: &str) -> anyhow::Result<Vec<u32>> {
+        Ok(self.resolve(pool)?.iter().map(|element| element.id).collect())
+    }
+
+    /// A pool's elements in the order of the answer; none: no such pool.
+    pub(super) fn resolve(&mut self, pool: &str) -> anyhow::Result<Vec<Element>> {
         self.0.write_all(&request(pool)?)?;
         let mut header = [0; HEADER];
         self.0.read_exact(&mut header).context("no answer")?;
@@ -52,20 +65,23 @@ fn request(pool: &str) -> anyhow::Result<Vec<u8>> {
     Ok(octets)
 }
 
-fn elements(mut parameters: &[u8]) -> anyhow::Result<Vec<u32>> {
-    let mut ids = Vec::new();
+fn elements(mut parameters: &[u8]) -> anyhow::Result<Vec<Element>> {
+    let mut elements = Vec::new();
     while let [a, b, c, d, ..] = *parameters {
         let length = usize::from(u16::from_be_bytes([c, d]));
         ensure!((HEADER..=parameters.len()).contains(&length), "a parameter of {length} octets");
-        let value = &parameters[HEADER..length];
         if u16::from_be_bytes([a, b]) == POOL_ELEMENT {
-            let Some((id, _)) = value.split_first_chunk() else { bail!("an element without id") };
-            ids.push(u32::from_be_bytes(*id));
+            // RFC 5354 §3.10: identifier, home, life, and parameters in it.
+            let [i, j, k, l, m, n, o, p, ..] = parameters[HEADER..length] else {
+                bail!("an element of {length} octets");
+            };
+            let (id, home) = (u32::from_be_bytes([i, j, k, l]), u32::from_be_bytes([m, n, o, p]));
+            elements.push(Element { id, home });
         }
         parameters = &parameters[length.next_multiple_of(4).min(parameters.len())..];
     }
     ensure!(parameters.is_empty(), "{} octets too many", parameters.len());
-    Ok(ids)
+    Ok(elements)
 }
 
 #[cfg(test)]
@@ -80,8 +96,8 @@ mod tests {
 
     #[test]
     fn elements_are_found_among_other_parameters() {
-        let octets = b"\x00\x09\x00\x05p\0\0\0\x00\x0a\x00\x08\x00\x00\x00\x21";
-        assert_eq!(elements(octets).unwrap(), [0x21]);
+        let octets = b"\x00\x09\x00\x05p\0\0\0\x00\x0a\x00\x0c\x00\x00\x00\x21\x00\x00\x00\x11";
+        assert_eq!(elements(octets).unwrap(), [Element { id: 0x21, home: 0x11 }]);
         assert!(elements(b"\x00\x0a\x00\x08\x00\x00\x00").is_err());
         assert!(elements(b"\x00\x0a\x00\x03").is_err());
     }

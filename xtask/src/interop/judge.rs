@@ -5,16 +5,22 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
-/// tshark knows our ports, but not that SCTP may be in UDP there.
-const DECODE_AS: [&str; 4] = ["-d", "udp.port==3863,sctp", "-d", "udp.port==9901,sctp"];
+/// tshark does not know that SCTP may be in UDP. Nothing else is in these captures.
+const DECODE_AS: [&str; 2] = ["-d", "udp.port==1-65535,sctp"];
 /// Messages, malformed or not, and packets with a wrong SCTP checksum.
 const FILTER: &str = "asap || enrp || _ws.malformed";
 const FIELDS: [&str; 4] =
     ["frame.number", "asap.message_type", "enrp.message_type", "_ws.malformed"];
 
-/// Counts the messages in the capture of a scenario; the error names those that are malformed.
-pub(super) fn run(out: &Path) -> anyhow::Result<String> {
+/// Has the capture of a scenario read by tshark and by `binary`, which is our program. Counts the
+/// messages; the error names those that are malformed.
+pub(super) fn run(out: &Path, binary: &Path) -> anyhow::Result<String> {
+    Ok(format!("{}\n{}", by_tshark(out)?, by_decode(out, binary)?))
+}
+
+fn by_tshark(out: &Path) -> anyhow::Result<String> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(out.join("capture.pcapng")).args(DECODE_AS);
     command.args(["-Y", FILTER, "-T", "fields", "-E", "occurrence=a"]);
@@ -25,6 +31,21 @@ pub(super) fn run(out: &Path) -> anyhow::Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "tshark: {errors}");
     judge(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// `rserpool decode` finds messages where tshark does not look: ENRP over TCP.
+fn by_decode(out: &Path, binary: &Path) -> anyhow::Result<String> {
+    let mut command = Command::new(binary);
+    command.args(["-o", "json", "decode"]).arg(out.join("capture.pcapng"));
+    let output = command.output().context("rserpool decode")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "rserpool decode: {errors}");
+    let messages: Vec<Value> = serde_json::from_slice(&output.stdout).context("its output")?;
+    let wrong = messages.iter().find(|message| !message["error"].is_null());
+    ensure!(wrong.is_none(), "rserpool decode cannot read {}", wrong.unwrap_or(&Value::Null));
+    let is_enrp = |message: &&Value| message["protocol"] == "enrp";
+    let enrp = messages.iter().filter(is_enrp).count();
+    Ok(format!("rserpool decode: asap: {}, enrp: {enrp}; none wrong", messages.len() - enrp))
 }
 
 fn judge(lines: &str) -> anyhow::Result<String> {

@@ -59,7 +59,7 @@ impl Lab {
 }
 
 /// The next line of a program, which is JSON.
-fn json(process: &Process) -> anyhow::Result<Value> {
+pub(super) fn json(process: &Process) -> anyhow::Result<Value> {
     let line = process.line(PATIENCE)?;
     let Ok(value) = serde_json::from_str(&line) else { bail!("not JSON: {line}") };
     Ok(value)

@@ -51,6 +51,7 @@ pub(super) fn over_tcp(lab: &mut Lab) -> anyhow::Result<Value> {
     run(lab, &Carriers { registrar, data: "tcp", killed_max: KILLED_MAX })
 }
 
+/// Two elements are killed, one is frozen and thawed and leaves, while a user goes on.
 fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
     let _registrar = start_registrar(lab, carriers)?;
     let mut elements = Vec::new();
@@ -58,7 +59,7 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
         elements.push(start_element(lab, carriers, id)?);
     }
     let mut client = Client::connect(TCP)?;
-    ensure!(client.resolve(POOL)?.len() == IDS.len(), "not all elements are in the pool");
+    ensure!(client.ids(POOL)?.len() == IDS.len(), "not all elements are in the pool");
     resolves(lab, carriers)?;
 
     let arguments = ["connect", POOL, "--registrar", carriers.registrar];
@@ -76,14 +77,14 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
         user.says(LINES)?;
         element.signal(Signal::CONT)?;
         wait_for("a thawed element", PATIENCE, || {
-            Ok(client.resolve(POOL)?.contains(&frozen_id).then_some(()))
+            Ok(client.ids(POOL)?.contains(&frozen_id).then_some(()))
         })?;
     }
     user.ends()?;
 
     gone_after(&mut client, frozen_id, element, Signal::TERM)?;
     ensure!(element.wait(PATIENCE)?.success(), "an element that leaves does not end well");
-    ensure!(client.resolve(POOL)? == IDS[3..], "others than the last element are in the pool");
+    ensure!(client.ids(POOL)? == IDS[3..], "others than the last element are in the pool");
 
     let result = json!({
         "registrar": carriers.registrar,
@@ -131,7 +132,7 @@ fn gone_after(
 ) -> anyhow::Result<Duration> {
     let started = Instant::now();
     element.signal(signal)?;
-    while client.resolve(POOL)?.contains(&id) {
+    while client.ids(POOL)?.contains(&id) {
         let waited = started.elapsed();
         ensure!(waited < PATIENCE, "element {id:#x} is in the pool {waited:?} after {signal:?}");
         thread::sleep(BETWEEN_LOOKS);
@@ -139,11 +140,13 @@ fn gone_after(
     Ok(started.elapsed())
 }
 
+/// The shortest.
 fn best(times: &[Duration]) -> Duration {
     times.iter().copied().min().unwrap_or(Duration::MAX)
 }
 
-fn millis(times: &[Duration]) -> Vec<f64> {
+/// In milliseconds, to a tenth.
+pub(super) fn millis(times: &[Duration]) -> Vec<f64> {
     times.iter().map(|time| (time.as_secs_f64() * 1e4).round() / 10.0).collect()
 }
 
