@@ -15,12 +15,13 @@ use crate::runtime;
 
 use stage::{Cause, Stage};
 
-/// Shows a pool that survives its servers: a registrar, echo servers and a client, each a process
-/// of its own, over SCTP on this host. Servers are killed and frozen while the client goes on; it
-/// ends with a summary, and with exit code 0 only if no request was lost.
+/// Shows a pool that survives its servers: registrars, echo servers and a client, each a process of
+/// its own, over SCTP on this host. Servers are killed and frozen, and a registrar is killed, while
+/// the client goes on; it ends with a summary, and with exit code 0 only if no request was lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
+const REGISTRARS: usize = 3;
 /// The demo ends by then, whatever happens.
 const DURATION_MAX: Duration = Duration::from_secs(28);
 /// How long the client goes on undisturbed between two failures.
@@ -42,7 +43,7 @@ impl Args {
 
 /// One act after the other.
 async fn play() -> anyhow::Result<summary::Summary> {
-    let mut stage = Stage::open().await?;
+    let mut stage = Stage::open(REGISTRARS).await?;
     for _ in 0..3 {
         stage.add_element().await?;
     }
@@ -60,6 +61,12 @@ async fn play() -> anyhow::Result<summary::Summary> {
 
     stage.add_element().await?;
     stage.fail(Cause::Frozen).await?;
+    stage.watch(PAUSE).await?;
+
+    stage.add_element().await?;
+    stage.kill_registrar().await?;
+    stage.watch(PAUSE).await?;
+    stage.fail(Cause::Killed).await?;
     stage.watch(PAUSE).await?;
     stage.close().await
 }

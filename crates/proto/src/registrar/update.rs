@@ -37,7 +37,7 @@ impl Registrar {
         match action {
             UpdateAction::AddElement => {
                 let id = element.id;
-                let added = self.on_added(now, sender, &handle, element);
+                let added = self.on_added(sender, &handle, element);
                 if let Some(index) = added.filter(|_| takeover_suggested) {
                     self.on_suggestion(now, index);
                 }
@@ -50,7 +50,6 @@ impl Registrar {
     /// An element registered at another registrar, which is its home from now on.
     fn on_added(
         &mut self,
-        now: Time,
         sender: RegistrarId,
         handle: &PoolHandle,
         mut element: PoolElement,

@@ -1,20 +1,21 @@
 //! What stands on the stage of the demo, and what can happen to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rserpool::proto::user::Event as UserEvent;
-use rserpool::transport::{Address, Backend, probe};
-use rserpool::wire::param::{PeId, PoolHandle};
+use rserpool::transport::{Backend, probe};
+use rserpool::wire::param::{PeId, PoolHandle, RegistrarId};
 use rserpool::{PoolUser, user};
+use rserpool_registrar::RegistrarNumber;
 use serde::Deserialize;
-use tokio::sync::broadcast;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Count, Report, now_us};
 use super::process::Process;
-use super::summary::{Failover, Summary};
+use super::summary::{Failover, Summary, Takeover};
 
 const POOL: &str = "DemoPool";
 
@@ -41,17 +42,26 @@ impl Cause {
 pub(super) struct Stage {
     start: Instant,
     backend: Backend,
-    registrar: Process,
-    url: Address,
-    /// Watches the pool through the registrar.
-    pool_events: broadcast::Receiver<UserEvent>,
-    user: PoolUser,
+    registrars: Vec<Registrar>,
+    /// What the registrars say of the pool: which of them, and what.
+    sightings: mpsc::UnboundedReceiver<(RegistrarId, UserEvent)>,
+    watchers: mpsc::UnboundedSender<(RegistrarId, UserEvent)>,
     elements: BTreeMap<u32, Element>,
     client: Option<Process>,
     /// The server that the client uses.
     server: u32,
     count: Count,
     failovers: Vec<Failover>,
+    takeovers: Vec<Takeover>,
+}
+
+struct Registrar {
+    process: Process,
+    id: RegistrarId,
+    url: String,
+    enrp: String,
+    /// Watches the pool through this registrar.
+    user: PoolUser,
 }
 
 struct Element {
@@ -63,8 +73,9 @@ struct Element {
 /// What `rserpool registrar` prints.
 #[derive(Deserialize)]
 struct Serving {
-    id: String,
+    id: RegistrarNumber,
     asap: Vec<String>,
+    enrp: Vec<String>,
 }
 
 /// What `rserpool serve` prints.
@@ -75,55 +86,82 @@ struct Joined {
 }
 
 impl Stage {
-    /// A stage with a registrar.
-    pub(super) async fn open() -> anyhow::Result<Self> {
-        let start = Instant::now();
+    /// A stage with registrars.
+    pub(super) async fn open(registrars: usize) -> anyhow::Result<Self> {
         let (backend, missing) = match probe::kernel_sctp_available() {
             Ok(()) => (Backend::KernelSctp, None),
             Err(missing) => (Backend::UserlandSctp, Some(missing)),
         };
-        let mut registrar =
-            Process::start(&["registrar", "--asap", "sctp://127.0.0.1:0", "--exit-with-stdin"])?;
-        let serving: Serving = registrar.line().await?;
-        let url: Address = serving.asap.first().context("a registrar without URL")?.parse()?;
-        let user = PoolUser::start(user::Config::new(vec![url.clone()]))?;
-        let pool_events = user.events();
-        user.subscribe(&pool()?);
-        let stage = Self {
-            start,
+        let (watchers, sightings) = mpsc::unbounded_channel();
+        let mut stage = Self {
+            start: Instant::now(),
             backend,
-            registrar,
-            url,
-            pool_events,
-            user,
+            registrars: Vec::new(),
+            sightings,
+            watchers,
             elements: BTreeMap::new(),
             client: None,
             server: 0,
             count: Count::default(),
             failovers: Vec::new(),
+            takeovers: Vec::new(),
         };
-        stage.tell(format_args!("registrar {} serves at {}", serving.id, stage.url));
+        for _ in 0..registrars {
+            stage.add_registrar().await?;
+        }
         match missing {
-            None => stage.tell(format_args!("   over the kernel's SCTP")),
-            Some(why) => stage.tell(format_args!("   over SCTP in userland, in UDP: {why}")),
+            None => stage.tell(format_args!("all over the kernel's SCTP")),
+            Some(why) => stage.tell(format_args!("all over SCTP in userland, in UDP: {why}")),
         }
         Ok(stage)
     }
 
+    /// Starts a registrar that shares the handlespace of the others, and watches the pool through
+    /// it.
+    async fn add_registrar(&mut self) -> anyhow::Result<()> {
+        let endpoint = "sctp://127.0.0.1:0";
+        let mut arguments =
+            vec!["registrar", "--asap", endpoint, "--enrp", endpoint, "--exit-with-stdin"];
+        for other in &self.registrars {
+            arguments.extend(["--peer", &other.enrp]);
+        }
+        let mut process = Process::start(&arguments)?;
+        let serving: Serving = process.line().await?;
+        let first = |urls: Vec<String>| urls.into_iter().next().context("a registrar without URL");
+        let (id, url, enrp) = (serving.id.0, first(serving.asap)?, first(serving.enrp)?);
+        let user = PoolUser::start(user::Config::new(vec![url.parse()?]))?;
+        let (mut events, watchers) = (user.events(), self.watchers.clone());
+        tokio::spawn(async move {
+            while let Ok(event) = events.recv().await {
+                if watchers.send((id, event)).is_err() {
+                    return;
+                }
+            }
+        });
+        user.subscribe(&pool()?);
+        let number = self.registrars.len() + 1;
+        self.tell(format_args!("registrar {number} ({id}) serves at {url}"));
+        self.registrars.push(Registrar { process, id, url, enrp, user });
+        Ok(())
+    }
+
+    /// Arguments that name all registrars, beginning with another one for each who asks.
+    fn registrar_arguments(&self, who: usize) -> Vec<String> {
+        let count = self.registrars.len();
+        let urls = (0..count).map(|turn| &self.registrars[(who + turn) % count].url);
+        urls.flat_map(|url| ["--registrar".into(), url.clone()]).collect()
+    }
+
     /// Starts an echo server that joins the pool.
     pub(super) async fn add_element(&mut self) -> anyhow::Result<()> {
-        let url = self.url.to_string();
-        let mut process = Process::start(&[
-            "serve",
-            "echo",
-            "--pool",
-            POOL,
-            "--listen",
-            "127.0.0.1:0",
-            "--registrar",
-            &url,
-            "--exit-with-stdin",
-        ])?;
+        let registrars = self.registrar_arguments(self.elements.len());
+        let service = ["serve", "echo", "--pool", POOL, "--listen", "127.0.0.1:0"];
+        let arguments: Vec<&str> = service
+            .into_iter()
+            .chain(["--exit-with-stdin"])
+            .chain(registrars.iter().map(String::as_str))
+            .collect();
+        let mut process = Process::start(&arguments)?;
         let joined: Joined = process.line().await?;
         let id = u32::from_str_radix(joined.id.trim_start_matches("0x"), 16)
             .context("an element without identifier")?;
@@ -136,8 +174,11 @@ impl Stage {
 
     /// Starts the client and waits until a server has accepted it.
     pub(super) async fn start_client(&mut self) -> anyhow::Result<()> {
-        let url = self.url.to_string();
-        let arguments = ["demo-client", "--pool", POOL, "--registrar", &url];
+        let registrars = self.registrar_arguments(0);
+        let arguments: Vec<&str> = ["demo-client", "--pool", POOL]
+            .into_iter()
+            .chain(registrars.iter().map(String::as_str))
+            .collect();
         self.client = Some(Process::start(&arguments)?);
         while self.server == 0 {
             let report = self.report().await?;
@@ -169,7 +210,8 @@ impl Stage {
             Cause::Killed => self.tell(format_args!("kill -9 {name}, which the client uses")),
             Cause::Frozen => self.tell(format_args!("SIGSTOP {name}, which the client uses")),
         }
-        while self.pool_events.try_recv().is_ok() {}
+        while self.sightings.try_recv().is_ok() {}
+        let mut waiting: BTreeSet<RegistrarId> = self.registrars.iter().map(|it| it.id).collect();
         let signalled = now_us();
         match cause {
             Cause::Killed => element.process.kill()?,
@@ -177,18 +219,20 @@ impl Stage {
         }
         let mut failover = Failover { cause, name, ..Failover::default() };
         while failover.recovered_us == 0 || failover.removed_us == 0 {
-            self.follow(victim, signalled, &mut failover).await?;
+            self.follow(victim, signalled, &mut failover, &mut waiting).await?;
         }
         self.failovers.push(failover);
         Ok(())
     }
 
-    /// Notes the next thing that happens after a failure.
+    /// Notes the next thing that happens after a failure. `waiting`: the registrars that have not
+    /// removed the victim.
     async fn follow(
         &mut self,
         victim: u32,
         signalled: u64,
         failover: &mut Failover,
+        waiting: &mut BTreeSet<RegistrarId>,
     ) -> anyhow::Result<()> {
         let client = self.client.as_mut().context("there is no client")?;
         tokio::select! {
@@ -210,15 +254,43 @@ impl Stage {
                     _ => {}
                 }
             }
-            event = self.pool_events.recv() => {
-                if failover.removed_us == 0 && is_without(event, victim) {
+            Some((registrar, event)) = self.sightings.recv() => {
+                if is_without(&event, victim) && waiting.remove(&registrar) && waiting.is_empty() {
                     failover.removed_us = now_us().saturating_sub(signalled).max(1);
                     let after = milliseconds(failover.removed_us);
-                    self.tell(format_args!("   the registrar removed it after {after}"));
+                    self.tell(format_args!("   it was out at every registrar after {after}"));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Kills the registrar that looks after the client's server, and waits until the others say
+    /// that each element has another home.
+    pub(super) async fn kill_registrar(&mut self) -> anyhow::Result<()> {
+        let victim = self.home_of_server().await?;
+        let row = self.registrars.iter().position(|registrar| registrar.id == victim);
+        let row = row.context("the server's registrar is unknown")?;
+        self.tell(format_args!("kill -9 the registrar {victim}, which looks after the server"));
+        let signalled = now_us();
+        self.registrars.remove(row).process.kill()?;
+        for registrar in &self.registrars {
+            while !homes(&registrar.user).await?.iter().all(|home| *home != Some(victim)) {
+                sleep(POLL).await;
+            }
+        }
+        let takeover = Takeover { rehomed_us: now_us().saturating_sub(signalled) };
+        let after = milliseconds(takeover.rehomed_us);
+        self.tell(format_args!("   every server had another registrar after {after}"));
+        self.takeovers.push(takeover);
+        Ok(())
+    }
+
+    async fn home_of_server(&self) -> anyhow::Result<RegistrarId> {
+        let user = &self.registrars.first().context("there is no registrar")?.user;
+        let answer = user.resolve(&pool()?, None).await?;
+        let server = answer.in_order().find(|element| element.id == PeId(self.server));
+        server.and_then(|element| element.home).context("the client's server is unknown")
     }
 
     /// Ends everything, and sums it up.
@@ -230,12 +302,12 @@ impl Stage {
             let report = self.report().await?;
             self.note(&report);
         }
-        self.user.unsubscribe(&pool()?);
-        self.registrar.end();
+        self.registrars.iter_mut().for_each(|registrar| registrar.process.end());
         Ok(Summary {
             backend: self.backend,
             count: self.count,
             failovers: self.failovers,
+            takeovers: self.takeovers,
             seconds: self.start.elapsed().as_secs_f64(),
         })
     }
@@ -271,13 +343,23 @@ fn pool() -> anyhow::Result<PoolHandle> {
 }
 
 /// True where an update says that the pool is rid of this element.
-fn is_without(event: Result<UserEvent, broadcast::error::RecvError>, id: u32) -> bool {
+fn is_without(event: &UserEvent, id: u32) -> bool {
     match event {
-        Ok(UserEvent::Updated { resolution, .. }) => resolution.is_none_or(|resolution| {
+        UserEvent::Updated { resolution: Some(resolution), .. } => {
             resolution.elements.iter().all(|element| element.id != PeId(id))
-        }),
+        }
+        UserEvent::Updated { resolution: None, .. } => true,
         _ => false,
     }
+}
+
+/// How often a registrar is asked for the homes of elements.
+const POLL: Duration = Duration::from_millis(2);
+
+/// The home of each element, as a registrar knows it.
+async fn homes(user: &PoolUser) -> anyhow::Result<Vec<Option<RegistrarId>>> {
+    let answer = user.resolve(&pool()?, None).await?;
+    Ok(answer.in_order().map(|element| element.home).collect())
 }
 
 /// Microseconds as people read them.

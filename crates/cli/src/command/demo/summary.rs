@@ -12,6 +12,7 @@ pub(super) struct Summary {
     pub(super) backend: Backend,
     pub(super) count: Count,
     pub(super) failovers: Vec<Failover>,
+    pub(super) takeovers: Vec<Takeover>,
     pub(super) seconds: f64,
 }
 
@@ -24,8 +25,14 @@ pub(super) struct Failover {
     pub(super) detected_us: u64,
     /// The client had an answer from another server.
     pub(super) recovered_us: u64,
-    /// The registrar had removed it.
+    /// Every registrar had removed it.
     pub(super) removed_us: u64,
+}
+
+/// One registrar's death.
+pub(super) struct Takeover {
+    /// Microseconds from the signal until every element had another home, at every registrar.
+    pub(super) rehomed_us: u64,
 }
 
 impl Default for Failover {
@@ -53,6 +60,12 @@ impl Summary {
         });
         output.line("")?;
         output.rows(&["SERVER", "WAS", "NOTICED", "ANSWERED AGAIN", "OUT OF THE POOL"], rows)?;
+        for takeover in &self.takeovers {
+            let after = ms(takeover.rehomed_us);
+            output.line(format_args!(
+                "\na registrar was killed: its servers had another one after {after:.1} ms"
+            ))?;
+        }
         output.line(format_args!(
             "\n{requests} requests over {}: {answered} answered, {resent} of them sent again, \
              {lost} lost, in {:.1} s",
@@ -81,6 +94,11 @@ impl Summary {
             "resent": resent,
             "lost": requests.saturating_sub(answered),
             "failovers": self.failovers.iter().map(failover).collect::<Vec<_>>(),
+            "registrars": self
+                .takeovers
+                .iter()
+                .map(|takeover| json!({ "cause": "killed", "rehomed_ms": ms(takeover.rehomed_us) }))
+                .collect::<Vec<_>>(),
             "seconds": (self.seconds * 1e3).round() / 1e3,
         })
     }
