@@ -55,7 +55,6 @@ impl Registrar {
                 self.arm_presence(now);
             }
         } else if self.is_serving() {
-            self.outputs.push_back(Output::Event(Event::Serving { synchronised: false }));
             self.announce(now);
         }
         for number in 0..self.configured.len() {
