@@ -61,6 +61,8 @@ struct Registrar {
     url: String,
     enrp: String,
     /// Watches the pool through this registrar.
+    _watcher: PoolUser,
+    /// Asks this registrar, each time anew.
     user: PoolUser,
 }
 
@@ -129,8 +131,9 @@ impl Stage {
         let serving: Serving = process.line().await?;
         let first = |urls: Vec<String>| urls.into_iter().next().context("a registrar without URL");
         let (id, url, enrp) = (serving.id.0, first(serving.asap)?, first(serving.enrp)?);
+        let watcher = PoolUser::start(user::Config::new(vec![url.parse()?]))?;
         let user = PoolUser::start(user::Config::new(vec![url.parse()?]))?;
-        let (mut events, watchers) = (user.events(), self.watchers.clone());
+        let (mut events, watchers) = (watcher.events(), self.watchers.clone());
         tokio::spawn(async move {
             while let Ok(event) = events.recv().await {
                 if watchers.send((id, event)).is_err() {
@@ -138,10 +141,10 @@ impl Stage {
                 }
             }
         });
-        user.subscribe(&pool()?);
+        watcher.subscribe(&pool()?);
         let number = self.registrars.len() + 1;
         self.tell(format_args!("registrar {number} ({id}) serves at {url}"));
-        self.registrars.push(Registrar { process, id, url, enrp, user });
+        self.registrars.push(Registrar { process, id, url, enrp, _watcher: watcher, user });
         Ok(())
     }
 
