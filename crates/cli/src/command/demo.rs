@@ -1,7 +1,6 @@
 //! `rserpool demo`: a pool that survives its servers, to watch.
 
 pub(crate) mod client;
-mod process;
 mod stage;
 mod summary;
 

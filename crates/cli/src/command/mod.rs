@@ -5,6 +5,7 @@ mod decode;
 mod demo;
 mod dump;
 mod probe;
+mod process;
 mod registrar;
 mod resolve;
 mod serve;

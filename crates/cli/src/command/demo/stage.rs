@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Count, Report, now_us};
-use super::process::Process;
 use super::summary::{Failover, Summary, Takeover};
+use crate::command::process::Process;
 
 const POOL: &str = "DemoPool";
 

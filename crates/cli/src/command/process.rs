@@ -1,4 +1,4 @@
-//! The processes of the demo: this program again, with another command.
+//! Processes of a command: this program again, with another command.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// A process that ends with its owner: by its standard input, and by force.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Closed, it tells the process to end.
     stdin: Option<ChildStdin>,
@@ -18,7 +18,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts this program with these arguments and JSON output.
-    pub(super) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -36,30 +36,30 @@ impl Process {
     }
 
     /// The next line that it prints.
-    pub(super) async fn line<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
+    pub(crate) async fn line<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
         let line = self.lines.next_line().await?;
-        let line = line.ok_or_else(|| anyhow!("a process of the demo has ended"))?;
-        serde_json::from_str(&line).context("a process of the demo says something odd")
+        let line = line.ok_or_else(|| anyhow!("a process has ended"))?;
+        serde_json::from_str(&line).context("a process says something odd")
     }
 
     /// kill -9.
-    pub(super) fn kill(&self) -> anyhow::Result<()> {
+    pub(crate) fn kill(&self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)
     }
 
     /// Freezes it: it lives, and does nothing.
-    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+    pub(crate) fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
     /// Tells it to end by itself.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.stdin = None;
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let id = id.ok_or_else(|| anyhow!("a process of the demo has ended"))?;
+        let id = id.ok_or_else(|| anyhow!("a process has ended"))?;
         kill_process(id, signal).context("cannot signal a process")
     }
 }
