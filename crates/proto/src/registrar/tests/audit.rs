@@ -1,13 +1,16 @@
 //! Who has what: updates, the audit, and resynchronisation (RFC 5353 §3.3, §3.6).
 
+use rserpool_wire::asap::{Asap, Deregistration, Registration};
 use rserpool_wire::checksum::ChecksumSum;
-use rserpool_wire::param::{PeId, Policy, PoolElement};
+use rserpool_wire::enrp::{Body, UpdateAction};
+use rserpool_wire::param::{PeId, Policy, PoolElement, RegistrationLife};
 use rserpool_wire::registry::PolicyType;
 
 use super::colleague::{
     EMPTY, SELF, add, delete, from, homed, part, presence, rejected_table, rid, sent, table_request,
 };
-use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, pool};
+use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, link, pool};
+use crate::machine::{Carrier, Input, Output, Peer};
 use crate::registrar::{Event, SyncFailure};
 
 // Checklist 179 to 182.
@@ -91,6 +94,76 @@ fn a_checksum_that_never_agrees_is_not_fetched_for_ever() {
         lab.pass(100);
     }
     assert!((3..=10).contains(&fetched), "{fetched} times in a minute");
+}
+
+fn updates(outputs: &[Output<Event>]) -> Vec<(Peer, UpdateAction, PoolElement)> {
+    let one = |(peer, body): (Peer, Body)| match body {
+        Body::Update(update) => Some((peer, update.action, update.element)),
+        _ => None,
+    };
+    sent(outputs).into_iter().filter_map(one).collect()
+}
+
+// Checklist 159, 161: each registration and each removal, complete, to everyone.
+#[test]
+fn whatever_happens_to_an_element_is_told_to_all() {
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    let registration = || {
+        Asap::Registration(Registration { handle: pool(), element: element(1, &[ELEMENT_ADDRESS]) })
+    };
+    // Again: that heals what was lost.
+    for _ in 0..2 {
+        let told = updates(&lab.asap(ELEMENT, registration()));
+        let [(first, UpdateAction::AddElement, element), (second, ..)] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((*first, *second), (from(0x22), from(0x33)));
+        assert_eq!(element.home, Some(rid(SELF)));
+        assert!(element.asap_transport.is_some());
+    }
+    for cause in 0..3 {
+        lab.asap(ELEMENT, registration());
+        let outputs = match cause {
+            0 => lab.asap(
+                ELEMENT,
+                Asap::Deregistration(Deregistration { handle: pool(), id: PeId(1) }),
+            ),
+            1 => {
+                let mut outputs = Vec::new();
+                while lab.home(1).is_some() {
+                    outputs.extend(lab.pass(100));
+                    lab.enrp(0x22, Body::ListRequest);
+                    lab.enrp(0x33, Body::ListRequest);
+                }
+                lab.input(Input::Up(ELEMENT, link(Carrier::Sctp, &[ELEMENT_ADDRESS])));
+                outputs
+            }
+            _ => lab.input(Input::Down(ELEMENT)),
+        };
+        let told = updates(&outputs);
+        let is_deletion = |(_, action, _): &(Peer, UpdateAction, PoolElement)| {
+            *action == UpdateAction::DeleteElement
+        };
+        assert!(told.len() == 2 && told.iter().all(is_deletion), "{cause}: {told:?}");
+    }
+}
+
+// Checklist 155, 160: new pools, new elements, and all attributes of known ones.
+#[test]
+fn what_others_tell_is_entered_as_it_is() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    let changed = PoolElement { life: RegistrationLife(9), ..homed(1, 0x22) };
+    lab.enrp(0x22, add(changed.clone()));
+    let handlespace = lab.registrar.handlespace();
+    let index = handlespace.find(&pool(), PeId(1)).unwrap();
+    assert_eq!(handlespace.element(index).unwrap().element, &changed);
+    // Its life is its home's to end.
+    for _ in 0..20 {
+        lab.pass(900);
+        lab.enrp(0x22, Body::ListRequest);
+    }
+    assert_eq!(lab.home(1), Some(rid(0x22)));
 }
 
 // Checklist 161, 162.

@@ -6,6 +6,7 @@ use rserpool_wire::enrp::Body;
 
 use super::net::{Net, id};
 use crate::registrar::{Event, State};
+use crate::timing::{Profile, Timing};
 
 /// Three registrars with two elements each.
 fn three_with_elements() -> (Net, Vec<usize>) {
@@ -140,4 +141,73 @@ fn over_tcp_learned_registrars_are_dialed_over_tcp() {
         assert_eq!(net.at(place).peers().count(), 2, "{place}");
         assert!(net.at(place).peers().all(|peer| peer.associations > 0), "{place}");
     }
+}
+
+// Goals G16 to G18, as far as they are the protocol's.
+#[test]
+fn a_silent_registrar_is_taken_over_in_time() {
+    for (profile, limit) in [(Profile::Fast, 1_500), (Profile::Minimal, 200)] {
+        let mut net = Net::new();
+        for place in 0..3 {
+            let others = (0..3).filter(|other| *other != place).collect();
+            net.registrar(others, |config| config.timing = Timing::of(profile));
+        }
+        (0..3).for_each(|place| net.start(place));
+        net.run(5_000);
+        let element = net.element(vec![0]);
+        net.run(3_000);
+        for round in 0..20 {
+            let is_home =
+                |net: &Net, place| net.at(place).handlespace().owned_count(id(place)) == 1;
+            let home = (0..3).find(|place| is_home(&net, *place)).unwrap();
+            // At any point of the heartbeat.
+            net.run(37 * round);
+            net.freeze(home);
+            let others: Vec<usize> = (0..3).filter(|place| *place != home).collect();
+            let took = net.run_until(|net| {
+                others.iter().all(|place| net.at(*place).handlespace().owned_count(id(home)) == 0)
+            });
+            assert!(took <= Duration::from_millis(limit), "{profile:?}: {took:?}");
+            net.thaw(home);
+            net.run_until(Net::agrees);
+            net.run(5_000);
+            net.assert_agrees();
+            assert_eq!(net.view(0).len(), 1, "{:?}", net.element_at(element));
+        }
+    }
+}
+
+#[test]
+fn two_of_three_may_die_together() {
+    let (mut net, _) = three_with_elements();
+    net.kill(0);
+    net.kill(2);
+    let took = net.run_until(Net::agrees);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert_eq!(net.view(1).len(), 6);
+}
+
+// Checklist 171 with real registrars: the one with the larger identifier takes over, once.
+#[test]
+fn of_several_that_notice_together_one_takes_over() {
+    let mut net = Net::of(4);
+    net.element(vec![0]);
+    net.run(2_000);
+    net.kill(0);
+    net.run_until(Net::agrees);
+    net.run(2_000);
+    let won = |place: usize| {
+        let events = net.told(place).into_iter();
+        events.filter(|event| matches!(event, Event::TakeoverWon { .. })).count()
+    };
+    assert_eq!([won(1), won(2), won(3)].iter().sum::<usize>(), 1);
+}
+
+// Checklist 139.
+#[test]
+fn a_drawn_identifier_is_never_0_and_stays() {
+    use crate::registrar::{Config, Registrar};
+    let ids: Vec<_> = (0..100).map(|seed| Registrar::new(Config::default(), seed).id()).collect();
+    assert!(ids.iter().enumerate().all(|(row, id)| !ids[..row].contains(id)));
+    assert_eq!(Registrar::new(Config::default(), 7).id(), ids[7]);
 }
