@@ -1,20 +1,21 @@
 //! Several machines in virtual time, with associations between them.
 
+mod upset;
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use rserpool_wire::enrp::Body;
-use rserpool_wire::param::{
-    PoolElement as Element, RegistrarId, SctpTransport, Transport, TransportUse,
-};
+use rserpool_wire::param::{RegistrarId, SctpTransport, Transport, TransportUse};
 use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
 use rserpool_wire::{Message, Protocol};
 
 use super::lab::{element, pool};
 use crate::element::{self, PoolElement};
 use crate::machine::{Carrier, Input, Link, Machine, Output, Peer, Target};
-use crate::registrar::{Command, Config, Event, Registrar, State};
+use crate::registrar::{Command, Config, Event, Registrar};
 use crate::time::Time;
 
 /// How long anything takes to get to another machine.
@@ -125,108 +126,6 @@ impl Net {
         self.places.push(own);
         self.input_element(place, Input::Command(element::Command::Register));
         place
-    }
-
-    pub(super) fn start(&mut self, place: usize) {
-        self.input(place, Input::Command(Command::Start));
-    }
-
-    /// The process at this place is replaced by a new one.
-    pub(super) fn restart(&mut self, place: usize, change: impl FnOnce(&mut Config)) {
-        self.kill(place);
-        self.run(2);
-        let configured = self.places[place].configured.clone();
-        let node = make(place, configured.len(), self.sequence, change);
-        let mut fresh = Place::new(Node::Registrar(Box::new(node)), configured);
-        fresh.accepted = self.places[place].accepted;
-        self.places[place] = fresh;
-        self.start(place);
-    }
-
-    pub(super) fn use_tcp(&mut self, place: usize) {
-        self.places[place].carrier = Carrier::Tcp;
-        self.places[place].dials_only = matches!(self.places[place].node, Node::Element(_));
-    }
-
-    /// The process has ended, and its port with it.
-    pub(super) fn gone(&mut self, place: usize) {
-        self.places[place].alive = false;
-    }
-
-    pub(super) fn leave(&mut self, place: usize) {
-        self.input(place, Input::Command(Command::Leave));
-    }
-
-    /// The process ends; the others' kernels notice.
-    pub(super) fn kill(&mut self, place: usize) {
-        self.places[place].alive = false;
-        self.places[place].frozen = None;
-        let ends: Vec<_> = self.ends.range((place, Peer::accepted(0))..).collect();
-        let ends: Vec<_> = ends.into_iter().take_while(|(own, _)| own.0 == place).collect();
-        let ends: Vec<_> = ends.into_iter().map(|(own, other)| (*own, *other)).collect();
-        for (own, other) in ends {
-            self.ends.remove(&own);
-            if self.ends.remove(&other).is_some() {
-                self.send(place, other.0, Arrival::Down(other.1));
-            }
-        }
-    }
-
-    pub(super) fn freeze(&mut self, place: usize) {
-        self.places[place].frozen = Some(VecDeque::new());
-    }
-
-    pub(super) fn thaw(&mut self, place: usize) {
-        for arrival in self.places[place].frozen.take().unwrap_or_default() {
-            self.arrive(place, arrival);
-        }
-    }
-
-    /// Nothing passes between these two sides, and nobody notices.
-    pub(super) fn cut(&mut self, left: &[usize], right: &[usize]) {
-        for &a in left {
-            for &b in right {
-                self.cuts.extend([(a, b), (b, a)]);
-            }
-        }
-    }
-
-    /// Whoever is cut off from each other notices.
-    pub(super) fn break_cut(&mut self) {
-        let cuts = self.cuts.clone();
-        let broken = |from: &(usize, Peer), to: &(usize, Peer)| cuts.contains(&(from.0, to.0));
-        let ends = self.ends.iter().filter(|(from, to)| broken(from, to));
-        let ends: Vec<_> = ends.map(|(from, to)| (*from, *to)).collect();
-        // What ended meanwhile is still found out.
-        let is_end = |arrival: &Arrival| matches!(arrival, Arrival::Down(_));
-        self.kept.retain(|(from, to, it)| !cuts.contains(&(*from, *to)) || is_end(it));
-        for (own, _) in ends {
-            self.ends.remove(&own);
-            self.sequence += 1;
-            let at = (self.now + DELAY, self.sequence);
-            self.queue.insert(at, (own.0, Arrival::Down(own.1)));
-        }
-    }
-
-    pub(super) fn heal(&mut self) {
-        self.cuts.clear();
-        for (from, to, arrival) in std::mem::take(&mut self.kept) {
-            self.send(from, to, arrival);
-        }
-    }
-
-    pub(super) fn at(&self, place: usize) -> &Registrar {
-        match &self.places[place].node {
-            Node::Registrar(registrar) => registrar,
-            Node::Element(_) => panic!("an element"),
-        }
-    }
-
-    pub(super) fn element_at(&self, place: usize) -> &PoolElement {
-        match &self.places[place].node {
-            Node::Element(element) => element,
-            Node::Registrar(_) => panic!("a registrar"),
-        }
     }
 
     /// Runs for so many milliseconds.
@@ -402,75 +301,6 @@ impl Net {
         let decoded = Message::decode(message.protocol(), &octets).expect("what we send");
         assert_eq!(decoded.message, message);
         self.send(place, to, Arrival::Message(other, message));
-    }
-
-    /// The places of registrars that live.
-    fn registrars(&self) -> Vec<usize> {
-        let is_one = |place: &Place| place.alive && matches!(place.node, Node::Registrar(_));
-        (0..self.places.len()).filter(|row| is_one(&self.places[*row])).collect()
-    }
-
-    /// Each element and its home, as the registrar at this place has it.
-    pub(super) fn view(&self, place: usize) -> BTreeMap<u32, Option<RegistrarId>> {
-        let table = self.at(place).handlespace().table_after(None, None);
-        table.map(|(_, element): (_, &Element)| (element.id.0, element.home)).collect()
-    }
-
-    /// True where all registrars that live have the same elements with the same homes, and each
-    /// home looks after its own.
-    pub(super) fn agrees(&self) -> bool {
-        let registrars = self.registrars();
-        let first = self.view(registrars[0]);
-        let homes: BTreeSet<_> =
-            registrars.iter().map(|place| Some(self.at(*place).id())).collect();
-        registrars.iter().all(|place| {
-            let registrar = self.at(*place);
-            let is_settled =
-                registrar.supervised.len() == registrar.handlespace().owned_count(registrar.id());
-            self.view(*place) == first && is_settled && registrar.state() == State::Serving
-        }) && first.values().all(|home| homes.contains(home))
-    }
-
-    pub(super) fn assert_agrees(&self) {
-        let views: Vec<_> = self.registrars().iter().map(|row| (*row, self.view(*row))).collect();
-        assert!(self.agrees(), "{views:#?}");
-    }
-
-    /// How it stands.
-    pub(super) fn describe(&self) -> String {
-        let mut text = format!("at {:?}\n", self.now);
-        for (row, place) in self.places.iter().enumerate() {
-            text += &match &place.node {
-                Node::Registrar(registrar) => {
-                    let peers: Vec<_> =
-                        registrar.peers().map(|peer| (peer.id, peer.state)).collect();
-                    format!("{row} {:?} {peers:?}\n  {:?}\n", registrar.state(), self.view(row))
-                }
-                Node::Element(element) => format!("{row} {element:?}\n"),
-            };
-        }
-        let events = self.events.iter().rev().take(60);
-        text + &events.map(|event| format!("{event:?}\n")).collect::<String>()
-    }
-
-    /// What the registrar at this place told its application.
-    pub(super) fn told(&self, place: usize) -> Vec<&Event> {
-        let here = self.events.iter().filter(|(_, at, _)| *at == place);
-        here.map(|(_, _, event)| event).collect()
-    }
-
-    /// How often messages of this kind went from one place to another since `since`.
-    pub(super) fn sent(
-        &self,
-        since: Time,
-        from: usize,
-        to: usize,
-        kind: fn(&Body) -> bool,
-    ) -> usize {
-        let is_one = |(at, sender, receiver, body): &&(Time, usize, usize, Body)| {
-            *at >= since && *sender == from && *receiver == to && kind(body)
-        };
-        self.trace.iter().filter(is_one).count()
     }
 }
 
