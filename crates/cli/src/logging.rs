@@ -24,7 +24,11 @@ pub(crate) fn start(verbose: u8, format: LogFormat) {
     };
     // dcsctp, under userland SCTP, dumps every packet at level info.
     let ours = format!("{level},dcsctp=off");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(wanted) if wanted.contains("dcsctp") => EnvFilter::new(wanted),
+        Ok(wanted) => EnvFilter::new(format!("{wanted},dcsctp=off")),
+        Err(_) => EnvFilter::new(ours),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),

@@ -11,6 +11,7 @@
 //! | [`user`] | a pool user: handle resolution, cache, reports | RFC 5352 §3.3 to §3.5 |
 //! | [`hunt`] | how both find a registrar | RFC 5352 §3.6 |
 //! | [`stats`] | what they count | |
+//! | [`time`], [`timers`] | points in time, and tables of deadlines | |
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ pub mod element;
 pub mod handlespace;
 pub mod hunt;
 pub mod machine;
+mod placement;
 pub mod registrar;
 pub mod stats;
 pub mod time;

@@ -13,6 +13,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
+use rserpool_wire::registry;
+
 use crate::endpoint::{Error, Remote};
 
 /// The URL of an endpoint: to listen on, or to dial.
@@ -63,9 +65,9 @@ pub struct ParseError {
 
 impl Address {
     /// The port of ASAP over SCTP and TCP (RFC 5352 §8), where a URL names none.
-    pub const ASAP_PORT: u16 = 3863;
+    pub const ASAP_PORT: u16 = registry::ASAP_PORT;
     /// The port of ENRP over SCTP (RFC 5353 §5).
-    pub const ENRP_PORT: u16 = 9901;
+    pub const ENRP_PORT: u16 = registry::ENRP_PORT;
 
     /// Reads a URL; where it has no port, `default_port` is meant.
     ///

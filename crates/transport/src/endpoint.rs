@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::ops::Add;
 use std::task::{Context, Poll};
 
+use rserpool_wire::registry;
+
 use crate::address::Address;
 
 /// A bound transport endpoint: it accepts associations, dials, and carries whole messages.
@@ -67,9 +69,9 @@ pub struct Ppid(pub u32);
 
 impl Ppid {
     /// ASAP (RFC 5352 §8).
-    pub const ASAP: Self = Self(11);
+    pub const ASAP: Self = Self(registry::ASAP_PPID);
     /// ENRP (RFC 5353 §5).
-    pub const ENRP: Self = Self(12);
+    pub const ENRP: Self = Self(registry::ENRP_PPID);
 }
 
 /// A peer to dial: its addresses (one for all but SCTP) and port.

@@ -1,6 +1,5 @@
 //! Into the pool and out of it (RFC 5352 §3.1, §3.2).
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rserpool_wire::asap::RegistrationResponse;
@@ -11,6 +10,7 @@ use rserpool_wire::{Asap, Message};
 
 use super::{Event, Goal, PoolElement, State, Timer, Told, draw_id};
 use crate::machine::{Output, Peer};
+use crate::placement;
 use crate::time::Time;
 
 impl PoolElement {
@@ -298,9 +298,11 @@ fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
     let mut placed = transport.clone();
     match &mut placed {
         Transport::Sctp(sctp) if sctp.addresses.iter().any(IpAddr::is_unspecified) => {
-            let known = sctp.addresses.iter().filter(|address| !address.is_unspecified());
-            let all: BTreeSet<IpAddr> = known.chain(local).copied().collect();
-            sctp.addresses = all.into_iter().collect();
+            let at = placement::placed(&sctp.addresses, local);
+            // Nowhere is better said as it is: the registrar refuses it with a reason.
+            if !at.is_empty() {
+                sctp.addresses = at.into_iter().collect();
+            }
         }
         Transport::Tcp { address, .. }
         | Transport::Udp { address, .. }
@@ -308,9 +310,8 @@ fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
         | Transport::Dccp { address, .. }
             if address.is_unspecified() =>
         {
-            // Who listens on 0.0.0.0 is not reached by IPv6.
-            let fits = |candidate: &&IpAddr| address.is_ipv6() || candidate.is_ipv4();
-            *address = local.iter().find(fits).copied().unwrap_or(*address);
+            let at = placement::placed(std::slice::from_ref(address), local);
+            *address = at.first().copied().unwrap_or(*address);
         }
         _ => {}
     }

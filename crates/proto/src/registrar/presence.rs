@@ -12,6 +12,7 @@ use super::peers::Status;
 use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
 use super::{Deadline, Event, Registrar, State};
 use crate::machine::{Carrier, Output, Peer};
+use crate::placement::placed;
 use crate::time::Time;
 
 /// Presences between two questions for a peer list: so, whom one registrar knows, all know soon.
@@ -107,11 +108,7 @@ impl Registrar {
         if transport.addresses.iter().any(IpAddr::is_unspecified) {
             let local = link.and_then(|link| self.associations.get(&link));
             let local = local.map_or(&[][..], |association| &association.link.local);
-            let known = transport.addresses.iter().filter(|ip| !ip.is_unspecified());
-            let mut placed: Vec<IpAddr> = known.copied().collect();
-            placed.extend(local.iter().filter(|ip| !ip.is_unspecified()));
-            placed.dedup();
-            transport.addresses = placed.into();
+            transport.addresses = placed(&transport.addresses, local).into_iter().collect();
         }
         let has_one = !transport.addresses.is_empty();
         has_one.then_some(ServerInformation { id: Some(self.id), transport })

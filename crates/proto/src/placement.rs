@@ -1,0 +1,39 @@
+//! Where an endpoint is that listens on every address of its host.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// The addresses at which the other end of an association reaches an endpoint that is bound to
+/// `bound`: an unspecified one stands for those of the own addresses of that association, `local`,
+/// that it covers. Who listens on 0.0.0.0 is not reached by IPv6; `[::]` is both.
+pub(crate) fn placed(bound: &[IpAddr], local: &[IpAddr]) -> BTreeSet<IpAddr> {
+    let covers = |bound: &IpAddr, address: &IpAddr| bound.is_ipv6() || address.is_ipv4();
+    let (everywhere, mut placed): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) =
+        bound.iter().partition(|address| address.is_unspecified());
+    let own = local.iter().copied().filter(|address| !address.is_unspecified());
+    placed.extend(own.filter(|address| everywhere.iter().any(|bound| covers(bound, address))));
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_unspecified_address_stands_for_the_own_ones_of_its_family() {
+        let local = ips(&["10.0.0.1", "fd00::1", "::"]);
+        for (bound, expected) in [
+            (&["0.0.0.0"][..], &["10.0.0.1"][..]),
+            (&["::"], &["10.0.0.1", "fd00::1"]),
+            (&["192.0.2.1"], &["192.0.2.1"]),
+            (&["192.0.2.1", "0.0.0.0"], &["10.0.0.1", "192.0.2.1"]),
+        ] {
+            assert_eq!(placed(&ips(bound), &local), ips(expected).into_iter().collect());
+        }
+        assert!(placed(&ips(&["0.0.0.0"]), &ips(&["::1"])).is_empty());
+    }
+}
