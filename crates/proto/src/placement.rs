@@ -1,17 +1,20 @@
 //! Where an endpoint is that listens on every address of its host.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// The addresses at which the other end of an association reaches an endpoint that is bound to
 /// `bound`: an unspecified one stands for those of the own addresses of that association, `local`,
 /// that it covers. Who listens on 0.0.0.0 is not reached by IPv6; `[::]` is both.
-pub(crate) fn placed(bound: &[IpAddr], local: &[IpAddr]) -> BTreeSet<IpAddr> {
+pub(crate) fn placed(bound: &[IpAddr], local: &[IpAddr]) -> Vec<IpAddr> {
     let covers = |bound: &IpAddr, address: &IpAddr| bound.is_ipv6() || address.is_ipv4();
-    let (everywhere, mut placed): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) =
+    let (everywhere, mut placed): (Vec<IpAddr>, Vec<IpAddr>) =
         bound.iter().partition(|address| address.is_unspecified());
-    let own = local.iter().copied().filter(|address| !address.is_unspecified());
-    placed.extend(own.filter(|address| everywhere.iter().any(|bound| covers(bound, address))));
+    for address in local.iter().filter(|address| !address.is_unspecified()) {
+        let is_covered = everywhere.iter().any(|bound| covers(bound, address));
+        if is_covered && !placed.contains(address) {
+            placed.push(*address);
+        }
+    }
     placed
 }
 
@@ -30,9 +33,9 @@ mod tests {
             (&["0.0.0.0"][..], &["10.0.0.1"][..]),
             (&["::"], &["10.0.0.1", "fd00::1"]),
             (&["192.0.2.1"], &["192.0.2.1"]),
-            (&["192.0.2.1", "0.0.0.0"], &["10.0.0.1", "192.0.2.1"]),
+            (&["0.0.0.0", "192.0.2.1"], &["192.0.2.1", "10.0.0.1"]),
         ] {
-            assert_eq!(placed(&ips(bound), &local), ips(expected).into_iter().collect());
+            assert_eq!(placed(&ips(bound), &local), ips(expected));
         }
         assert!(placed(&ips(&["0.0.0.0"]), &ips(&["::1"])).is_empty());
     }

@@ -301,7 +301,7 @@ fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
             let at = placement::placed(&sctp.addresses, local);
             // Nowhere is better said as it is: the registrar refuses it with a reason.
             if !at.is_empty() {
-                sctp.addresses = at.into_iter().collect();
+                sctp.addresses = at.into();
             }
         }
         Transport::Tcp { address, .. }

@@ -108,7 +108,7 @@ impl Registrar {
         if transport.addresses.iter().any(IpAddr::is_unspecified) {
             let local = link.and_then(|link| self.associations.get(&link));
             let local = local.map_or(&[][..], |association| &association.link.local);
-            transport.addresses = placed(&transport.addresses, local).into_iter().collect();
+            transport.addresses = placed(&transport.addresses, local).into();
         }
         let has_one = !transport.addresses.is_empty();
         has_one.then_some(ServerInformation { id: Some(self.id), transport })
