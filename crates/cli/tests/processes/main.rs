@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
+mod asap;
 mod connecting;
 mod failures;
 mod pool;

@@ -1,0 +1,129 @@
+//! Whether elements live (RFC 5352 §3.5).
+
+use super::client::{Client, registrar, registrar_with};
+use super::octets::{
+    ECHO_POOL, PE_ID, deregistered, handle, hex, message, pe_id, registered, registration,
+    resolution, simple_element, unknown_pool,
+};
+use crate::programs::{Registrar, until};
+
+const ID: u32 = 0x1122_3344;
+const KEEP_ALIVE: &str = "0700001c 00000011  0009000c 4563686f506f6f6c  000e0008 11223344";
+
+/// A registrar with the default timers.
+fn alert_registrar() -> Registrar {
+    let asap = ["--asap", "tcp://127.0.0.1:0", "--asap", "sctp+udp://127.0.0.1:0"];
+    Registrar::with(&[&asap[..], &["--id", "0x11"]].concat())
+}
+
+#[test]
+fn an_element_is_asked_again_and_again_and_stays_as_long_as_it_answers() {
+    let registrar = alert_registrar();
+    let mut client = Client::to(&registrar);
+    let pool = hex(ECHO_POOL);
+    client.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+    for _ in 0..3 {
+        assert_eq!(client.keep_alive(), hex(KEEP_ALIVE));
+        client.say(&message(8, 0, &[&pool, &hex(PE_ID)]));
+    }
+    let mut user = Client::to(&registrar);
+    user.say(&resolution(&pool));
+    assert_eq!(user.answer()[..2], [6, 0]);
+}
+
+#[test]
+fn an_element_that_does_not_answer_is_out_and_its_connection_ends() {
+    let registrar = alert_registrar();
+    let (mut client, mut user) = (Client::to(&registrar), Client::to(&registrar));
+    let pool = hex(ECHO_POOL);
+    client.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+    assert_eq!(client.keep_alive(), hex(KEEP_ALIVE));
+    // An answer for somebody else is none.
+    client.say(&message(8, 0, &[&pool, &pe_id(5)]));
+    until("it is out", || {
+        user.say(&resolution(&pool));
+        user.answer() == unknown_pool(&pool)
+    });
+    assert!(client.is_ended());
+}
+
+#[test]
+fn a_report_makes_the_registrar_ask_at_once() {
+    let registrar = registrar();
+    let (mut element, mut user) = (Client::to(&registrar), Client::to(&registrar));
+    let pool = hex(ECHO_POOL);
+    element.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+    user.say(&message(9, 0, &[&pool, &hex(PE_ID)]));
+    assert_eq!(element.keep_alive(), hex(KEEP_ALIVE));
+    element.say(&message(8, 0, &[&pool, &hex(PE_ID)]));
+    element.hears_nothing();
+    user.say(&resolution(&pool));
+    assert_eq!(user.answer()[..2], [6, 0]);
+}
+
+#[test]
+fn a_report_of_an_element_that_is_dead_removes_it() {
+    let registrar = registrar();
+    let (mut element, mut user) = (Client::to(&registrar), Client::to(&registrar));
+    let pool = hex(ECHO_POOL);
+    element.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+    user.say(&message(9, 0, &[&pool, &hex(PE_ID)]));
+    until("it is out", || {
+        user.say(&resolution(&pool));
+        user.answer() == unknown_pool(&pool)
+    });
+    assert_eq!(element.keep_alive(), hex(KEEP_ALIVE));
+    assert!(element.is_ended());
+}
+
+#[test]
+fn too_many_reports_remove_an_element_that_answers() {
+    let registrar = registrar_with("bad_reports_max = 2");
+    let mut element = Client::to(&registrar);
+    let pool = hex(ECHO_POOL);
+    element.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+    let report = message(9, 0, &[&pool, &hex(PE_ID)]);
+    // One user alone cannot do that by shouting.
+    let mut first = Client::to(&registrar);
+    first.say(&report.repeat(10));
+    first.hears_nothing();
+    element.hears_nothing();
+    let mut second = Client::to(&registrar);
+    second.say(&report);
+    second.hears_nothing();
+    element.hears_nothing();
+    let mut third = Client::to(&registrar);
+    third.say(&report);
+    element.hears(&deregistered(&pool, ID));
+    third.asks(&resolution(&pool), &unknown_pool(&pool));
+    // It was there all the time, and comes back.
+    element.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+}
+
+#[test]
+fn a_keep_alive_may_be_as_short_as_the_rfc_has_it() {
+    let registrar = registrar_with("strict_rfc_keepalive = true");
+    let mut client = Client::to(&registrar);
+    let pool = hex(ECHO_POOL);
+    client.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
+    client.say(&message(9, 0, &[&pool, &hex(PE_ID)]));
+    assert_eq!(client.keep_alive(), hex("07000014 00000011  0009000c 4563686f506f6f6c"));
+}
+
+#[test]
+fn the_end_of_a_connection_is_the_end_of_its_elements_and_of_no_other() {
+    let registrar = registrar();
+    let (mut stays, mut ends) = (Client::to(&registrar), Client::to(&registrar));
+    let (pool, other) = (hex(ECHO_POOL), handle(b"other"));
+    stays.asks(&registration(&pool, &simple_element(1, 7)), &registered(&pool, 1));
+    ends.asks(&registration(&pool, &simple_element(2, 8)), &registered(&pool, 2));
+    ends.asks(&registration(&other, &simple_element(2, 8)), &registered(&other, 2));
+    stays.say(&resolution(&pool));
+    let both = stays.answer();
+    drop(ends);
+    until("only one is left", || {
+        stays.say(&resolution(&pool));
+        stays.answer().len() < both.len()
+    });
+    stays.asks(&resolution(&other), &unknown_pool(&other));
+}
