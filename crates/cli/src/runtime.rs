@@ -1,10 +1,13 @@
 //! The runtime of the commands that speak with others.
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
+use tracing::debug;
 
 /// Runs a future to its end on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -13,6 +16,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
     // A thread that waits for standard input must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// Each association over TCP takes a file descriptor. Most systems give a process 1024, and more to
+/// those that ask.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        debug!(%error, ?limit, "no more file descriptors to be had");
+    }
 }
 
 /// Waits for the end of standard input if `wanted`, else for ever.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// How long anything may take before a test says that it hangs. No test passes or fails by being
 /// quicker or slower than that.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running program; killed when it is dropped.
 pub(crate) struct Program {

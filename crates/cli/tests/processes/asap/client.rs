@@ -15,11 +15,24 @@ pub(super) fn registrar() -> Registrar {
     registrar_with("")
 }
 
-/// The same, with more lines in its configuration file, which ends in the section of timers.
+/// The same, with more lines in its configuration file.
 pub(super) fn registrar_with(configuration: &str) -> Registrar {
+    configured(&format!("timing.keep_alive_interval = '1h'\n{configuration}"))
+}
+
+/// A registrar with the default interval between keep-alives and much patience.
+pub(super) fn asking_registrar() -> Registrar {
+    configured("timing = { keep_alive_timeout_floor = '1min', keep_alive_timeout_cap = '1min' }")
+}
+
+/// A registrar with the default timers.
+pub(super) fn default_registrar() -> Registrar {
+    configured("")
+}
+
+fn configured(text: &str) -> Registrar {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registrar.toml");
-    let text = format!("{configuration}\n[timing]\nkeep_alive_interval = '1h'\n");
     std::fs::write(&path, text).unwrap();
     let asap = ["--asap", "tcp://127.0.0.1:0", "--asap", "sctp+udp://127.0.0.1:0"];
     let config = ["--id", "0x11", "--config", path.to_str().unwrap()];
@@ -49,6 +62,13 @@ impl Client {
     /// As [`Self::say`]; the registrar may have closed already.
     pub(super) fn say_in_vain(&mut self, octets: &[u8]) {
         let _ = self.0.write_all(octets);
+    }
+
+    /// Sends as much of this as the registrar takes without waiting.
+    pub(super) fn stuff(&mut self, octets: &[u8]) {
+        self.0.set_nonblocking(true).unwrap();
+        let _ = self.0.write(octets);
+        self.0.set_nonblocking(false).unwrap();
     }
 
     /// The next message with its padding; `None` at the end of the connection.

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::client::{Client, registrar};
+use super::client::{Client, REGISTRAR, registrar};
 use super::octets::{
-    ECHO_POOL, ROUND_ROBIN, deregistered, deregistration, element, handle, hex, message,
-    registered, registration, resolution, simple_element, tcp, unknown_pool,
+    ECHO_POOL, ROUND_ROBIN, TCP_7, deregistered, deregistration, element, handle, hex, message,
+    registered, registration, resolution, resolved, simple_element, unknown_pool,
 };
 
 /// Numbers without order, the same ones each time.
@@ -50,10 +50,11 @@ fn life_goes_on(registrar: &str, others: &[&(dyn Fn(&AtomicBool) + Sync)]) {
         }
         let mut client = Client::at(registrar);
         let pool = handle(b"business as usual");
+        let (transport, round_robin) = (hex(TCP_7), hex(ROUND_ROBIN));
         for id in 1..=100 {
             client.asks(&registration(&pool, &simple_element(id, 7)), &registered(&pool, id));
-            client.say(&resolution(&pool));
-            assert_eq!(client.answer()[..2], [6, 0]);
+            let listed = element(id, REGISTRAR, 300, &[&transport, &round_robin]);
+            client.asks(&resolution(&pool), &resolved(&pool, &round_robin, &[listed]));
             client.asks(&deregistration(&pool, id), &deregistered(&pool, id));
             client.asks(&resolution(&pool), &unknown_pool(&pool));
         }
@@ -108,13 +109,10 @@ fn who_does_not_read_its_answers_stops_nobody() {
     let process = registrar();
     let registrar = process.tcp();
     let deaf = |over: &AtomicBool| {
-        let pool = handle(&[b'x'; 2000]);
-        let requests = resolution(&pool).repeat(100);
+        let requests = resolution(&handle(&[b'x'; 2000])).repeat(100);
+        let mut clients: Vec<Client> = (0..20).map(|_| Client::at(registrar)).collect();
         while !over.load(Ordering::Relaxed) {
-            let mut client = Client::at(registrar);
-            for _ in 0..100 {
-                client.say_in_vain(&requests);
-            }
+            clients.iter_mut().for_each(|client| client.stuff(&requests));
         }
     };
     life_goes_on(registrar, &[&deaf]);
@@ -142,8 +140,7 @@ fn timers_run_out_however_much_there_is_to_do() {
         }
         let mut client = Client::at(registrar);
         let pool = hex(ECHO_POOL);
-        let transport = tcp(7, [127, 0, 0, 1]);
-        let brief = element(1, 0, 2, &[&transport, &hex(ROUND_ROBIN)]);
+        let brief = element(1, 0, 2, &[&hex(TCP_7), &hex(ROUND_ROBIN)]);
         client.asks(&registration(&pool, &brief), &registered(&pool, 1));
         client.hears(&deregistered(&pool, 1));
         over.store(true, Ordering::Relaxed);

@@ -21,16 +21,6 @@ fn a_length_below_4_ends_that_connection_and_no_other() {
 }
 
 #[test]
-fn what_came_before_a_broken_length_is_answered() {
-    let registrar = registrar();
-    let mut client = Client::to(&registrar);
-    let pool = hex(ECHO_POOL);
-    client.say(&[&resolution(&pool)[..], &[5, 0, 0, 0]].concat());
-    client.hears(&unknown_pool(&pool));
-    assert!(client.is_ended());
-}
-
-#[test]
 fn the_longest_message_there_can_be_is_read() {
     let registrar = registrar();
     let mut client = Client::to(&registrar);

@@ -54,7 +54,7 @@ fn policies_pick_as_rfc_5356_says() {
     assert_eq!(sequence(&round_robin, 2, 3), [[1, 2], [2, 3], [3, 1]]);
     assert_eq!(sequence(&round_robin, 9, 2), [[1, 2, 3], [2, 3, 1]]);
     let weighted = [1, 2, 3].map(|weight| policy(2, &[weight]));
-    assert_eq!(sequence(&weighted, 1, 6), [[3], [2], [3], [1], [2], [3]]);
+    assert_eq!(sequence(&weighted, 1, 6), [[3], [2], [1], [3], [2], [3]]);
     let priority = [1, 2, 3].map(|priority| policy(5, &[priority]));
     assert_eq!(sequence(&priority, 3, 2), [[3, 2, 1], [3, 2, 1]]);
     let least_used = [3, 1, 2].map(|load| policy(0x4000_0001, &[load << 24]));

@@ -8,12 +8,6 @@ use super::octets::{
 
 const ID: u32 = 0x1122_3344;
 
-/// An ASAP_ERROR about these parameters.
-fn unrecognized(parameters: &[&[u8]]) -> Vec<u8> {
-    let each: Vec<(u16, &[u8])> = parameters.iter().map(|parameter| (1, *parameter)).collect();
-    message(14, 0, &[&causes(&each)])
-}
-
 #[test]
 fn an_unknown_parameter_is_treated_as_its_type_asks() {
     let registrar = registrar();
@@ -50,8 +44,9 @@ fn unknown_parameters_are_found_wherever_they_stand() {
     let request = message(1, 0, &[&skipped, &pool, &reported, &inside, &skipped]);
     client.asks(&request, &registered(&pool, ID));
     // Each is returned as it came, without its padding; one message for all of them.
-    let bare = &reported[..10];
-    client.hears(&unrecognized(&[bare, bare]));
+    client.hears(&hex(
+        "0e000026  000c0022  0001000e c0ff000a 02020202 02020000  0001000e c0ff000a 02020202 02020000",
+    ));
     // What is listed is what was understood.
     let listed = element(ID, 0x11, 300, &[&transport, &round_robin]);
     let answer = resolved(&pool, &round_robin, &[listed]);
@@ -87,9 +82,13 @@ fn a_known_parameter_where_none_belongs_is_cause_3() {
     let registrar = registrar();
     let mut client = Client::to(&registrar);
     let (pool, other) = (hex(ECHO_POOL), handle(b"other"));
-    let error = |info: &[u8]| message(14, 0, &[&causes(&[(3, info)])]);
-    client.asks(&message(5, 0, &[&pool, &other]), &error(&other[..9]));
-    client.asks(&message(2, 0, &[&pool, &pe_id(1), &pe_id(2)]), &error(&pe_id(2)));
+    client.asks(
+        &message(5, 0, &[&pool, &other]),
+        // No length counts the padding at the end.
+        &hex("0e000015  000c0011 0003000d 00090009 6f746865 72000000"),
+    );
+    let error = message(14, 0, &[&causes(&[(3, &pe_id(2))])]);
+    client.asks(&message(2, 0, &[&pool, &pe_id(1), &pe_id(2)]), &error);
     client.say(&message(2, 0, &[&pe_id(1), &pool]));
     assert_eq!(client.answer()[..1], [14]);
     client.say(&message(5, 0, &[]));
