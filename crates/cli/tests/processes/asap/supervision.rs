@@ -3,7 +3,7 @@
 use super::client::{Client, asking_registrar, default_registrar, registrar, registrar_with};
 use super::octets::{
     ECHO_POOL, PE_ID, ROUND_ROBIN, TCP_7, deregistered, element, handle, hex, message, pe_id,
-    registered, registration, resolution, simple_element, unknown_pool,
+    registered, registration, resolution, resolved, simple_element, unknown_pool,
 };
 use crate::programs::until;
 
