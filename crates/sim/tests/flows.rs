@@ -1,5 +1,7 @@
 //! The canonical flows as traces: what is sent, when, and what applications are told.
 
+#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
+
 use std::time::Duration;
 
 use rserpool_proto::registrar;

@@ -9,6 +9,7 @@ mod process;
 mod registrar;
 mod resolve;
 mod serve;
+mod sim;
 
 use clap::Subcommand;
 
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Probe(probe::Args),
     /// Take messages apart: hex or a capture in, annotated fields out.
     Decode(decode::Args),
+    /// Simulate: worlds of registrars, elements and users in virtual time.
+    Sim(sim::Args),
 }
 
 impl Command {
@@ -51,6 +54,7 @@ impl Command {
             Self::Dump(args) => args.run(output),
             Self::Probe(args) => args.run(output),
             Self::Decode(args) => args.run(output),
+            Self::Sim(args) => args.run(output),
         }
     }
 }

@@ -1,0 +1,33 @@
+//! `rserpool sim`: worlds in virtual time.
+
+mod chaos;
+mod replay;
+
+use clap::Subcommand;
+
+use crate::output::Output;
+
+/// Arguments of `rserpool sim`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Sim,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sim {
+    /// Run random worlds with random faults, and see whether anything goes wrong.
+    Chaos(chaos::Args),
+    /// Run one of these worlds and print everything that happens.
+    Replay(replay::Args),
+}
+
+impl Args {
+    /// Simulates.
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        match self.command {
+            Sim::Chaos(args) => args.run(output),
+            Sim::Replay(args) => args.run(output),
+        }
+    }
+}
