@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rserpool_proto::registrar;
 use rserpool_proto::timing::{Profile, Timing};
 
 use crate::network::Weather;
@@ -17,6 +18,10 @@ pub struct Bounds {
 
 /// Waits that are extended because a registrar was late: `registrar::supervision`.
 const EXTENSIONS_MAX: u32 = 8;
+/// The longest pause between two dials to a configured registrar: `registrar::dialing`.
+const REDIAL_MAX: Duration = Duration::from_secs(5);
+/// The longest pause between two audits of one that never agrees: `registrar::presence`.
+const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 impl Bounds {
     /// The bounds of a world with these timers, in this weather, with clocks off by so many
@@ -48,11 +53,40 @@ impl Bounds {
         (hunted + hunt_timeout).min(backoff_max) + hunt_timeout + 3 * registration_timeout
     }
 
+    /// Registrars agree on who is dead, and the elements of the dead have another home or are out:
+    /// silence, a question, a takeover, another one where the winner dies before it is done, and the
+    /// time that an orphan has to answer.
+    pub fn succession(&self) -> Duration {
+        let Timing { peer_silence_max, response_timeout, takeover_timeout, .. } = self.timing;
+        let takeover = 3 * takeover_timeout + response_timeout;
+        let grace = registrar::Config::default().adoption_grace;
+        peer_silence_max + 2 * response_timeout + 2 * takeover + 2 * grace
+    }
+
+    /// Registrars that can reach each other have met and have the same handlespace: one dials the
+    /// other, fetches what it lacks, and is audited; pauses between dials and audits have grown
+    /// with the time in which these were in vain.
+    pub fn reunion(&self, outage: Duration) -> Duration {
+        let Timing { presence_interval, peer_silence_max, response_timeout, .. } = self.timing;
+        let redial = peer_silence_max.min(REDIAL_MAX) + self.dial_timeout();
+        let start = registrar::Config::default().start_timeout + 4 * response_timeout;
+        let audit = outage.min(AUDIT_PAUSE_MAX) + 4 * presence_interval + 2 * response_timeout;
+        redial + start + audit
+    }
+
     /// After a time of faults of this length, everybody knows how things are: associations that
-    /// only one side believes in are found out, the dead are found dead, the living have a home.
+    /// only one side believes in are found out, the dead are found dead, the living have a home,
+    /// and registrars agree.
     pub fn settlement(&self, outage: Duration) -> Duration {
         let found_out = self.association_death().max(self.element_death());
-        self.by_any_clock(found_out + self.homecoming(outage) + 10 * self.round_trip)
+        let registrars = self.succession() + self.reunion(outage);
+        let all = found_out + registrars + self.homecoming(outage) + 10 * self.round_trip;
+        self.by_any_clock(all)
+    }
+
+    /// How long the transport takes to give up a dial.
+    fn dial_timeout(&self) -> Duration {
+        self.timing.hunt_timeout.max(Duration::from_millis(200))
     }
 
     /// A request of a user has ended: T1 has expired as often as it may, and once more for each

@@ -6,16 +6,17 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use rserpool_proto::dialect::Lifetime;
 use rserpool_proto::machine::Carrier;
 use rserpool_proto::registrar;
 use rserpool_proto::timing::{Profile, Timing};
-use rserpool_wire::param::{Load, Policy, PoolHandle};
+use rserpool_wire::param::{Load, Policy, PoolHandle, RegistrarId};
 
 use crate::fault::Fault;
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Stack, Weather};
 use crate::node::NodeId;
-use crate::world::{Asking, Counts, Setup, World};
+use crate::world::{Acquaintance, Asking, Counts, Setup, World};
 
 /// What came of a world.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ struct Chaos {
 }
 
 /// Registrars of a world at most.
-const REGISTRARS_MAX: usize = 1;
+const REGISTRARS_MAX: usize = 4;
 
 impl Chaos {
     fn new(seed: u64, trace: bool) -> Self {
@@ -99,6 +100,11 @@ impl Chaos {
             carrier,
             stack: if by_kernel { Stack::Kernel } else { Stack::Process },
             announces: rng.random_bool(0.3),
+            acquaintance: if rng.random_bool(0.7) {
+                Acquaintance::All
+            } else {
+                Acquaintance::Earlier
+            },
             clock_error: if rng.random_bool(0.5) { 100_000 } else { 0 },
             trace,
         };
@@ -111,7 +117,12 @@ impl Chaos {
 
     fn populate(&mut self) {
         for _ in 0..self.rng.random_range(1..=REGISTRARS_MAX) {
-            let registrar = self.world.add_registrar(registrar::Config::default());
+            let mut config = registrar::Config::default();
+            if self.rng.random_bool(0.5) {
+                // The same after a restart.
+                config.id = RegistrarId::new(self.rng.random());
+            }
+            let registrar = self.world.add_registrar(config);
             self.registrars.push(registrar);
         }
         let names = ["EchoPool", "Prime Numbers", "x"].map(str::as_bytes);
@@ -124,8 +135,12 @@ impl Chaos {
         for number in 0..self.rng.random_range(1..=9) {
             let which = number % pools.len();
             let policy = policies[which].clone();
+            let life = self.pace * self.rng.random_range(30..=300);
             let element = self.world.add_element(pools[which].clone(), |config| {
                 config.policy = policy;
+                config.lifetime = Lifetime::For(life);
+                // So early that no clock is wrong enough to let the registration run out.
+                config.reregistration_interval = Some(life / 2);
             });
             self.elements.push(element);
         }
@@ -188,6 +203,11 @@ impl Chaos {
     fn restore(&mut self) {
         self.world.upset(&Fault::Heal);
         self.world.upset(&Fault::Weather(self.calm));
+        for registrar in self.registrars.clone() {
+            if self.world.is_leaving(registrar) {
+                self.world.upset(&Fault::Kill(registrar));
+            }
+        }
         for node in self.world.nodes() {
             if self.world.is_present(node) {
                 self.world.upset(&Fault::Thaw(node));
@@ -236,8 +256,8 @@ impl Chaos {
             18 => Fault::CutOneWay(node, self.victim()),
             19 => Fault::Heal,
             20 => Fault::Weather(self.storm_weather()),
-            21 => Fault::Leave(self.element()),
-            22 => Fault::Join(self.element()),
+            21 => Fault::Leave(node),
+            22 => Fault::Join(node),
             _ => Fault::Load(self.element(), self.rng.random_range(0..=100)),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use rserpool_proto::registrar::{PeerState, State};
 use rserpool_proto::time::Time;
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
@@ -27,6 +28,9 @@ pub enum Invariant {
     /// At every step: nothing is sent over, and nothing done to, an association that the machine
     /// has ended, or was told to be gone.
     NothingToTheDeparted,
+    /// At every step: a registrar that was taken over gets presences at most, until it is heard of
+    /// again (design 9.13).
+    TakenOverAreLeftAlone,
     /// At every step: what one machine sends another can read.
     MessagesAreLegible,
     /// At every step: the associations that a registrar believes in are those that its driver has.
@@ -42,6 +46,8 @@ pub enum Invariant {
     DeadAreNowhere,
     /// In quiet: all registrars, and the element, agree on one home that lives.
     OneHome,
+    /// In quiet: every registrar serves, and knows all others and nobody else.
+    RegistrarsKnowEachOther,
     /// In quiet: all registrars have the same checksum for each of them.
     ChecksumsAgree,
     /// In quiet: what users are told is how things are, by answers and by updates.
@@ -119,6 +125,7 @@ impl World {
         }
         self.check_homes(&registrars, &mut findings);
         self.check_checksums(&registrars, &mut findings);
+        self.check_peers(&registrars, &mut findings);
         for node in self.nodes() {
             self.check_node(node, registrars.len(), &mut findings);
         }
@@ -170,6 +177,28 @@ impl World {
                 let has = if element.home().is_some() { "a home" } else { "no home" };
                 let detail = format!("{} has {has}, and is at {homes:?}", self.name(node));
                 findings.push((Invariant::OneHome, detail));
+            }
+        }
+    }
+
+    fn check_peers(&self, registrars: &[NodeId], findings: &mut Vec<(Invariant, String)>) {
+        for &node in registrars {
+            let Some(registrar) = self.registrar(node) else { continue };
+            let others = registrars.iter().filter(|other| **other != node);
+            let wanted: BTreeSet<RegistrarId> =
+                others.filter_map(|other| self.registrar(*other)).map(|it| it.id()).collect();
+            let connected = registrar
+                .peers()
+                .filter(|peer| peer.state == PeerState::Active && peer.associations > 0);
+            let connected: BTreeSet<RegistrarId> = connected.map(|peer| peer.id).collect();
+            let known: BTreeSet<RegistrarId> = registrar.peers().map(|peer| peer.id).collect();
+            if registrar.state() != State::Serving || connected != wanted || known != wanted {
+                let state = registrar.state();
+                let detail = format!(
+                    "{} is {state:?}, knows {known:?}, is connected to {connected:?}, not {wanted:?}",
+                    self.name(node)
+                );
+                findings.push((Invariant::RegistrarsKnowEachOther, detail));
             }
         }
     }

@@ -8,6 +8,7 @@ use rserpool_proto::machine::{self, Input, Machine, Output, Peer};
 use rserpool_proto::registrar::{self, Registrar};
 use rserpool_proto::time::Time;
 use rserpool_proto::user::{self, PoolUser};
+use rserpool_wire::param::RegistrarId;
 
 use crate::clock::Clock;
 use crate::network::{Arrival, Dial};
@@ -198,6 +199,8 @@ pub(crate) struct Running {
     pub(crate) known: BTreeMap<Peer, Known>,
     /// What this round has told the machine to be gone: what it wanted before is still to come.
     pub(crate) just_lost: BTreeSet<Peer>,
+    /// Registrars that were taken over, and not heard of since.
+    pub(crate) taken_over: BTreeSet<RegistrarId>,
     /// The last name that the machine gave.
     pub(crate) last_dialed: Option<Peer>,
     /// Dials and sends that failed at once.
@@ -219,6 +222,7 @@ impl Running {
             orders: VecDeque::new(),
             known: BTreeMap::new(),
             just_lost: BTreeSet::new(),
+            taken_over: BTreeSet::new(),
             last_dialed: None,
             failed: VecDeque::new(),
             wakes_at: None,

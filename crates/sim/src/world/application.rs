@@ -16,18 +16,18 @@ use crate::node::{NodeId, Order, Program, Told};
 /// What the application of a node wants, and how far it got.
 #[derive(Clone, Debug)]
 pub(crate) enum Application {
-    /// Nothing: the application of a registrar.
-    None,
+    /// To serve.
+    Registrar(Membership),
     /// To be in a pool.
     Element(Membership),
     /// To know elements.
     User(Asking, Asked),
 }
 
-/// The application of an element.
+/// The application of an element or a registrar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership {
-    /// It is to be in its pool.
+    /// It is to be in its pool, or in its scope.
     pub(crate) wanted: bool,
 }
 
@@ -70,7 +70,8 @@ impl World {
     /// A process has started.
     pub(super) fn begin_application(&mut self, node: NodeId) {
         match &mut self.nodes[node.0].application {
-            Application::None => {
+            Application::Registrar(membership) => {
+                membership.wanted = true;
                 self.order(node, Order::Registrar(registrar::Command::Start));
             }
             Application::Element(Membership { wanted: true }) => {
@@ -126,9 +127,27 @@ impl World {
     pub(super) fn told(&mut self, node: NodeId, told: Told) {
         self.trace.line(self.now, || format!("{}: {}", self.names[node.0], told_text(&told)));
         match told {
-            Told::Registrar(_) => {}
+            Told::Registrar(event) => self.registrar_told(node, &event),
             Told::Element(event) => self.element_told(node, &event),
             Told::User(event) => self.user_told(node, event),
+        }
+    }
+
+    fn registrar_told(&mut self, node: NodeId, event: &registrar::Event) {
+        let life = self.nodes[node.0].starts;
+        let Some(running) = &mut self.nodes[node.0].running else { return };
+        match event {
+            registrar::Event::TakeoverWon { target, .. }
+            | registrar::Event::TakenOver { target, .. } => {
+                running.taken_over.insert(*target);
+            }
+            registrar::Event::PeerUp(id) | registrar::Event::PeerBack(id) => {
+                running.taken_over.remove(id);
+            }
+            registrar::Event::Departed { .. } => {
+                self.agenda.plan(self.now + FAREWELL, Event::Exit(node, life));
+            }
+            _ => {}
         }
     }
 
@@ -190,7 +209,7 @@ impl World {
     fn asked_mut(&mut self, node: NodeId) -> Option<&mut Asked> {
         match &mut self.nodes[node.0].application {
             Application::User(_, asked) => Some(asked),
-            Application::None | Application::Element(_) => None,
+            Application::Registrar(_) | Application::Element(_) => None,
         }
     }
 
@@ -253,6 +272,9 @@ impl World {
     }
 }
 
+/// How long a process that ends gives its transport to send what is queued.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 fn told_text(told: &Told) -> String {
     match told {
         Told::Registrar(event) => match event {
@@ -263,7 +285,7 @@ fn told_text(told: &Told) -> String {
             registrar::Event::Rejected { handle, id, cause } => {
                 format!("{id} rejected from {handle}: {}", cause.code)
             }
-            other => format!("{other:?}"),
+            other => format!("{other:?}").replace("RegistrarId(", "").replace(')', ""),
         },
         Told::Element(event) => match event {
             element::Event::Registered { home } => format!("registered{}", home_text(home)),

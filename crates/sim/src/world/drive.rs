@@ -8,6 +8,7 @@ use rserpool_proto::time::Time;
 use rserpool_proto::user::{self, Request};
 use rserpool_wire::Message;
 use rserpool_wire::Protocol;
+use rserpool_wire::enrp::{Body, Enrp};
 use rserpool_wire::param::Transport;
 
 use super::{Event, World};
@@ -142,6 +143,10 @@ impl World {
             }
             Arrival::Message { peer, octets, over, .. } => {
                 self.network.read(*over, octets.len());
+                let other = self.network.other_host(node, *peer);
+                if let Some(heard) = other.and_then(|other| self.identities[other.0]) {
+                    running.taken_over.remove(&heard);
+                }
                 Some(*peer)
             }
             Arrival::Announce(..) => None,
@@ -249,12 +254,26 @@ impl World {
                 });
                 continue;
             }
+            self.check_taken_over(node, other, message);
             if self.network.send(self.now, node, peer, Arc::clone(&octets)).is_err() {
                 self.network.abort(self.now, node, peer);
                 if let Some(running) = self.running(node) {
                     running.failed.push_back(peer);
                 }
             }
+        }
+    }
+
+    /// Design 9.13: after its takeover a registrar gets nothing but presences.
+    fn check_taken_over(&mut self, node: NodeId, other: Option<NodeId>, message: &Message) {
+        let is_presence = matches!(message, Message::Enrp(Enrp { body: Body::Presence(_), .. }));
+        let identity = other.and_then(|other| self.identities[other.0]);
+        let Some(running) = self.running(node) else { return };
+        if !is_presence && identity.is_some_and(|it| running.taken_over.contains(&it)) {
+            let name = self.names[node.0].clone();
+            self.violate(Invariant::TakenOverAreLeftAlone, || {
+                format!("{name}: {}", summary(message))
+            });
         }
     }
 

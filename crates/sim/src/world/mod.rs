@@ -17,7 +17,7 @@ use rserpool_proto::time::Time;
 use rserpool_proto::timing::Timing;
 use rserpool_proto::user;
 use rserpool_wire::Protocol;
-use rserpool_wire::param::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
+use rserpool_wire::param::{PeId, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse};
 use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
 
 pub use application::Asking;
@@ -43,12 +43,25 @@ pub struct Setup {
     pub carrier: Carrier,
     /// Who runs the transports.
     pub stack: Stack,
-    /// Registrars announce themselves, and everybody hears it.
+    /// Registrars announce themselves by multicast, and everybody hears it, they too.
     pub announces: bool,
+    /// Whom registrars have in their configuration.
+    pub acquaintance: Acquaintance,
     /// Clocks may be wrong by so many millionths, either way.
     pub clock_error: u32,
     /// Keep a trace.
     pub trace: bool,
+}
+
+/// Whom registrars have in their configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Acquaintance {
+    /// All others.
+    All,
+    /// Those that were added to the world before: of any two one knows the other.
+    Earlier,
+    /// Nobody: they have to hear of each other.
+    Nobody,
 }
 
 impl Setup {
@@ -61,6 +74,7 @@ impl Setup {
             carrier: Carrier::Sctp,
             stack: Stack::Kernel,
             announces: false,
+            acquaintance: Acquaintance::All,
             clock_error: 0,
             trace: true,
         }
@@ -91,6 +105,8 @@ pub(crate) enum Event {
     Wake(NodeId, u64),
     /// A user's application wants something; only in that life.
     Ask(NodeId, u64),
+    /// A process has done its work; only in that life.
+    Exit(NodeId, u64),
     /// An application gives a command; only in that life.
     Order(NodeId, u64, Box<Order>),
 }
@@ -105,6 +121,8 @@ pub struct World {
     nodes: Vec<Node>,
     /// What nodes are called.
     names: Vec<String>,
+    /// The identifiers of registrars in this life or their last.
+    identities: Vec<Option<RegistrarId>>,
     rng: StdRng,
     trace: Trace,
     counts: Counts,
@@ -131,6 +149,7 @@ impl World {
             network: Network::new(links, Settings::of(&setup.timing)),
             nodes: Vec::new(),
             names: Vec::new(),
+            identities: Vec::new(),
             rng,
             trace: Trace::new(setup.trace),
             counts: Counts::default(),
@@ -141,17 +160,28 @@ impl World {
         }
     }
 
-    /// Adds a registrar, switched on and not started. All registrars know each other.
+    /// Adds a registrar, switched on and not started.
     pub fn add_registrar(&mut self, mut config: registrar::Config) -> NodeId {
         config.timing = self.setup.timing;
         let number = self.numbered("R");
         let address = address_of(self.nodes.len());
+        config.enrp = Some(SctpTransport {
+            port: ENRP_PORT,
+            transport_use: TransportUse::DataOnly,
+            addresses: [address].into(),
+        });
         if self.setup.announces {
+            config.discover = true;
             config.announced = Some(vec![self.transport(address, ASAP_PORT)]);
         }
-        let id = self.add(number, Program::Registrar(config), Application::None);
+        let id = self.add(
+            number,
+            Program::Registrar(config),
+            Application::Registrar(Membership { wanted: true }),
+        );
         self.network.hosts[id.0].listens =
             vec![(ASAP_PORT, Protocol::Asap), (ENRP_PORT, Protocol::Enrp)];
+        self.network.hosts[id.0].hears = self.setup.announces;
         self.refresh_programs();
         id
     }
@@ -253,6 +283,15 @@ impl World {
         self.network.hosts[node.0].process != Process::Absent
     }
 
+    /// True where the process runs, and was asked to end.
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        let is_asked = matches!(
+            self.nodes[node.0].application,
+            Application::Registrar(Membership { wanted: false })
+        );
+        is_asked && self.is_present(node)
+    }
+
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..self.nodes.len()).map(NodeId)
@@ -288,7 +327,8 @@ impl World {
             Event::Order(node, life, order) if self.nodes[node.0].starts == life => {
                 self.order(node, *order);
             }
-            Event::Wake(..) | Event::Ask(..) | Event::Order(..) => {}
+            Event::Exit(node, life) if self.nodes[node.0].starts == life => self.kill(node),
+            Event::Wake(..) | Event::Ask(..) | Event::Order(..) | Event::Exit(..) => {}
         }
     }
 
@@ -311,6 +351,7 @@ impl World {
         self.network.hosts.push(Host::new(vec![address], self.setup.stack));
         let error = self.setup.clock_error;
         self.names.push(name);
+        self.identities.push(None);
         self.nodes.push(Node {
             program,
             targets: Vec::new(),
@@ -332,13 +373,19 @@ impl World {
         for id in self.nodes() {
             let is_registrar = registrars.contains(&id);
             let protocol = if is_registrar { Protocol::Enrp } else { Protocol::Asap };
-            let others = registrars.iter().filter(|other| **other != id);
+            let knows = |other: &NodeId| match self.setup.acquaintance {
+                _ if !is_registrar => true,
+                Acquaintance::All => *other != id,
+                Acquaintance::Earlier => *other < id,
+                Acquaintance::Nobody => false,
+            };
+            let others = registrars.iter().filter(|other| knows(other));
             let targets: Vec<Dial> = others.map(|other| self.dial(*other, protocol)).collect();
             let count = targets.len();
             let node = &mut self.nodes[id.0];
             node.targets = targets;
             match &mut node.program {
-                Program::Registrar(_) => {}
+                Program::Registrar(config) => config.peers = count,
                 Program::Element(config) => config.registrars = count,
                 Program::User(config) => config.registrars = count,
             }

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
-use rserpool_proto::element;
+use rserpool_proto::{element, registrar};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{Load, PoolHandle};
 
-use super::{Application, COST, World};
+use super::{Application, COST, Membership, World};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::network::{Process, Stack};
-use crate::node::{NodeId, Order, Program, Running};
+use crate::node::{Brain, NodeId, Order, Program, Running};
 
 impl World {
     /// Starts all nodes.
@@ -83,11 +83,14 @@ impl World {
         node_at.cost = COST;
         node_at.steady_since = now;
         let brain = node_at.program.begin(node_at.seed.wrapping_add(node_at.starts));
+        if let Brain::Registrar(registrar) = &brain {
+            self.identities[node.0] = Some(registrar.id());
+        }
         node_at.running = Some(Running::new(brain, Clock::start(now, node_at.rate), now));
         self.begin_application(node);
     }
 
-    fn kill(&mut self, node: NodeId) {
+    pub(super) fn kill(&mut self, node: NodeId) {
         if !self.is_present(node) {
             return;
         }
@@ -147,6 +150,15 @@ impl World {
     }
 
     fn want(&mut self, node: NodeId, wanted: bool) {
+        match &self.nodes[node.0].program {
+            Program::Registrar(_) if wanted => return self.start(node),
+            Program::Registrar(_) => {
+                let leaves = Membership { wanted: false };
+                self.nodes[node.0].application = Application::Registrar(leaves);
+                return self.order(node, Order::Registrar(registrar::Command::Leave));
+            }
+            Program::Element(_) | Program::User(_) => {}
+        }
         if let Application::Element(membership) = &mut self.nodes[node.0].application {
             membership.wanted = wanted;
             let command = match wanted {
