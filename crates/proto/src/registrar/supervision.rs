@@ -215,7 +215,9 @@ impl Registrar {
         let (Some(peer), Some((handle, id))) = (association, key) else {
             return;
         };
-        let is_idle = self.associations.get(&peer).is_some_and(|a| a.elements.is_empty());
+        // A registrar that leaves may have waited for this one only, and have ended all by now.
+        let Some(association) = self.associations.get(&peer) else { return };
+        let is_idle = association.elements.is_empty();
         if reason == LeaveReason::Silent && is_idle {
             self.on_down(now, peer);
             self.outputs.push_back(Output::Abort(peer));
