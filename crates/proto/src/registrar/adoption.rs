@@ -141,6 +141,7 @@ impl Registrar {
         self.adopting.dialing -= 1;
         let waiting = self.adopting.awaiting.remove(transport).unwrap_or_default();
         self.adopting.to_ask.extend(waiting.into_iter().map(|index| (index, peer)));
+        self.leave_if_useless(peer);
         self.dial_elements();
         self.ask_elements(now);
     }
@@ -163,6 +164,7 @@ impl Registrar {
             }
             self.adopting.to_ask.pop_front();
             self.ask_element(now, index, peer);
+            self.leave_if_useless(peer);
         }
     }
 
@@ -213,8 +215,20 @@ impl Registrar {
         let Some(peer) = adoption.asked else { return };
         let Some(association) = self.associations.get_mut(&peer) else { return };
         association.claims = association.claims.saturating_sub(1);
-        let was_for_this = matches!(association.dial, Some(Dial::Elements(_)));
-        if was_for_this && association.claims == 0 && association.elements.is_empty() {
+        self.leave_if_useless(peer);
+    }
+
+    /// Ends an association that was dialed for the sake of elements, once there are none to ask
+    /// over it, and none that came. Left alone it would keep them from dialing this registrar:
+    /// between two SCTP ports there is one association at most.
+    fn leave_if_useless(&mut self, peer: Peer) {
+        let Some(association) = self.associations.get(&peer) else { return };
+        let is_for_elements = matches!(association.dial, Some(Dial::Elements(_)));
+        if is_for_elements
+            && association.claims == 0
+            && association.elements.is_empty()
+            && !self.adopting.to_ask.iter().any(|(_, over)| *over == peer)
+        {
             self.associations.remove(&peer);
             self.subscriptions.forget(peer);
             self.outputs.push_back(Output::Close(peer));

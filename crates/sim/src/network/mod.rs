@@ -103,8 +103,8 @@ pub(crate) struct Host {
     pub(crate) process: Process,
     /// Where the process listens, and for what.
     pub(crate) listens: Vec<(u16, Protocol)>,
-    /// The process hears announces.
-    pub(crate) hears: bool,
+    /// The announces of which protocols the process hears.
+    pub(crate) hears: Vec<Protocol>,
     /// The port from which it dials by SCTP, for each protocol that it listens for; else this one.
     pub(crate) dials_from: u16,
     /// The next port that nobody has used here.
@@ -121,7 +121,7 @@ impl Host {
             is_on: true,
             process: Process::Absent,
             listens: Vec::new(),
-            hears: false,
+            hears: Vec::new(),
             dials_from: 0,
             free_port: FIRST_FREE_PORT,
             accepted: 0,
@@ -244,7 +244,8 @@ impl Network {
             Happening::Abort(id, side) => self.aborted(now, id, side),
             Happening::Datagram(to, from, protocol, octets) => {
                 let host = &self.hosts[to.0];
-                if host.is_on && host.hears && host.process != Process::Absent {
+                let hears = host.process != Process::Absent && host.hears.contains(&protocol);
+                if host.is_on && hears {
                     self.arrivals.push_back((to, Arrival::Announce(from, protocol, octets)));
                 }
             }

@@ -9,7 +9,7 @@ use rserpool_proto::user::{Answer, Request, RequestId, ResolveError};
 use rserpool_proto::{element, registrar, user};
 use rserpool_wire::param::{PeId, PoolHandle};
 
-use super::{Event, World};
+use super::{COST, Event, World};
 use crate::invariant::Invariant;
 use crate::node::{NodeId, Order, Program, Told};
 
@@ -251,7 +251,8 @@ impl World {
     /// Whether requests have gone on for too long.
     pub(crate) fn check_requests(&mut self, node: NodeId) {
         let Application::User(_, asked) = &self.nodes[node.0].application else { return };
-        if !self.is_running(node) {
+        // A slow process serves its transport first, and its application when there is time.
+        if !self.is_running(node) || self.nodes[node.0].cost > COST {
             return;
         }
         let Program::User(config) = &self.nodes[node.0].program else { return };

@@ -181,7 +181,9 @@ impl World {
         );
         self.network.hosts[id.0].listens =
             vec![(ASAP_PORT, Protocol::Asap), (ENRP_PORT, Protocol::Enrp)];
-        self.network.hosts[id.0].hears = self.setup.announces;
+        if self.setup.announces {
+            self.network.hosts[id.0].hears = vec![Protocol::Asap, Protocol::Enrp];
+        }
         self.refresh_programs();
         id
     }
@@ -199,7 +201,9 @@ impl World {
         tweak(&mut config);
         let application = Application::Element(Membership { wanted: true });
         let id = self.add(number, Program::Element(config), application);
-        self.network.hosts[id.0].hears = self.setup.announces;
+        if self.setup.announces {
+            self.network.hosts[id.0].hears = vec![Protocol::Asap];
+        }
         self.refresh_programs();
         id
     }
@@ -210,7 +214,9 @@ impl World {
         let config = user::Config { timing: self.setup.timing, ..user::Config::default() };
         let id =
             self.add(number, Program::User(config), Application::User(asking, Asked::default()));
-        self.network.hosts[id.0].hears = self.setup.announces;
+        if self.setup.announces {
+            self.network.hosts[id.0].hears = vec![Protocol::Asap];
+        }
         self.refresh_programs();
         id
     }
