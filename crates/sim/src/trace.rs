@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use rserpool_proto::time::Time;
+use rserpool_proto::{element, registrar, user};
 use rserpool_wire::enrp::{Body, Enrp, UpdateAction};
 use rserpool_wire::param::{Cause, PoolElement, RegistrarId};
 use rserpool_wire::{Asap, Message};
+
+use crate::node::Told;
 
 /// The lines of a world, where they are wanted.
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ pub fn summary(message: &Message) -> String {
 
 fn asap(message: &Asap) -> String {
     match message {
-        Asap::Registration(it) => format!(" {} in {}", element(&it.element), it.handle),
+        Asap::Registration(it) => format!(" {} in {}", element_in_words(&it.element), it.handle),
         Asap::Deregistration(it) => format!(" {} of {}", it.id, it.handle),
         Asap::RegistrationResponse(it) => {
             let verdict = if it.rejected { "rejected" } else { "accepted" };
@@ -74,11 +77,11 @@ fn asap(message: &Asap) -> String {
         }
         Asap::KeepAlive(it) => {
             let claim = if it.claim_home { ", claims it" } else { "" };
-            format!(" {} from {}{claim}", it.handle, registrar(it.sender))
+            format!(" {} from {}{claim}", it.handle, id_in_words(it.sender))
         }
         Asap::KeepAliveAck(it) => format!(" {} of {}", it.id, it.handle),
         Asap::Unreachable(it) => format!(" {} of {}", it.id, it.handle),
-        Asap::Announce(it) => format!(" {}", registrar(it.sender)),
+        Asap::Announce(it) => format!(" {}", id_in_words(it.sender)),
         Asap::Cookie(it) | Asap::CookieEcho(it) => format!(" of {} octets", it.as_bytes().len()),
         Asap::BusinessCard(it) => format!(" {} {}", it.handle, ids(&it.elements)),
         Asap::Error(it) => causes(it),
@@ -107,22 +110,22 @@ fn enrp(message: &Enrp) -> String {
                 UpdateAction::DeleteElement => "delete",
             };
             let hint = if it.takeover_suggested { ", take it over" } else { "" };
-            format!(" {action} {} in {}{hint}", element(&it.element), it.handle)
+            format!(" {action} {} in {}{hint}", element_in_words(&it.element), it.handle)
         }
         Body::ListRequest => String::new(),
         Body::ListResponse(it) => {
             let rejected = if it.rejected { " rejected" } else { "" };
-            let servers: Vec<String> = it.servers.iter().map(|s| registrar(s.id)).collect();
+            let servers: Vec<String> = it.servers.iter().map(|s| id_in_words(s.id)).collect();
             format!("{rejected} [{}]", servers.join(" "))
         }
         Body::TakeoverInit(it) | Body::TakeoverAck(it) | Body::TakeoverDone(it) => {
-            format!(" of {}", registrar(it.target))
+            format!(" of {}", id_in_words(it.target))
         }
         Body::Error(it) => causes(it),
     }
 }
 
-fn element(element: &PoolElement) -> String {
+fn element_in_words(element: &PoolElement) -> String {
     match element.home {
         Some(home) => format!("{} at home {home}", element.id),
         None => element.id.to_string(),
@@ -130,11 +133,11 @@ fn element(element: &PoolElement) -> String {
 }
 
 fn ids(elements: &[PoolElement]) -> String {
-    let ids: Vec<String> = elements.iter().map(element).collect();
+    let ids: Vec<String> = elements.iter().map(element_in_words).collect();
     format!("[{}]", ids.join(", "))
 }
 
-fn registrar(id: Option<RegistrarId>) -> String {
+fn id_in_words(id: Option<RegistrarId>) -> String {
     id.map_or_else(|| "nobody".into(), |id| id.to_string())
 }
 
@@ -144,4 +147,71 @@ fn causes(causes: &[Cause]) -> String {
         let _ = write!(text, ", {}", cause.code);
     }
     text
+}
+
+/// What an application is told, in a few words.
+pub(crate) fn told_in_words(told: &Told) -> String {
+    match told {
+        Told::Registrar(event) => registrar_in_words(event),
+        Told::Element(event) => match event {
+            element::Event::Registered { home } => format!("registered{}", home_in_words(home)),
+            element::Event::HomeChanged { home } => format!("home is{}", home_in_words(home)),
+            other => format!("{other:?}"),
+        },
+        Told::User(event) => match event {
+            user::Event::Resolved { request, answer } => {
+                let ids: Vec<String> = answer.in_order().map(|e| e.id.to_string()).collect();
+                format!("request {}: {} ({:?})", request.0, ids.join(" "), answer.source)
+            }
+            user::Event::Failed { request, error } => format!("request {}: {error}", request.0),
+            user::Event::Updated { resolution, handle } => {
+                let ids = resolution.iter().flat_map(|r| r.elements.iter());
+                let ids: Vec<String> = ids.map(|element| element.id.to_string()).collect();
+                format!("{handle} is now [{}]", ids.join(" "))
+            }
+            user::Event::HomeFound { .. } => "home found".into(),
+            user::Event::HomeLost => "home lost".into(),
+            user::Event::NoRegistrar => "no registrar".into(),
+        },
+    }
+}
+
+fn home_in_words(home: &element::Home) -> String {
+    home.id.map_or(String::new(), |id| format!(" {id}"))
+}
+
+fn registrar_in_words(event: &registrar::Event) -> String {
+    use registrar::Event;
+    match event {
+        Event::Joined { handle, id } => format!("{id} joined {handle}"),
+        Event::Left { handle, id, reason } => format!("{id} left {handle}: {reason:?}"),
+        Event::Moved { handle, id, to } => format!("{id} of {handle} moved to {to}"),
+        Event::Rejected { handle, id, cause } => {
+            format!("{id} rejected from {handle}: {}", cause.code)
+        }
+        Event::Serving { synchronised: true } => "serves, with the table of another".into(),
+        Event::Serving { synchronised: false } => "serves, with what it has".into(),
+        Event::PeerUp(id) => format!("met {id}"),
+        Event::PeerSuspected(id) => format!("suspects {id}"),
+        Event::PeerBack(id) => format!("{id} lives"),
+        Event::PeerLost(id) => format!("{id} is dead"),
+        Event::TakeoverBegun { target } => format!("wants to take over {target}"),
+        Event::TakeoverWon { target, elements } => {
+            format!("took over {target} and its {elements} elements")
+        }
+        Event::TakeoverLost { target, to } => format!("leaves the takeover of {target} to {to}"),
+        Event::TakeoverStopped { target } => format!("lets {target} live"),
+        Event::TakenOver { target, by, elements } => {
+            format!("{target} and its {elements} elements were taken over by {by}")
+        }
+        Event::TakenForDead { by } => format!("was taken over by {by}, but lives"),
+        Event::Synchronised { peer, elements, removed } => {
+            format!("has the {elements} elements of {peer}, removed {removed}")
+        }
+        Event::SyncFailed { peer, reason } => format!("no table of {peer}: {reason:?}"),
+        Event::Departed { handed_over, left_behind } => {
+            format!("departed, handed over {handed_over}, left behind {left_behind}")
+        }
+        other => format!("{other:?}"),
+    }
 }

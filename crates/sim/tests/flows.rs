@@ -124,3 +124,105 @@ fn a_registrar_that_restarts_gets_its_elements_back() {
     world.run_for(millis(1500));
     assert_trace("a_registrar_that_restarts_gets_its_elements_back", &world);
 }
+
+/// Registrars, started, settled, and their elements: each registers where it comes to.
+fn scope(registrars: u32, elements: u32) -> (World, Vec<NodeId>, Vec<NodeId>) {
+    let (mut world, registrars, elements, _) = world(registrars, elements);
+    for registrar in &registrars {
+        world.start(*registrar);
+        world.run_for(millis(500));
+    }
+    for element in &elements {
+        world.start(*element);
+    }
+    world.run_for(millis(2000));
+    world.check_quiet();
+    world.trace_mut().clear();
+    (world, registrars, elements)
+}
+
+/// The node on which the home of this element runs.
+fn home_of(world: &World, element: NodeId, registrars: &[NodeId]) -> NodeId {
+    let home = world.element(element).and_then(|element| element.home()?.id);
+    let is_home = |node: &&NodeId| world.registrar(**node).map(|it| it.id()) == home;
+    *registrars.iter().find(is_home).unwrap()
+}
+
+#[test]
+fn a_registrar_joins() {
+    let (mut world, registrars, elements, _) = world(2, 2);
+    for node in [registrars[0], elements[0], elements[1]] {
+        world.start(node);
+    }
+    world.run_for(millis(2500));
+    world.trace_mut().clear();
+    world.start(registrars[1]);
+    world.run_for(millis(450));
+    assert_trace("a_registrar_joins", &world);
+}
+
+#[test]
+fn an_update_goes_to_all_registrars() {
+    let (mut world, _, elements) = scope(3, 1);
+    world.upset(&Fault::Load(elements[0], 50));
+    world.upset(&Fault::Leave(elements[0]));
+    world.run_for(millis(5));
+    world.upset(&Fault::Join(elements[0]));
+    world.run_for(millis(5));
+    assert_trace("an_update_goes_to_all_registrars", &world);
+}
+
+#[test]
+fn an_audit_finds_what_the_other_half_of_a_scope_has() {
+    let (mut world, registrars, elements, _) = world(2, 2);
+    world.upset(&Fault::Isolate(vec![registrars[0], elements[0]]));
+    for node in registrars.iter().chain(&elements) {
+        world.start(*node);
+    }
+    world.run_for(millis(4000));
+    world.trace_mut().clear();
+    world.upset(&Fault::Heal);
+    world.run_for(millis(300));
+    world.check_quiet();
+    assert_trace("an_audit_finds_what_the_other_half_of_a_scope_has", &world);
+}
+
+#[test]
+fn takeover_by_the_other_of_two_registrars() {
+    let (mut world, registrars, elements) = scope(2, 1);
+    let home = home_of(&world, elements[0], &registrars);
+    world.upset(&Fault::Kill(home));
+    world.run_for(millis(300));
+    assert_trace("takeover_by_the_other_of_two_registrars", &world);
+}
+
+#[test]
+fn takeover_of_a_silent_registrar_among_three() {
+    let (mut world, registrars, elements) = scope(3, 2);
+    let home = home_of(&world, elements[0], &registrars);
+    world.upset(&Fault::PowerOff(home));
+    world.run_for(millis(2500));
+    world.check_quiet();
+    assert_trace("takeover_of_a_silent_registrar_among_three", &world);
+}
+
+#[test]
+fn two_registrars_want_to_take_over_the_third() {
+    // Both lose their association at once, and notice at the same time.
+    let (mut world, registrars, elements) = scope(3, 1);
+    let home = home_of(&world, elements[0], &registrars);
+    world.upset(&Fault::Kill(home));
+    world.run_for(millis(300));
+    world.check_quiet();
+    assert_trace("two_registrars_want_to_take_over_the_third", &world);
+}
+
+#[test]
+fn a_registrar_leaves_on_purpose() {
+    let (mut world, registrars, elements) = scope(2, 1);
+    let home = home_of(&world, elements[0], &registrars);
+    world.upset(&Fault::Leave(home));
+    world.run_for(millis(700));
+    world.check_quiet();
+    assert_trace("a_registrar_leaves_on_purpose", &world);
+}

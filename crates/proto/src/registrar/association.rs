@@ -8,9 +8,9 @@ use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
 use super::table::Download;
-use super::{LeaveReason, Registrar, State};
+use super::{LeaveReason, Registrar};
 use crate::handlespace::ElementIndex;
-use crate::machine::{Link, Output, Peer};
+use crate::machine::{Link, Peer};
 use crate::time::Time;
 
 /// One association: with elements, with a user, or with another registrar.
@@ -34,10 +34,6 @@ pub(super) struct Association {
 impl Registrar {
     pub(super) fn on_up(&mut self, now: Time, peer: Peer, link: Link) {
         let dial = self.dials.remove(&peer);
-        if self.state == State::Departed {
-            self.outputs.push_back(Output::Close(peer));
-            return;
-        }
         let protocol = link.protocol;
         let association = Association {
             link,

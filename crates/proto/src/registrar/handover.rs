@@ -11,7 +11,7 @@ use super::subscription::Subscriptions;
 use super::{Deadline, Event, Registrar, State};
 use crate::dialect::Dialect;
 use crate::handlespace::ElementIndex;
-use crate::machine::Output;
+use crate::machine::{Input, Output};
 use crate::time::Time;
 
 /// Elements that are on their way to other registrars.
@@ -91,6 +91,13 @@ impl Registrar {
         }
         if self.supervised.is_empty() {
             self.depart();
+        }
+    }
+
+    /// Whoever comes to a registrar that has left is sent away, and nothing else is done.
+    pub(super) fn turn_away(&mut self, input: &Input<super::Command>) {
+        if let Input::Up(peer, _) = input {
+            self.outputs.push_back(Output::Close(*peer));
         }
     }
 

@@ -329,6 +329,10 @@ impl Machine for Registrar {
     type Event = Event;
 
     fn handle(&mut self, now: Time, input: Input<Command>) {
+        if self.state == State::Departed {
+            self.turn_away(&input);
+            return;
+        }
         match input {
             Input::Command(Command::Start) => self.start(now),
             Input::Command(Command::Leave) => self.leave(now),

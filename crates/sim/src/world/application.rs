@@ -12,6 +12,7 @@ use rserpool_wire::param::{PeId, PoolHandle};
 use super::{COST, Event, World};
 use crate::invariant::Invariant;
 use crate::node::{NodeId, Order, Program, Told};
+use crate::trace::told_in_words;
 
 /// What the application of a node wants, and how far it got.
 #[derive(Clone, Debug)]
@@ -125,7 +126,7 @@ impl World {
 
     /// The application is told something.
     pub(super) fn told(&mut self, node: NodeId, told: Told) {
-        self.trace.line(self.now, || format!("{}: {}", self.names[node.0], told_text(&told)));
+        self.trace.line(self.now, || format!("{}: {}", self.names[node.0], told_in_words(&told)));
         match told {
             Told::Registrar(event) => self.registrar_told(node, &event),
             Told::Element(event) => self.element_told(node, &event),
@@ -275,42 +276,3 @@ impl World {
 
 /// How long a process that ends gives its transport to send what is queued.
 const FAREWELL: Duration = Duration::from_millis(500);
-
-fn told_text(told: &Told) -> String {
-    match told {
-        Told::Registrar(event) => match event {
-            registrar::Event::Joined { handle, id } => format!("{id} joined {handle}"),
-            registrar::Event::Left { handle, id, reason } => {
-                format!("{id} left {handle}: {reason:?}")
-            }
-            registrar::Event::Rejected { handle, id, cause } => {
-                format!("{id} rejected from {handle}: {}", cause.code)
-            }
-            other => format!("{other:?}").replace("RegistrarId(", "").replace(')', ""),
-        },
-        Told::Element(event) => match event {
-            element::Event::Registered { home } => format!("registered{}", home_text(home)),
-            element::Event::HomeChanged { home } => format!("home is{}", home_text(home)),
-            other => format!("{other:?}"),
-        },
-        Told::User(event) => match event {
-            user::Event::Resolved { request, answer } => {
-                let ids: Vec<String> = answer.in_order().map(|e| e.id.to_string()).collect();
-                format!("request {}: {} ({:?})", request.0, ids.join(" "), answer.source)
-            }
-            user::Event::Failed { request, error } => format!("request {}: {error}", request.0),
-            user::Event::Updated { resolution, handle } => {
-                let ids = resolution.iter().flat_map(|r| r.elements.iter());
-                let ids: Vec<String> = ids.map(|element| element.id.to_string()).collect();
-                format!("{handle} is now [{}]", ids.join(" "))
-            }
-            user::Event::HomeFound { .. } => "home found".into(),
-            user::Event::HomeLost => "home lost".into(),
-            user::Event::NoRegistrar => "no registrar".into(),
-        },
-    }
-}
-
-fn home_text(home: &element::Home) -> String {
-    home.id.map_or(String::new(), |id| format!(" {id}"))
-}

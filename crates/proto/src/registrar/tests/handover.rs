@@ -1,10 +1,12 @@
 //! Leaving on purpose (design 9.4).
 
+use rserpool_wire::Enrp;
+use rserpool_wire::asap::{Asap, HandleResolution};
 use rserpool_wire::enrp::{Body, Update};
 
-use super::colleague::{add, from, homed, sent};
-use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, USER, element};
-use super::net::{Net, id};
+use super::colleague::{add, from, homed, presence, rid, sent};
+use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, USER, element, pool};
+use super::net::{Net, address, id};
 use crate::machine::{Input, Machine, Output, Peer};
 use crate::registrar::{Command, Event, State};
 
@@ -58,6 +60,25 @@ fn who_leaves_does_not_wait_for_ever_and_takes_nobody_out() {
     // Whoever comes now is sent away.
     let link = super::lab::link(crate::machine::Carrier::Sctp, &[ELEMENT_ADDRESS]);
     assert_eq!(lab.input(Input::Up(Peer::accepted(99), link)), [Output::Close(Peer::accepted(99))]);
+}
+
+#[test]
+fn who_has_left_says_nothing_more() {
+    let mut lab = Lab::among_with(&[], |config| config.discover = true);
+    lab.pass(2_000);
+    lab.meet(0x22);
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    let question = HandleResolution { want_updates: true, handle: pool(), items: None };
+    lab.ask(USER, Asap::HandleResolution(question));
+    lab.input(Input::Command(Command::Leave));
+    let outputs = lab.enrp(0x22, add(homed(1, 0x22)));
+    assert_eq!(lab.registrar.state(), State::Departed);
+    let ended = outputs.iter().position(|output| *output == Output::Close(USER)).unwrap();
+    let is_sent = |output: &Output<Event>| matches!(output, Output::Send(..));
+    assert!(!outputs[ended..].iter().any(is_sent), "{outputs:?}");
+    // Nor does it look for anyone.
+    let presence = Enrp { sender: Some(rid(0x44)), receiver: None, body: presence(0x44, 1, true) };
+    assert_eq!(lab.input(Input::Announce(address(44), presence.into())), []);
 }
 
 #[test]

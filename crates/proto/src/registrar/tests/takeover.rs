@@ -233,6 +233,17 @@ fn an_element_that_registers_elsewhere_is_let_go_without_a_word_to_others() {
     assert_eq!(lab.home(1), Some(rid(0x22)));
 }
 
+#[test]
+fn what_was_dialed_for_elements_that_are_elsewhere_by_now_is_ended() {
+    let (mut lab, _) = dead_among(&[0x33], |_| {});
+    let dialed = dialed(&lab.enrp(0x33, Body::TakeoverAck(takeover(TARGET))));
+    assert_eq!(dialed.len(), 1);
+    lab.enrp(0x33, add(homed(1, 0x33)));
+    lab.enrp(0x33, add(homed(2, 0x33)));
+    let outputs = lab.input(Input::Up(dialed[0], link(Carrier::Sctp, &[address(100)])));
+    assert_eq!(outputs, [Output::Close(dialed[0])]);
+}
+
 fn suggest(id: u32, home: u32) -> Body {
     let (handle, element) = (pool(), homed(id, home));
     let action = UpdateAction::AddElement;
