@@ -1,7 +1,5 @@
 //! The canonical flows as traces: what is sent, when, and what applications are told.
 
-#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
-
 use std::time::Duration;
 
 use rserpool_proto::registrar;
@@ -145,7 +143,7 @@ fn scope(registrars: u32, elements: u32) -> (World, Vec<NodeId>, Vec<NodeId>) {
 fn home_of(world: &World, element: NodeId, registrars: &[NodeId]) -> NodeId {
     let home = world.element(element).and_then(|element| element.home()?.id);
     let is_home = |node: &&NodeId| world.registrar(**node).map(|it| it.id()) == home;
-    *registrars.iter().find(is_home).unwrap()
+    *registrars.iter().find(is_home).expect("it has a home that runs")
 }
 
 #[test]

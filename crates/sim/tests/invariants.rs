@@ -1,7 +1,5 @@
 //! The checks find what they are made for: a world that has had no time to settle violates them.
 
-#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
-
 use std::time::Duration;
 
 use rserpool_proto::registrar;
