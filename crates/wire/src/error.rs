@@ -83,10 +83,16 @@ impl DecodeError {
             }
             // Without a whole header there is no message to speak of.
             _ if octets.len() < 4 => None,
-            _ => {
-                let tlv = self.parameter.map_or(&[][..], |start| parameter_at(octets, start));
-                Some(Cause::with_info(CauseCode::INVALID_VALUES, tlv))
+            DecodeErrorKind::Value { .. } if self.parameter.is_none() => {
+                Some(Cause::new(CauseCode::INVALID_VALUES))
             }
+            // Invalid Values is about a parameter; without one there is no better cause than none.
+            _ => Some(match self.parameter {
+                Some(start) => {
+                    Cause::with_info(CauseCode::INVALID_VALUES, parameter_at(octets, start))
+                }
+                None => Cause::new(CauseCode::UNSPECIFIED),
+            }),
         }
     }
 }

@@ -238,7 +238,7 @@ fn what_cannot_be_read_is_reported_and_errors_are_not() {
     assert!(matches!(
         outputs.as_slice(),
         [Output::Send(ELEMENT, Message::Asap(Asap::Error(causes)))]
-            if codes(causes) == [CauseCode::INVALID_VALUES]
+            if codes(causes) == [CauseCode::UNSPECIFIED]
     ));
     // An error without a cause; then an unknown message; then garbage without a header.
     for silent in [&[0x0e, 0, 0, 4][..], &[0x1f, 0, 0, 4], &[1]] {
