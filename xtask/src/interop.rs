@@ -12,6 +12,7 @@ mod judge;
 mod lab;
 mod pool;
 mod process;
+mod rsplib;
 mod scope;
 
 use std::fs;
@@ -44,6 +45,8 @@ struct Scenario {
     needs: &'static [&'static str],
     /// No result depends on it: a scenario that hangs is stopped.
     limit: Duration,
+    /// Which frames are ours, as a filter of tshark: none of them may be malformed.
+    judged: &'static str,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 }
 
@@ -53,6 +56,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 const GUEST: &[&str] = &["linux.uml", "dumpcap", "tshark"];
 /// What a scenario in a namespace needs.
 const NAMESPACE: &[&str] = &["unshare", "dumpcap", "tshark"];
+/// What a scenario with rsplib needs.
+const RSPLIB: &[&str] =
+    &["linux.uml", "dumpcap", "tshark", "rspregistrar", "rspserver", "rspterminal", "stdbuf"];
 
 /// A scenario in which all programs are ours.
 const fn ours(
@@ -65,11 +71,21 @@ const fn ours(
         Place::Guest => GUEST,
         Place::Namespace => NAMESPACE,
     };
-    Scenario { name, direction, place, needs, limit: LIMIT, run }
+    Scenario { name, direction, place, needs, limit: LIMIT, judged: "frame", run }
+}
+
+/// A scenario with rsplib, which needs SCTP of the kernel.
+const fn with_rsplib(
+    name: &'static str,
+    direction: &'static str,
+    judged: &'static str,
+    run: fn(&mut Lab) -> anyhow::Result<Value>,
+) -> Scenario {
+    Scenario { name, direction, place: Place::Guest, needs: RSPLIB, limit: LIMIT, judged, run }
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 11] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -78,10 +94,20 @@ const SCENARIOS: [Scenario; 8] = [
     ours("scope-tcp", TCP, Place::Namespace, scope::over_tcp),
     ours("demo-kernel", KERNEL, Place::Guest, demo::over_kernel_sctp),
     ours("demo-userland", USERLAND, Place::Namespace, demo::over_userland_sctp),
+    with_rsplib("rsplib-to-ours", AT_OURS, "sctp.srcport == 3863", rsplib::at_our_registrar),
+    with_rsplib(
+        "rsplib-policies",
+        AT_OURS,
+        "sctp.srcport == 3863",
+        rsplib::policies_at_our_registrar,
+    ),
+    with_rsplib("rsplib-from-ours", AT_THEIRS, "sctp.dstport == 3863", rsplib::at_their_registrar),
 ];
 const KERNEL: &str = "ours, kernel SCTP";
 const USERLAND: &str = "ours, SCTP over UDP";
 const TCP: &str = "ours, TCP";
+const AT_OURS: &str = "rsplib at our registrar";
+const AT_THEIRS: &str = "ours at rsplib's registrar";
 
 /// How a scenario went.
 enum Outcome {
@@ -153,7 +179,7 @@ fn outside(scenario: &Scenario) -> Outcome {
     let done = start(scenario).and_then(|()| {
         let out = out(scenario);
         let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
-        println!("{result}{}", judge::run(&out, &binary())?);
+        println!("{result}{}", judge::run(&out, &binary(), scenario.judged)?);
         Ok(())
     });
     done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)

@@ -25,8 +25,8 @@ impl TextFile {
 
     /// A Rust source file that holds tests or benchmarks and nothing else.
     pub(crate) fn is_test(&self) -> bool {
-        let mut parts = self.path.split('/');
-        self.is_source() && parts.any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
+        let is_test = |part| matches!(part, "tests" | "tests.rs" | "benches" | "interop");
+        self.is_source() && self.path.split('/').any(is_test)
     }
 }
 

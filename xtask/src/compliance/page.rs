@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::list::{Item, List};
+use super::sections::Sections;
 use super::tags::Place;
 
 type Places = BTreeMap<u16, Vec<Place>>;
@@ -12,7 +13,8 @@ const HEAD: &str = "\
 # Compliance
 
 Written by `cargo xtask compliance` from [checklist.txt](checklist.txt) and from the comments in the
-sources that name its items (\"checklist 70\"). Do not edit it.
+sources that name its items (\"checklist 70\"). Code that names none of them is found by the section of
+the RFC that it names. Do not edit this page.
 ";
 
 /// One line of counts, and one of the items that have nothing.
@@ -45,21 +47,18 @@ fn ranges(numbers: &[u16]) -> String {
 }
 
 /// The page.
-pub(super) fn write(list: &List, places: &Places) -> String {
+pub(super) fn write(list: &List, places: &Places, sections: &Sections) -> String {
     let mut page = format!("{HEAD}\n{}\n", summary(list, places));
     for section in &list.sections {
         let _ = writeln!(page, "\n## {}\n", section.title);
-        page.push_str("| # | strength | requirement | RFC | tests and code |\n");
-        page.push_str("|---|---|---|---|---|\n");
+        page.push_str("| # | strength | requirement | RFC | tests | code |\n");
+        page.push_str("|---|---|---|---|---|---|\n");
         for item in &section.items {
+            let Item { number, strength, requirement, source, .. } = item;
+            let (tests, code) = (tests(item, places), code(item, places, sections));
             let _ = writeln!(
                 page,
-                "| {} | {} | {} | {} | {} |",
-                item.number,
-                item.strength,
-                item.requirement,
-                item.source,
-                evidence(item, places)
+                "| {number} | {strength} | {requirement} | {source} | {tests} | {code} |"
             );
         }
     }
@@ -88,18 +87,39 @@ fn state(item: &Item, places: &Places) -> State {
     }
 }
 
-/// Where it is tested and done, tests first.
-fn evidence(item: &Item, places: &Places) -> String {
+/// Where it is tested, after what is to be said about it.
+fn tests(item: &Item, places: &Places) -> String {
     let is_done = state(item, places) == State::Tested && item.waits();
-    let mut places: Vec<&Place> = places.get(&item.number).into_iter().flatten().collect();
-    places.sort_by_key(|place| (!place.is_test, &place.path));
-    let links = places.iter().map(|place| {
-        let what = place.function.as_deref().unwrap_or("the file");
-        let kind = if place.is_test { "" } else { "code: " };
-        format!("{kind}[{what}](../{})", place.path)
-    });
     let note = item.note.clone().filter(|_| !is_done);
-    let parts: Vec<String> = note.into_iter().chain(links).collect();
+    lines(note.into_iter().chain(links(item, places, true)).collect())
+}
+
+/// Where it is done, as far as the code says so.
+fn code(item: &Item, places: &Places, sections: &Sections) -> String {
+    let named: Vec<String> = links(item, places, false).collect();
+    if !named.is_empty() {
+        return lines(named);
+    }
+    let files = sections.files(&item.source);
+    lines(files.iter().map(|path| format!("[{}](../{path})", short(path))).collect())
+}
+
+fn links(item: &Item, places: &Places, of_tests: bool) -> impl Iterator<Item = String> {
+    let mut places: Vec<&Place> = places.get(&item.number).into_iter().flatten().collect();
+    places.sort_by_key(|place| &place.path);
+    places.into_iter().filter(move |place| place.is_test == of_tests).map(|place| {
+        let what = place.function.clone().unwrap_or_else(|| short(&place.path));
+        format!("[{what}](../{})", place.path)
+    })
+}
+
+/// `crates/proto/src/registrar/asap.rs` is `proto/registrar/asap`.
+fn short(path: &str) -> String {
+    let path = path.strip_prefix("crates/").unwrap_or(path);
+    path.strip_suffix(".rs").unwrap_or(path).replacen("/src/", "/", 1)
+}
+
+fn lines(parts: Vec<String>) -> String {
     if parts.is_empty() { "–".into() } else { parts.join("<br>") }
 }
 

@@ -9,21 +9,22 @@ use serde_json::Value;
 
 /// tshark does not know that SCTP may be in UDP. Nothing else is in these captures.
 const DECODE_AS: [&str; 2] = ["-d", "udp.port==1-65535,sctp"];
-/// Messages, malformed or not, and packets with a wrong SCTP checksum.
+/// Messages, malformed or not.
 const FILTER: &str = "asap || enrp || _ws.malformed";
 const FIELDS: [&str; 4] =
     ["frame.number", "asap.message_type", "enrp.message_type", "_ws.malformed"];
 
 /// Has the capture of a scenario read by tshark and by `binary`, which is our program. Counts the
-/// messages; the error names those that are malformed.
-pub(super) fn run(out: &Path, binary: &Path) -> anyhow::Result<String> {
-    Ok(format!("{}\n{}", by_tshark(out)?, by_decode(out, binary)?))
+/// messages that tshark's filter `judged` lets pass; the error names those that are malformed.
+pub(super) fn run(out: &Path, binary: &Path, judged: &str) -> anyhow::Result<String> {
+    Ok(format!("{}\n{}", by_tshark(out, judged)?, by_decode(out, binary)?))
 }
 
-fn by_tshark(out: &Path) -> anyhow::Result<String> {
+fn by_tshark(out: &Path, judged: &str) -> anyhow::Result<String> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(out.join("capture.pcapng")).args(DECODE_AS);
-    command.args(["-Y", FILTER, "-T", "fields", "-E", "occurrence=a"]);
+    let filter = format!("({judged}) && ({FILTER})");
+    command.args(["-Y", &filter, "-T", "fields", "-E", "occurrence=a"]);
     for field in FIELDS {
         command.args(["-e", field]);
     }

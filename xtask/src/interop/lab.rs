@@ -1,6 +1,6 @@
 //! Where a scenario runs: our program, a folder for what comes out, a capture.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +27,20 @@ impl Lab {
         ensure!(status.context("ip")?.success(), "the loopback interface does not come up");
         let capture = Capture::start(&out)?;
         Ok(Self { binary, out, capture })
+    }
+
+    /// Gives the loopback interface more addresses.
+    pub(super) fn addresses(&self, addresses: &[&str]) -> anyhow::Result<()> {
+        for address in addresses {
+            let status = Command::new("ip").args(["addr", "add", address, "dev", "lo"]).status();
+            ensure!(status.context("ip")?.success(), "no address {address}");
+        }
+        Ok(())
+    }
+
+    /// Where logs go.
+    pub(super) fn out(&self) -> &Path {
+        &self.out
     }
 
     /// Ends the capture.

@@ -36,6 +36,7 @@ struct Carriers {
     killed_max: Duration,
 }
 
+/// Checklist 34, 37, 38: over SCTP.
 pub(super) fn over_kernel_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
     let registrar = "sctp+kernel://127.0.0.1:3863";
     run(lab, &Carriers { registrar, data: "sctp", killed_max: KILLED_MAX })
@@ -46,6 +47,7 @@ pub(super) fn over_userland_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
     run(lab, &Carriers { registrar, data: "sctp", killed_max: SILENT_MAX })
 }
 
+/// Checklist 34: over TCP, too.
 pub(super) fn over_tcp(lab: &mut Lab) -> anyhow::Result<Value> {
     let registrar = "tcp://127.0.0.1:3863";
     run(lab, &Carriers { registrar, data: "tcp", killed_max: KILLED_MAX })
@@ -67,13 +69,13 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
     user.says(LINES)?;
     let mut killed = Vec::new();
     for (&id, element) in IDS.iter().zip(&elements).take(2) {
-        killed.push(gone_after(&mut client, id, element, Signal::KILL)?);
+        killed.push(gone_after(&mut client, POOL, id, element, Signal::KILL)?);
         user.says(LINES)?;
     }
     let (frozen_id, element) = (IDS[2], &mut elements[2]);
     let mut frozen = Vec::new();
     while frozen.len() < TRIES && best(&frozen) > SILENT_MAX {
-        frozen.push(gone_after(&mut client, frozen_id, element, Signal::STOP)?);
+        frozen.push(gone_after(&mut client, POOL, frozen_id, element, Signal::STOP)?);
         user.says(LINES)?;
         element.signal(Signal::CONT)?;
         wait_for("a thawed element", PATIENCE, || {
@@ -82,7 +84,7 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
     }
     user.ends()?;
 
-    gone_after(&mut client, frozen_id, element, Signal::TERM)?;
+    gone_after(&mut client, POOL, frozen_id, element, Signal::TERM)?;
     ensure!(element.wait(PATIENCE)?.success(), "an element that leaves does not end well");
     ensure!(client.ids(POOL)? == IDS[3..], "others than the last element are in the pool");
 
@@ -123,16 +125,17 @@ fn resolves(lab: &Lab, carriers: &Carriers) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How long after a signal an element is no longer in the pool.
-fn gone_after(
+/// How long after a signal an element is no longer in its pool.
+pub(super) fn gone_after(
     client: &mut Client,
+    pool: &str,
     id: u32,
     element: &Process,
     signal: Signal,
 ) -> anyhow::Result<Duration> {
     let started = Instant::now();
     element.signal(signal)?;
-    while client.ids(POOL)?.contains(&id) {
+    while client.ids(pool)?.contains(&id) {
         let waited = started.elapsed();
         ensure!(waited < PATIENCE, "element {id:#x} is in the pool {waited:?} after {signal:?}");
         thread::sleep(BETWEEN_LOOKS);

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Between two looks at something that is waited for.
@@ -47,10 +47,17 @@ impl Process {
 
     /// The next line that it prints.
     pub(super) fn line(&self, limit: Duration) -> anyhow::Result<String> {
-        self.lines.recv_timeout(limit).map_err(|error| match error {
-            RecvTimeoutError::Timeout => anyhow!("{} printed nothing in {limit:?}", self.label),
-            RecvTimeoutError::Disconnected => anyhow!("{} ended; see its log", self.label),
-        })
+        let line = self.line_within(limit)?;
+        line.with_context(|| format!("{} printed nothing in {limit:?}", self.label))
+    }
+
+    /// The next line, if it prints one in time.
+    pub(super) fn line_within(&self, limit: Duration) -> anyhow::Result<Option<String>> {
+        match self.lines.recv_timeout(limit) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("{} ended; see its log", self.label),
+        }
     }
 
     /// Gives it a line.

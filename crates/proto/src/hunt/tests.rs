@@ -83,7 +83,7 @@ fn learned(last_octet: u8) -> Transport {
     Transport::Tcp { port: 3863, transport_use: TransportUse::DataOnly, address }
 }
 
-// Checklist 116.
+// Checklist 114, 116.
 #[test]
 fn dials_three_at_once_and_not_more() {
     let mut lab = Lab::new(5);

@@ -51,7 +51,7 @@ fn a_registration_again_changes_the_element_and_nothing_else() {
     assert_eq!(lab.registrar.handlespace().len(), 1);
 }
 
-// RFC 5352 §3.1 rule 2; checklist 70.
+// RFC 5352 §3.1 rule 2; checklist 70, 75.
 #[test]
 fn who_does_not_fit_the_pool_stays_out() {
     let mut lab = Lab::new();
