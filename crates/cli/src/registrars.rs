@@ -1,12 +1,13 @@
 //! Which registrars a command turns to.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use clap::Args;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::{Profile, Timing};
-use rserpool::transport::Address;
 use rserpool::transport::multicast::Group;
+use rserpool::transport::{Address, ParseError};
 
 /// Where to find registrars, and how patient to be with them.
 #[derive(Args, Clone, Debug)]
@@ -17,10 +18,9 @@ pub(crate) struct RegistrarArgs {
         long = "registrar",
         value_name = "URL",
         env = "RSERPOOL_REGISTRARS",
-        value_delimiter = ' ',
         required_unless_present = "groups"
     )]
-    pub(crate) registrars: Vec<Address>,
+    registrars: Vec<Urls>,
 
     /// A multicast group in which registrars announce themselves, such as 224.0.1.185:3863; may be
     /// repeated.
@@ -40,7 +40,29 @@ pub(crate) struct RegistrarArgs {
     pub(crate) dialect: Dialect,
 }
 
+/// URLs with blanks between them, before and after; at least one.
+#[derive(Clone, Debug)]
+struct Urls(Vec<Address>);
+
+impl FromStr for Urls {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let urls: Vec<Address> =
+            text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        match urls.is_empty() {
+            true => Err(ParseError { text: text.into(), why: "there is no URL" }),
+            false => Ok(Self(urls)),
+        }
+    }
+}
+
 impl RegistrarArgs {
+    /// The registrars' URLs.
+    pub(crate) fn urls(&self) -> Vec<Address> {
+        self.registrars.iter().flat_map(|urls| urls.0.iter().cloned()).collect()
+    }
+
     /// The timer values.
     pub(crate) fn timing(&self) -> Timing {
         Timing::of(self.profile)
@@ -53,7 +75,7 @@ impl RegistrarArgs {
 
     /// The URLs in words, for messages.
     pub(crate) fn describe(&self) -> String {
-        let urls = self.registrars.iter().map(ToString::to_string);
+        let urls = self.urls().into_iter().map(|url| url.to_string());
         let groups = self.groups.iter().map(|group| format!("group {group}"));
         urls.chain(groups).collect::<Vec<_>>().join(", ")
     }
@@ -83,4 +105,25 @@ fn one_of<T: Copy>(name: &str, values: &[T], label: fn(T) -> &'static str) -> Re
         let names: Vec<&str> = values.iter().map(|value| label(*value)).collect();
         format!("one of {}", names.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(text: &str) -> Option<Vec<String>> {
+        let urls: Urls = text.parse().ok()?;
+        Some(urls.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn blanks_separate_registrars_however_many_there_are() {
+        let one = || vec!["tcp://10.0.0.1:3863".to_owned()];
+        let two = vec!["tcp://10.0.0.1:3863".to_owned(), "sctp://10.0.0.2:5".to_owned()];
+        assert_eq!(urls("tcp://10.0.0.1"), Some(one()));
+        assert_eq!(urls(" tcp://10.0.0.1\n"), Some(one()));
+        assert_eq!(urls("tcp://10.0.0.1  \t sctp://10.0.0.2:5 "), Some(two));
+        assert_eq!(urls(" "), None);
+        assert_eq!(urls("tcp://10.0.0.1 10.0.0.2"), None);
+    }
 }

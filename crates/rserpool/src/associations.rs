@@ -302,7 +302,8 @@ fn heard<C>(announcement: Announcement, protocol: Protocol) -> Option<Input<C>> 
     }
 }
 
-fn remote_of(transport: &Transport) -> Option<Remote> {
+/// How to dial a transport, where this library can.
+pub(crate) fn remote_of(transport: &Transport) -> Option<Remote> {
     let scheme = match transport {
         Transport::Sctp(_) => Scheme::Sctp,
         Transport::Tcp { .. } => Scheme::Tcp,

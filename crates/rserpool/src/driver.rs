@@ -13,6 +13,8 @@ use crate::associations::{Associations, Outcome};
 pub(crate) enum Request<M: Machine> {
     /// A command for the machine.
     Command(M::Command),
+    /// A command that is made up when its turn comes, so that it can be the newest of many.
+    Newest(Box<dyn FnOnce() -> M::Command + Send>),
     /// A look at it; nothing else happens meanwhile, so it should be short.
     Inspect(Box<dyn FnOnce(&M) + Send>),
 }
@@ -36,6 +38,11 @@ impl<M: Machine + 'static> Requests<M> {
     /// Hands in a command; nothing happens where the machine has ended.
     pub(crate) fn command(&self, command: M::Command) {
         let _ = self.0.send(Request::Command(command));
+    }
+
+    /// Hands in what `command` says when its turn comes.
+    pub(crate) fn newest(&self, command: impl FnOnce() -> M::Command + Send + 'static) {
+        let _ = self.0.send(Request::Newest(Box::new(command)));
     }
 
     /// What `look` sees; `None` where the machine has ended.
@@ -138,12 +145,15 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
 
     fn serve(&mut self, request: Request<M>) {
         match request {
-            Request::Command(command) => {
-                let now = self.now();
-                self.machine.handle(now, Input::Command(command));
-            }
+            Request::Command(command) => self.command(command),
+            Request::Newest(command) => self.command(command()),
             Request::Inspect(look) => look(&self.machine),
         }
+    }
+
+    fn command(&mut self, command: M::Command) {
+        let now = self.now();
+        self.machine.handle(now, Input::Command(command));
     }
 
     /// Does everything that the machine wants done. What fails at once is handed in at once, and

@@ -1,6 +1,8 @@
 //! A server's membership in a pool.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rserpool_proto::element as machine;
 use rserpool_proto::element::{Command, Event, Home};
@@ -8,7 +10,7 @@ use rserpool_transport::multicast::{Group, Listener};
 use rserpool_transport::{Address, Endpoints, Host, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{Cause, Load, PeId, Policy, PoolHandle, Transport};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -47,7 +49,12 @@ pub enum State {
     /// On its way into the pool.
     Joining,
     /// In the pool.
-    Registered(Home),
+    Registered {
+        /// Under this identifier.
+        id: PeId,
+        /// Looked after by this registrar.
+        home: Home,
+    },
     /// In the pool as far as anyone knows, without a registrar that looks after it.
     Homeless,
     /// Out of the pool, because a registrar said so.
@@ -59,12 +66,26 @@ pub enum State {
 /// A server's membership in a pool: registered, renewed, moved to another registrar when its own
 /// is lost. Dropping it ends the association, which takes the element out of the pool.
 pub struct PoolElement {
-    id: PeId,
+    id: Arc<AtomicU32>,
+    load: Arc<NewestLoad>,
     requests: Requests<machine::PoolElement>,
     state: watch::Receiver<State>,
+    /// The driver's: gone when it is.
+    leaving: Weak<Leaving>,
     events: broadcast::Sender<Event>,
     task: JoinHandle<()>,
 }
+
+/// Who waits for the end of a deregistration.
+#[derive(Default)]
+struct Leaving(Mutex<Vec<oneshot::Sender<Farewell>>>);
+
+/// How a deregistration went.
+type Farewell = Result<(), Vec<Cause>>;
+
+/// The load that was told last, until the machine takes it: so that however often it is told, only
+/// one command waits.
+struct NewestLoad(AtomicU64);
 
 impl PoolElement {
     /// Starts to join the pool, in a task of the current runtime, and returns at once.
@@ -88,26 +109,31 @@ impl PoolElement {
         }
         let handle = element.handle.clone();
         let machine = machine::PoolElement::new(element, seed(given));
-        let id = machine.id();
+        let id = Arc::new(AtomicU32::new(machine.id().0));
+        let leaving = Arc::new(Leaving::default());
         let (requests, inbox) = Requests::channel();
         let (state_sender, state) = watch::channel(State::Joining);
         let (sender, _) = broadcast::channel(EVENTS_KEPT);
         let events = sender.clone();
-        let on_event = move |event: Event| {
-            log(&handle, id, &event);
-            if let Some(next) = next_state(&event) {
-                state_sender.send_replace(next);
-            }
-            let _ = sender.send(event);
+        let mut teller = Teller {
+            handle,
+            id: Arc::clone(&id),
+            state: state_sender,
+            leaving: Arc::clone(&leaving),
+            events: sender,
         };
+        let on_event = move |event| teller.tell(event);
         let task = tokio::spawn(driver::run(machine, associations, inbox, on_event));
         requests.command(Command::Register);
-        Ok(Self { id, requests, state, events, task })
+        let leaving = Arc::downgrade(&leaving);
+        let load = Arc::new(NewestLoad::default());
+        Ok(Self { id, load, requests, state, leaving, events, task })
     }
 
-    /// Its identifier, as long as no other element of the pool has it.
+    /// Its identifier. A drawn one may change until the element is in the pool: where another
+    /// element has it, it is drawn anew.
     pub fn id(&self) -> PeId {
-        self.id
+        PeId(self.id.load(Ordering::Relaxed))
     }
 
     /// Where the membership stands.
@@ -129,7 +155,8 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] with the registrar's causes: it is not, and does not try again.
+    /// - [`Error::Rejected`] with the registrar's causes: it is not, and does not try again.
+    /// - [`Error::Stopped`]: it was deregistered, or the runtime in which it was started has ended.
     ///
     /// # Cancel safety
     ///
@@ -138,7 +165,7 @@ impl PoolElement {
         let mut state = self.state.clone();
         loop {
             match &*state.borrow_and_update() {
-                State::Registered(home) => return Ok(home.clone()),
+                State::Registered { home, .. } => return Ok(home.clone()),
                 State::Rejected(causes) => return Err(Error::Rejected(causes.clone())),
                 State::Deregistered => return Err(Error::Stopped),
                 State::Joining | State::Homeless => {}
@@ -147,9 +174,13 @@ impl PoolElement {
         }
     }
 
-    /// Tells the pool how busy this element is: at once where the policy looks at load.
+    /// Tells the pool how busy this element is: at once where the policy looks at load. May be told
+    /// as often as it changes; what the registrar gets is the newest.
     pub fn set_load(&self, load: Load) {
-        self.requests.command(Command::SetLoad(load));
+        if self.load.set(load) {
+            let newest = Arc::clone(&self.load);
+            self.requests.newest(move || Command::SetLoad(newest.take()));
+        }
     }
 
     /// Gives the policy other values.
@@ -166,23 +197,94 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// [`Error::Rejected`] where the registrar refuses: the element is in the pool until its
-    /// registration runs out.
-    pub async fn deregister(self) -> Result<(), Error> {
-        let mut events = self.events.subscribe();
+    /// - [`Error::DeregistrationRefused`] with the registrar's causes: the element is in the pool as
+    ///   before, and stays there as long as this lives.
+    /// - [`Error::Stopped`]: the runtime in which it was started has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting, not the deregistration.
+    pub async fn deregister(&self) -> Result<(), Error> {
+        let (sender, left) = oneshot::channel();
+        self.leaving.upgrade().ok_or(Error::Stopped)?.add(sender);
         self.requests.command(Command::Deregister);
-        loop {
-            match events.recv().await {
-                Ok(Event::Deregistered | Event::Abandoned) => break,
-                Ok(Event::DeregistrationRefused { causes }) => return Err(Error::Rejected(causes)),
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return Err(Error::Stopped),
-            }
-        }
+        left.await.map_err(|_| Error::Stopped)?.map_err(Error::DeregistrationRefused)
+    }
+
+    /// Ends it, and waits until its associations are closed. The pool takes that as a failure,
+    /// unless it was [deregistered](Self::deregister) before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting: it ends all the same.
+    pub async fn stop(self) {
         let Self { requests, task, .. } = self;
         drop(requests);
+        // A task that panicked has nothing left to end.
         let _ = task.await;
-        Ok(())
+    }
+}
+
+/// Tells everybody who wants to know what the machine tells.
+struct Teller {
+    handle: PoolHandle,
+    id: Arc<AtomicU32>,
+    state: watch::Sender<State>,
+    leaving: Arc<Leaving>,
+    events: broadcast::Sender<Event>,
+}
+
+impl Teller {
+    fn tell(&mut self, event: Event) {
+        if let Event::Registered { id, .. } = &event {
+            self.id.store(id.0, Ordering::Relaxed);
+        }
+        let id = PeId(self.id.load(Ordering::Relaxed));
+        log(&self.handle, id, &event);
+        if let Some(next) = next_state(id, &event) {
+            self.state.send_replace(next);
+        }
+        match &event {
+            Event::Deregistered | Event::Abandoned => self.leaving.end(&Ok(())),
+            Event::DeregistrationRefused { causes } => self.leaving.end(&Err(causes.clone())),
+            _ => {}
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+}
+
+impl Leaving {
+    fn add(&self, sender: oneshot::Sender<Farewell>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+    }
+
+    fn end(&self, farewell: &Farewell) {
+        for sender in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // Who does not wait any more does not care.
+            let _ = sender.send(farewell.clone());
+        }
+    }
+}
+
+impl NewestLoad {
+    /// No load is as high.
+    const TAKEN: u64 = u64::MAX;
+
+    /// True where the one before has been taken.
+    fn set(&self, load: Load) -> bool {
+        self.0.swap(load.0.into(), Ordering::Relaxed) == Self::TAKEN
+    }
+
+    fn take(&self) -> Load {
+        let load = self.0.swap(Self::TAKEN, Ordering::Relaxed);
+        Load(u32::try_from(load).unwrap_or(u32::MAX))
+    }
+}
+
+impl Default for NewestLoad {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::TAKEN))
     }
 }
 
@@ -222,9 +324,11 @@ fn listen_for_registrars(
 /// So many events are kept for who is slow to read them.
 const EVENTS_KEPT: usize = 256;
 
-fn next_state(event: &Event) -> Option<State> {
+fn next_state(id: PeId, event: &Event) -> Option<State> {
     Some(match event {
-        Event::Registered { home } | Event::HomeChanged { home } => State::Registered(home.clone()),
+        Event::Registered { home, .. } | Event::HomeChanged { home } => {
+            State::Registered { id, home: home.clone() }
+        }
         Event::Rejected { causes } => State::Rejected(causes.clone()),
         Event::HomeLost => State::Homeless,
         Event::Deregistered | Event::Abandoned => State::Deregistered,
@@ -239,7 +343,7 @@ fn next_state(event: &Event) -> Option<State> {
 fn log(handle: &PoolHandle, id: PeId, event: &Event) {
     let pool = handle;
     match event {
-        Event::Registered { home } => info!(%pool, %id, ?home, "registered"),
+        Event::Registered { home, .. } => info!(%pool, %id, ?home, "registered"),
         Event::HomeChanged { home } => info!(%pool, %id, ?home, "home registrar changed"),
         Event::Rejected { causes } => info!(%pool, %id, ?causes, "registration rejected"),
         Event::Warned { causes } => warn!(%pool, %id, ?causes, "registered with a warning"),
@@ -251,5 +355,20 @@ fn log(handle: &PoolHandle, id: PeId, event: &Event) {
         }
         Event::Abandoned => warn!(%pool, %id, "left without a registrar to tell"),
         Event::Expired => warn!(%pool, %id, "registration ran out, registering again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_loads_one_waits_and_it_is_the_newest() {
+        let load = NewestLoad::default();
+        assert!(load.set(Load(1)));
+        assert!(!load.set(Load(u32::MAX)));
+        assert!(!load.set(Load(3)));
+        assert_eq!(load.take(), Load(3));
+        assert!(load.set(Load(4)));
     }
 }

@@ -15,12 +15,18 @@ pub enum Error {
     /// There is no registrar in the configuration, and none is listened for.
     #[error("no registrar is configured")]
     NoRegistrarConfigured,
+    /// A registrar without an endpoint at which elements and users reach it; nothing runs.
+    #[error("the registrar has no endpoint to listen at")]
+    NothingToListenAt,
     /// No registrar could be reached in time. The search goes on as long as the object lives.
     #[error("no registrar can be reached")]
     NoRegistrar,
-    /// A registrar refused. The element is not in the pool.
+    /// A registrar refused to take the element in. It is not in the pool.
     #[error("rejected by the registrar: {}", list(.0))]
     Rejected(Vec<Cause>),
+    /// A registrar refused to take the element out. It is still in the pool.
+    #[error("deregistration refused by the registrar: {}", list(.0))]
+    DeregistrationRefused(Vec<Cause>),
     /// A resolution has no answer.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -30,7 +36,7 @@ pub enum Error {
     /// A registrar does not tell its handlespace: it is starting, or does not know who asks.
     #[error("the registrar does not tell its handlespace")]
     TableRefused,
-    /// The object has been stopped.
+    /// The object has been stopped, or the runtime in which it was started has ended.
     #[error("stopped")]
     Stopped,
 }

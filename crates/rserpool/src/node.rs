@@ -6,6 +6,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use rserpool_proto::timing::Timing;
 use rserpool_transport::{Options, Rto};
+use tokio::time::Instant;
 
 /// The transport options that go with a timer profile.
 pub fn transport_options(timing: &Timing) -> Options {
@@ -34,4 +35,33 @@ pub(crate) fn seed(given: Option<u64>) -> u64 {
             RandomState::new().hash_one(std::process::id())
         })
     })
+}
+
+/// As good as never, and still a time that a clock can tell: 30 years.
+pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+/// The end of something that begins now, however long it may take.
+pub(crate) fn deadline(after: Duration) -> Instant {
+    Instant::now() + after.min(FAR_FUTURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use rserpool_proto::timing::Profile;
+
+    use super::*;
+
+    #[test]
+    fn the_fast_profile_is_the_default_of_the_transport() {
+        let (ours, theirs) = (transport_options(&Timing::of(Profile::Fast)), Options::default());
+        assert_eq!(ours.rto, theirs.rto);
+        assert_eq!(ours.heartbeat, theirs.heartbeat);
+        assert_eq!(ours.path_retransmits_max, theirs.path_retransmits_max);
+        assert_eq!(ours.association_retransmits_max, theirs.association_retransmits_max);
+    }
+
+    #[test]
+    fn there_is_no_duration_without_an_end() {
+        assert!(deadline(Duration::MAX) > Instant::now());
+    }
 }

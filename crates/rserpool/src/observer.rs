@@ -10,10 +10,11 @@ use rserpool_wire::param::{
     TransportUse,
 };
 use rserpool_wire::{Message, Protocol};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::Error;
 use crate::associations::speaks;
+use crate::node::deadline;
 
 /// How to look.
 #[derive(Clone, Debug)]
@@ -47,8 +48,12 @@ impl Config {
 /// - [`Error::NoRegistrar`] where it does not accept, or does not answer in time.
 /// - [`Error::TableRefused`] where it does not want to tell.
 /// - [`Error::Transport`] where this host cannot dial it.
+///
+/// # Cancel safety
+///
+/// Cancelling ends the association; what was downloaded is lost.
 pub async fn table(config: Config) -> Result<Table, Error> {
-    let deadline = Instant::now() + config.timeout;
+    let deadline = deadline(config.timeout);
     let remote = config.registrar.resolve().await?;
     let mut endpoints = Endpoints::new(Options::default());
     let assoc = endpoints.connect(&remote, speaks(Protocol::Enrp))?;

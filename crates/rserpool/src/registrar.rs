@@ -81,9 +81,13 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] where an endpoint cannot be opened. Nothing runs then.
+    /// [`Error::NothingToListenAt`] without [`Config::asap`], or [`Error::Transport`] where an
+    /// endpoint cannot be opened. Nothing runs then.
     pub fn start(config: Config) -> Result<Self, Error> {
         let Config { asap, enrp, peers, announce, discover, mut protocol, seed: given } = config;
+        if asap.is_empty() {
+            return Err(Error::NothingToListenAt);
+        }
         let options = transport_options(&protocol.timing);
         let mut endpoints = Endpoints::new(options);
         let mut urls = Vec::with_capacity(asap.len());
@@ -192,6 +196,10 @@ impl Registrar {
     /// # Errors
     ///
     /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting and nothing else.
     pub async fn pools(&self) -> Result<Vec<PoolSnapshot>, Error> {
         self.requests.inspect(snapshot).await.ok_or(Error::Stopped)
     }
@@ -201,12 +209,20 @@ impl Registrar {
     /// # Errors
     ///
     /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting and nothing else.
     pub async fn stats(&self) -> Result<Stats, Error> {
         self.requests.inspect(|registrar| *registrar.stats()).await.ok_or(Error::Stopped)
     }
 
     /// Ends it: its elements are handed over to other registrars, where there are any, and its
     /// associations are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling ends its associations as far as it has come, without a word, as dropping it does.
     pub async fn stop(self) {
         let Self { requests, task, mut state, .. } = self;
         requests.command(Command::Leave);

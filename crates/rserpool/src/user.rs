@@ -1,8 +1,10 @@
 //! A client of pools.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rserpool_proto::user as machine;
@@ -44,12 +46,18 @@ impl Config {
 #[derive(Clone)]
 pub struct PoolUser {
     requests: Requests<machine::PoolUser>,
-    waiting: Waiting,
+    /// The driver's: gone when it is.
+    waiting: Weak<Waiting>,
     last: Arc<AtomicU64>,
     events: broadcast::Sender<Event>,
 }
 
-type Waiting = Arc<Mutex<HashMap<RequestId, oneshot::Sender<Result<Answer, ResolveError>>>>>;
+/// Who waits for which answer.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<RequestId, oneshot::Sender<Result<Answer, ResolveError>>>>);
+
+/// A resolution that is under way. Dropping it gives the answer up.
+pub(crate) struct Resolving(oneshot::Receiver<Result<Answer, ResolveError>>);
 
 impl PoolUser {
     /// Starts a client, in a task of the current runtime, and returns at once.
@@ -59,22 +67,27 @@ impl PoolUser {
     /// [`Error::NoRegistrarConfigured`], or [`Error::Transport`] where a group cannot be listened
     /// to. Nothing runs then.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let Config { registrars, listen, mut user, seed: given } = config;
-        if registrars.is_empty() && listen.is_empty() {
+        if config.registrars.is_empty() && config.listen.is_empty() {
             return Err(Error::NoRegistrarConfigured);
         }
+        let endpoints = Endpoints::new(transport_options(&config.user.timing));
+        Self::start_over(endpoints, config)
+    }
+
+    /// A client that dials through these endpoints.
+    pub(crate) fn start_over(endpoints: Endpoints, config: Config) -> Result<Self, Error> {
+        let Config { registrars, listen, mut user, seed: given } = config;
         user.registrars = registrars.len();
-        let endpoints = Endpoints::new(transport_options(&user.timing));
         let mut associations = Associations::new(endpoints, registrars);
         for group in &listen {
             associations.listen_to(Listener::join(group)?, Protocol::Asap);
         }
         let machine = machine::PoolUser::new(user, seed(given));
         let (requests, inbox) = Requests::channel();
-        let waiting = Waiting::default();
+        let answers = Arc::new(Waiting::default());
+        let waiting = Arc::downgrade(&answers);
         let (sender, _) = broadcast::channel(EVENTS_KEPT);
         let events = sender.clone();
-        let answers = Arc::clone(&waiting);
         let on_event = move |event: Event| {
             log(&event);
             let (request, result) = match event {
@@ -85,20 +98,19 @@ impl PoolUser {
                     return;
                 }
             };
-            let waiting = answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&request);
-            if let Some(waiting) = waiting {
-                let _ = waiting.send(result);
-            }
+            answers.give(request, result);
         };
         tokio::spawn(driver::run(machine, associations, inbox, on_event));
         Ok(Self { requests, waiting, last: Arc::default(), events })
     }
 
-    /// The elements of a pool, picked and ordered by its policy; at most `items`, where given.
+    /// The elements of a pool, picked and ordered by its policy. The registrar is asked for at most
+    /// `items` of them, 1 or more; where the answer comes from the cache there may be more.
     ///
     /// # Errors
     ///
-    /// [`Error::Resolve`]: there is no such pool, or no registrar answers.
+    /// - [`Error::Resolve`]: there is no such pool, or no registrar answers.
+    /// - [`Error::Stopped`]: the runtime in which it was started has ended.
     ///
     /// # Cancel safety
     ///
@@ -113,19 +125,35 @@ impl PoolUser {
     /// # Errors
     ///
     /// As [`resolve`](Self::resolve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling gives the answer up.
     pub async fn resolve_cached(
         &self,
         handle: &PoolHandle,
         items: Option<u32>,
         max_age: Option<Duration>,
     ) -> Result<Answer, Error> {
+        self.ask(handle, items, max_age).await
+    }
+
+    /// Begins a resolution, which can be waited for as often as it takes.
+    pub(crate) fn ask(
+        &self,
+        handle: &PoolHandle,
+        items: Option<u32>,
+        max_age: Option<Duration>,
+    ) -> Resolving {
         let id = RequestId(self.last.fetch_add(1, Ordering::Relaxed));
         let (sender, answer) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        // Without a driver the sender is dropped, and that is the answer.
+        if let Some(waiting) = self.waiting.upgrade() {
+            waiting.add(id, sender);
+        }
         let request = Request { id, handle: handle.clone(), items, max_age };
         self.requests.command(Command::Resolve(request));
-        let answer = answer.await.map_err(|_| Error::Stopped)?;
-        Ok(answer?)
+        Resolving(answer)
     }
 
     /// Tells the registrar that an element does not answer (RFC 5352 §3.5), and forgets it.
@@ -147,6 +175,29 @@ impl PoolUser {
     /// What happens from now on, but answers. Who does not keep up misses some.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+}
+
+impl Waiting {
+    fn add(&self, id: RequestId, sender: oneshot::Sender<Result<Answer, ResolveError>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+    }
+
+    fn give(&self, id: RequestId, answer: Result<Answer, ResolveError>) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(sender) = sender {
+            // Who has given the answer up does not want it.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+impl Future for Resolving {
+    type Output = Result<Answer, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(answer.map_err(|_| Error::Stopped)?.map_err(Error::from))
     }
 }
 

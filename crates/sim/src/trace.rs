@@ -154,7 +154,7 @@ pub(crate) fn told_in_words(told: &Told) -> String {
     match told {
         Told::Registrar(event) => registrar_in_words(event),
         Told::Element(event) => match event {
-            element::Event::Registered { home } => format!("registered{}", home_in_words(home)),
+            element::Event::Registered { home, .. } => format!("registered{}", home_in_words(home)),
             element::Event::HomeChanged { home } => format!("home is{}", home_in_words(home)),
             other => format!("{other:?}"),
         },

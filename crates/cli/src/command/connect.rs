@@ -12,7 +12,7 @@ use rserpool::transport::SendError;
 use rserpool::wire::param::{PoolHandle, Transport};
 use rserpool::{PoolUser, Session, transport_options, user};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::command::resolve::pool_handle;
 use crate::failure::{OutputError, no_registrar};
@@ -46,7 +46,7 @@ impl Args {
     pub(crate) fn run(self, _output: &mut Output) -> anyhow::Result<()> {
         runtime::block_on(async {
             let timing = self.registrars.timing();
-            let mut config = user::Config::new(self.registrars.registrars.clone());
+            let mut config = user::Config::new(self.registrars.urls());
             config.listen = self.registrars.listen();
             config.user.timing = timing;
             let user = PoolUser::start(config)?;
@@ -129,7 +129,7 @@ impl Terminal {
                 return self.write_begun();
             }
             let has_room = self.lines.len() < UNANSWERED_MAX && self.octets < UNANSWERED_OCTETS_MAX;
-            let overdue = self.heard + self.answer_timeout;
+            let patience = self.answer_timeout.saturating_sub(self.heard.elapsed());
             // A service that speaks without being asked is heard out.
             let waits = !self.lines.is_empty() || !self.begun.is_empty() || self.input_ended;
             tokio::select! {
@@ -150,7 +150,7 @@ impl Terminal {
                     }
                 }
                 () = sleep(RETRY), if self.sent < self.lines.len() => self.send()?,
-                () = sleep_until(overdue), if waits => {
+                () = sleep(patience), if waits => {
                     if self.on_overdue()?.is_break() {
                         return Ok(());
                     }

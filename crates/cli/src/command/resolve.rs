@@ -29,7 +29,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         runtime::block_on(async {
-            let mut config = user::Config::new(self.registrars.registrars.clone());
+            let mut config = user::Config::new(self.registrars.urls());
             config.listen = self.registrars.listen();
             config.user.timing = self.registrars.timing();
             let user = PoolUser::start(config)?;

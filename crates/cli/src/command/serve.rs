@@ -15,7 +15,7 @@ use rserpool::wire::param::{
 use rserpool::{PoolElement, element};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::command::resolve::pool_handle;
 use crate::failure::no_registrar;
@@ -94,7 +94,8 @@ impl Args {
         tokio::pin!(end_of_stdin);
         let mut server = Server::open(&self)?;
         let mut state = server.element.watch();
-        let deadline = Instant::now() + self.wait;
+        let patience = sleep(self.wait);
+        tokio::pin!(patience);
         let mut was_registered = false;
         let mut ticks = tokio::time::interval(CHARGEN_INTERVAL);
         loop {
@@ -104,7 +105,7 @@ impl Args {
                 changed = state.changed() => {
                     changed.map_err(|_| anyhow!("the element has ended"))?;
                     match &*state.borrow_and_update() {
-                        State::Registered(_) if !was_registered => {
+                        State::Registered { .. } if !was_registered => {
                             was_registered = true;
                             server.print(&self, output)?;
                         }
@@ -114,7 +115,7 @@ impl Args {
                         _ => {}
                     }
                 }
-                () = sleep_until(deadline), if !was_registered => {
+                () = &mut patience, if !was_registered => {
                     let error = rserpool::Error::NoRegistrar;
                     return Err(no_registrar(error, &self.registrars.describe()));
                 }
@@ -125,6 +126,7 @@ impl Args {
         }
         // Users see a registrar's answer without it before they see its end.
         let farewell = timeout(FAREWELL_MAX, server.element.deregister()).await;
+        server.element.stop().await;
         match farewell {
             Ok(Err(error)) => Err(error.into()),
             Ok(Ok(())) | Err(_) => Ok(()),
@@ -183,7 +185,7 @@ impl Server {
         let mut endpoints = Endpoints::new(rserpool::transport_options(&timing));
         let local = endpoints.listen(&args.url(), Framing::Stream)?;
         let transport = args.user_transport(&local);
-        let registrars = args.registrars.registrars.clone();
+        let registrars = args.registrars.urls();
         let mut config = element::Config::new(registrars, args.pool()?, transport);
         config.listen = args.registrars.listen();
         config.element.id = args.id;

@@ -90,6 +90,8 @@ pub enum Command {
 pub enum Event {
     /// It is in the pool: for the first time, or again after its home was lost.
     Registered {
+        /// Under this identifier; another one than before where that was taken.
+        id: PeId,
         /// Where.
         home: Home,
     },

@@ -140,7 +140,7 @@ impl PoolElement {
         self.timers.arm(Timer::Reregistration, now + self.config.reregistration_interval());
         self.begin_vigil(now, home);
         if is_news && let Some(home) = self.home().cloned() {
-            self.outputs.push_back(Output::Event(Event::Registered { home }));
+            self.outputs.push_back(Output::Event(Event::Registered { id: self.id, home }));
         }
         if !causes.is_empty() {
             // RFC 5352 §2.2.3.

@@ -17,7 +17,7 @@ fn registers_and_renews() {
     lab.wait(1);
     assert_eq!(
         lab.message(FIRST, accepted()),
-        [Output::Event(Event::Registered { home: home(0) })]
+        [Output::Event(Event::Registered { id: ID, home: home(0) })]
     );
     // Checklist 53: the same identifier.
     assert_eq!(lab.timeout(), (280, vec![register_at(FIRST)]));
@@ -142,7 +142,7 @@ fn causes_without_rejection_are_warnings() {
     assert_eq!(
         lab.message(FIRST, answer(false, causes.clone())),
         [
-            Output::Event(Event::Registered { home: home(0) }),
+            Output::Event(Event::Registered { id: ID, home: home(0) }),
             Output::Event(Event::Warned { causes })
         ]
     );
@@ -220,7 +220,7 @@ fn after_the_last_attempt_the_application_is_told_once_and_the_search_goes_on_sl
     lab.up(Peer::dialed(4));
     assert_eq!(
         lab.message(Peer::dialed(4), accepted()),
-        [Output::Event(Event::Registered { home: home(0) })]
+        [Output::Event(Event::Registered { id: ID, home: home(0) })]
     );
 }
 
@@ -388,7 +388,7 @@ fn the_newest_wish_counts() {
     assert_eq!(lab.message(FIRST, deregistered()), []);
     assert_eq!(
         lab.message(FIRST, accepted()),
-        [Output::Event(Event::Registered { home: home(0) })]
+        [Output::Event(Event::Registered { id: ID, home: home(0) })]
     );
     // In again while it looks for a home to leave through.
     lab.down(FIRST);
@@ -424,14 +424,14 @@ fn an_expired_element_registers_again() {
     );
     assert_eq!(
         lab.message(FIRST, accepted()),
-        [Output::Event(Event::Registered { home: home(0) })]
+        [Output::Event(Event::Registered { id: ID, home: home(0) })]
     );
     // Not in a circle, where the registrar throws it out each time.
     assert_eq!(lab.message(FIRST, deregistered()), [Output::Event(Event::Expired)]);
     assert_eq!(lab.timeout(), (30, vec![register_at(FIRST)]));
     assert_eq!(
         lab.message(FIRST, accepted()),
-        [Output::Event(Event::Registered { home: home(0) })]
+        [Output::Event(Event::Registered { id: ID, home: home(0) })]
     );
 }
 

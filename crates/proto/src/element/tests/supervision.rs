@@ -114,7 +114,7 @@ fn a_claim_ends_the_search_for_a_home() {
     assert_eq!(outputs.len(), 4);
     assert_eq!(
         lab.message(CALLER, accepted()),
-        [Output::Event(Event::Registered { home: caller() })]
+        [Output::Event(Event::Registered { id: ID, home: caller() })]
     );
 }
 
@@ -127,7 +127,7 @@ fn a_claim_while_it_registers_elsewhere_wins() {
     assert_eq!(lab.message(FIRST, accepted()), []);
     assert_eq!(
         lab.message(CALLER, accepted()),
-        [Output::Event(Event::Registered { home: caller() })]
+        [Output::Event(Event::Registered { id: ID, home: caller() })]
     );
 }
 
