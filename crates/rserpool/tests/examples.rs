@@ -1,0 +1,104 @@
+//! The examples as the README runs them, against each other.
+
+#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// What takes longer hangs. No result depends on it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running example; killed when it is dropped.
+struct Example {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Example {
+    fn start(name: &str, args: &[&str]) -> Self {
+        let path = path(name);
+        assert!(path.exists(), "cargo build -p rserpool --examples makes {}", path.display());
+        let mut command = Command::new(path);
+        let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line of its standard output.
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Waits for this line.
+    fn says(&self, wanted: &str) {
+        while self.line() != wanted {}
+    }
+
+    /// The first word of the next line.
+    fn word(&self) -> String {
+        self.line().split(' ').next().unwrap().to_owned()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where cargo puts an example: beside the folder of this test.
+fn path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name)
+}
+
+#[test]
+fn a_user_goes_on_when_the_element_that_it_speaks_with_is_killed() {
+    let registrar = Example::start("registrar", &["tcp://127.0.0.1:0"]);
+    let serving = registrar.line();
+    let (_, url) = serving.rsplit_once(' ').unwrap();
+
+    let mut elements = Vec::new();
+    for _ in 0..2 {
+        let element = Example::start("element", &[url]);
+        elements.push((element.word(), element));
+        let (id, _) = elements.last().unwrap();
+        registrar.says(&format!("{id} joined ExamplePool"));
+    }
+
+    let user = Example::start("user", &[url]);
+    let first = user.line();
+    let (server, answer) = first.split_once(' ').unwrap();
+    assert_eq!(answer, "answers question 1");
+    let (mut killed, stays): (Vec<_>, Vec<_>) =
+        elements.into_iter().partition(|(id, _)| id == server);
+    assert_eq!((killed.len(), stays.len()), (1, 1));
+    drop(killed.remove(0).1);
+    let other = &stays[0].0;
+    // It may have asked the next question before.
+    user.says(&format!("{server} has failed, {other} takes over"));
+    assert!(user.line().starts_with(&format!("{other} answers question ")));
+    registrar.says(&format!("{server} left ExamplePool: AssociationLost"));
+}
+
+#[test]
+fn the_examples_are_as_short_as_the_readme_says() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for name in ["registrar", "element", "user"] {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
+        assert!(text.lines().count() < 60, "{name}");
+    }
+}

@@ -1,0 +1,10 @@
+//! Registrars, servers and clients of one process, as a program that uses the library has them.
+
+#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
+
+mod element;
+mod leaks;
+mod pool;
+mod servers;
+mod session;
+mod user;
