@@ -94,16 +94,13 @@ fn a_thousand_requests_in_one_write_have_a_thousand_answers_in_order() {
 }
 
 #[test]
-fn who_sends_no_more_still_gets_the_answers() {
+fn a_client_that_hangs_up_is_forgotten_and_no_other() {
     let registrar = registrar();
-    let mut client = Client::to(&registrar);
-    let pool = hex(ECHO_POOL);
-    client.say(&resolution(&pool).repeat(100));
+    let (mut client, mut other) = (Client::to(&registrar), Client::to(&registrar));
+    client.hears_nothing();
     client.hush();
-    for _ in 0..100 {
-        client.hears(&unknown_pool(&pool));
-    }
     assert!(client.is_ended());
+    other.hears_nothing();
 }
 
 #[test]
