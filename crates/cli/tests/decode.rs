@@ -100,7 +100,7 @@ fn json_says_what_is_wrong_and_what_to_report() {
     let messages: Vec<Value> = serde_json::from_str(printed(&output)).unwrap();
     assert_eq!(messages[0]["error"]["offset"], 2);
     assert_eq!(messages[0]["error"]["text"], "length 32 of Message Length is impossible");
-    assert_eq!(messages[0]["reports"][0], "Invalid Values (cause 0x3)");
+    assert_eq!(messages[0]["reports"][0], "Unspecified Error (cause 0x0)");
     assert_eq!(messages[1]["error"], Value::Null);
     assert_eq!(messages[1]["reports"][0], "Unrecognized Parameter (cause 0x1)");
 }

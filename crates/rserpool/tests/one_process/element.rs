@@ -30,7 +30,7 @@ async fn what_changes_of_an_element_is_told_at_once() {
     until(async || policies(&user).await == ["least-used:0.5000"]).await;
     element.set_transport(transport(8));
     until(async || listed(&user).await == [8]).await;
-    assert!(matches!(element.state(), State::Registered(_)));
+    assert!(matches!(element.state(), State::Registered { .. }));
 }
 
 #[tokio::test]
