@@ -382,7 +382,8 @@ fn reason(error: &io::Error) -> DownReason {
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected => {
             DownReason::Reset
         }
-        Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable => DownReason::Timeout,
+        Kind::TimedOut | Kind::HostUnreachable => DownReason::Timeout,
+        // A host without a route, such as one without IPv6, has learned nothing of the peer.
         _ => DownReason::System,
     }
 }
@@ -395,6 +396,14 @@ fn canonical(socket: SocketAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_on_this_host_is_no_fault_of_the_peer() {
+        let reason = |kind: io::ErrorKind| reason(&kind.into());
+        assert_eq!(reason(io::ErrorKind::NetworkUnreachable), DownReason::System);
+        assert_eq!(reason(io::ErrorKind::AddrNotAvailable), DownReason::System);
+        assert_eq!(reason(io::ErrorKind::HostUnreachable), DownReason::Timeout);
+    }
 
     #[test]
     fn the_start_of_a_message_does_not_keep_the_buffer() {
