@@ -54,8 +54,9 @@ fn element_at(number: u16, user_transport: Transport) -> PoolElement {
     }
 }
 
-/// An endpoint that hears of everything later than it happens.
+/// An endpoint that hears of everything later than it happens, and of refusals as it is told.
 struct Far {
+    refusal: DownReason,
     near: Box<dyn Endpoint>,
     delay: Duration,
     events: VecDeque<(Instant, TransportEvent)>,
@@ -65,7 +66,8 @@ struct Far {
 impl Far {
     fn new(near: impl Endpoint + 'static, delay: Duration) -> Self {
         let timer = Box::pin(sleep(Duration::ZERO));
-        Self { near: Box::new(near), delay, events: VecDeque::new(), timer }
+        let refusal = DownReason::Refused;
+        Self { refusal, near: Box::new(near), delay, events: VecDeque::new(), timer }
     }
 }
 
@@ -88,7 +90,10 @@ impl Endpoint for Far {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
-        while let Poll::Ready(event) = self.near.poll_event(cx) {
+        while let Poll::Ready(mut event) = self.near.poll_event(cx) {
+            if let TransportEvent::Down { reason: reason @ DownReason::Refused, .. } = &mut event {
+                *reason = self.refusal;
+            }
             self.events.push_back((Instant::now() + self.delay, event));
         }
         let Some((due, _)) = self.events.front() else {
@@ -315,7 +320,7 @@ async fn a_server_that_does_not_accept_is_reported_and_the_next_one_taken() {
 async fn what_this_host_cannot_dial_is_passed_over_and_not_reported() {
     let udp = Transport::Udp { port: 7, address: [10, 0, 0, 1].into() };
     let world = World::with(ms(1), vec![element_at(1, udp), element(2)]);
-    let _second = world.serve(2, FOREVER);
+    let server = world.serve(2, FOREVER);
     let session = world.connect().await;
     assert_eq!(id(&session), 2);
     sleep(ms(100)).await;
@@ -328,6 +333,17 @@ async fn what_this_host_cannot_dial_is_passed_over_and_not_reported() {
     pool.endpoints.add(Box::new(world.network.dialer(&options)), Framing::Stream);
     let refused = Session::connect_over(pool).await.err().unwrap();
     assert!(matches!(refused, Error::Transport(TransportError::Limit(0))), "{refused}");
+    assert_eq!(world.asked.reported(), []);
+
+    // No descriptor, or no route.
+    let mut pool = world.pool(Config { failover_timeout: ms(100), ..Config::default() });
+    let mut far = Far::new(world.network.dialer(&Options::default()), ms(1));
+    far.refusal = DownReason::System;
+    pool.endpoints = Endpoints::new(Options::default());
+    pool.endpoints.add(Box::new(far), Framing::Stream);
+    server.abort();
+    let refused = Session::connect_over(pool).await.err().unwrap();
+    assert!(matches!(refused, Error::NoElement), "{refused}");
     assert_eq!(world.asked.reported(), []);
 }
 
