@@ -33,6 +33,9 @@ pub(crate) async fn end_of_stdin(wanted: bool) {
     if !wanted {
         return std::future::pending().await;
     }
+    // Should that program die, its pipe ends with it; but who is stopped does not see that.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT));
     let mut stdin = tokio::io::stdin();
     let mut ignored = [0; 256];
     while matches!(stdin.read(&mut ignored).await, Ok(1..)) {}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rserpool_proto::element as machine;
 use rserpool_proto::element::{Command, Event, Home};
+use rserpool_proto::stats::ElementStats;
 use rserpool_transport::multicast::{Group, Listener};
 use rserpool_transport::{Address, Endpoints, Host, Scheme};
 use rserpool_wire::Protocol;
@@ -172,6 +173,15 @@ impl PoolElement {
             }
             state.changed().await.map_err(|_| Error::Stopped)?;
         }
+    }
+
+    /// What it counted since it was started.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn stats(&self) -> Result<ElementStats, Error> {
+        self.requests.inspect(machine::PoolElement::stats).await.ok_or(Error::Stopped)
     }
 
     /// Tells the pool how busy this element is: at once where the policy looks at load. May be told

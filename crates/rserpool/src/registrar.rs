@@ -272,6 +272,54 @@ fn log(event: &Event) {
             Some(error) => info!(?peer, %error, "message not understood"),
             None => info!(?peer, "parameters not understood"),
         },
-        other => debug!(?other, "event"),
+        Event::Moved { handle, id, to } => {
+            debug!(pool = %handle, element = %id, %to, "moved");
+        }
+        other => log_scope(other),
+    }
+}
+
+/// What concerns other registrars has a name of its own, so that it can be logged alone:
+/// `RUST_LOG=warn,rserpool::enrp=info`.
+const ENRP: &str = "rserpool::enrp";
+
+fn log_scope(event: &Event) {
+    match event {
+        Event::Serving { synchronised } => info!(target: ENRP, synchronised, "serving"),
+        Event::PeerUp(peer) => info!(target: ENRP, %peer, "peer up"),
+        Event::PeerSuspected(peer) => info!(target: ENRP, %peer, "peer suspected"),
+        Event::PeerBack(peer) => info!(target: ENRP, %peer, "peer back"),
+        Event::PeerLost(peer) => info!(target: ENRP, %peer, "peer lost"),
+        Event::TakeoverBegun { target } => info!(target: ENRP, peer = %target, "takeover begun"),
+        Event::TakeoverWon { target, elements } => {
+            info!(target: ENRP, peer = %target, elements, "takeover won");
+        }
+        Event::TakeoverLost { target, to } => {
+            info!(target: ENRP, peer = %target, %to, "takeover lost");
+        }
+        Event::TakeoverStopped { target } => {
+            info!(target: ENRP, peer = %target, "takeover stopped");
+        }
+        Event::TakenOver { target, by, elements } => {
+            info!(target: ENRP, peer = %target, %by, elements, "taken over");
+        }
+        Event::TakenForDead { by } => warn!(target: ENRP, %by, "taken for dead"),
+        Event::Synchronised { peer, elements, removed } => {
+            info!(target: ENRP, %peer, elements, removed, "synchronised");
+        }
+        Event::SyncFailed { peer, reason } => {
+            info!(target: ENRP, %peer, ?reason, "synchronisation failed");
+        }
+        Event::DuplicateId { addresses } => {
+            warn!(target: ENRP, ?addresses, "another registrar has this identifier");
+        }
+        Event::Conflict { peer, handle, id, cause } => {
+            warn!(target: ENRP, %peer, pool = %handle, element = %id, %cause, "conflict");
+        }
+        Event::PeersFull => warn!(target: ENRP, "no room for more registrars"),
+        Event::Departed { handed_over, left_behind } => {
+            info!(target: ENRP, handed_over, left_behind, "departed");
+        }
+        other => debug!(target: ENRP, ?other, "event"),
     }
 }

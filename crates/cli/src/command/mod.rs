@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod connect;
 mod decode;
 mod demo;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Dump(dump::Args),
     /// Say which transports work on this host.
     Probe(probe::Args),
+    /// Measure this program, with real processes.
+    Bench(bench::Args),
     /// Take messages apart: hex or a capture in, annotated fields out.
     Decode(decode::Args),
     /// Simulate: worlds of registrars, elements and users in virtual time.
@@ -53,6 +56,7 @@ impl Command {
             Self::Connect(args) => args.run(output),
             Self::Dump(args) => args.run(output),
             Self::Probe(args) => args.run(output),
+            Self::Bench(args) => args.run(output),
             Self::Decode(args) => args.run(output),
             Self::Sim(args) => args.run(output),
         }

@@ -4,9 +4,11 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 
 /// A process that ends with its owner: by its standard input, and by force.
 pub(crate) struct Process {
@@ -19,14 +21,28 @@ pub(crate) struct Process {
 impl Process {
     /// Starts this program with these arguments and JSON output.
     pub(crate) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+        // What fails here fails on purpose; errors are said all the same.
+        Self::spawn(arguments, "off", Stdio::inherit())
+    }
+
+    /// Starts this program with these arguments and JSON output, and reads what it logs: `filter`
+    /// is what it is given as RUST_LOG.
+    pub(crate) fn start_with_log(arguments: &[&str], filter: &str) -> anyhow::Result<(Self, Log)> {
+        let arguments = [arguments, &["--log-format", "json"]].concat();
+        let mut process = Self::spawn(&arguments, filter, Stdio::piped())?;
+        let stderr = process.child.stderr.take().context("no pipe to a process")?;
+        Ok((process, Log::of(stderr)))
+    }
+
+    fn spawn(arguments: &[&str], filter: &str, stderr: Stdio) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut child = Command::new(program)
             .args(arguments)
             .args(["--output", "json"])
-            // What fails here fails on purpose; errors are said all the same.
-            .env("RUST_LOG", "off")
+            .env("RUST_LOG", filter)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
             .context("cannot start a process")?;
@@ -61,5 +77,61 @@ impl Process {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let id = id.ok_or_else(|| anyhow!("a process has ended"))?;
         kill_process(id, signal).context("cannot signal a process")
+    }
+}
+
+/// What a process logs.
+pub(crate) struct Log(mpsc::UnboundedReceiver<Entry>);
+
+/// One entry of a log.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Entry {
+    timestamp: String,
+    /// The message and its fields.
+    pub(crate) fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Log {
+    /// Reads on whether or not someone takes the entries, for a full pipe would stop the process.
+    fn of(stderr: ChildStderr) -> Self {
+        let (sender, entries) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let Ok(entry) = serde_json::from_str(&line) else {
+                    // Last words, of which people should know.
+                    eprintln!("{line}");
+                    continue;
+                };
+                if sender.send(entry).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(entries)
+    }
+
+    /// The next entry.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Entry> {
+        self.0.recv().await.ok_or_else(|| anyhow!("a process has ended"))
+    }
+}
+
+impl Entry {
+    /// What happened.
+    pub(crate) fn message(&self) -> &str {
+        self.text("message")
+    }
+
+    /// A field that is text; empty where there is none.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.fields.get(field).and_then(|value| value.as_str()).unwrap_or_default()
+    }
+
+    /// Microseconds since 1970, as the process saw them.
+    pub(crate) fn at_us(&self) -> anyhow::Result<u64> {
+        let at = humantime::parse_rfc3339(&self.timestamp).context("a log without time")?;
+        let since = at.duration_since(std::time::SystemTime::UNIX_EPOCH)?;
+        Ok(u64::try_from(since.as_micros())?)
     }
 }

@@ -184,7 +184,7 @@ impl Client<'_> {
 }
 
 /// Microseconds on the clock that all processes of this host share.
-pub(super) fn now_us() -> u64 {
+pub(crate) fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

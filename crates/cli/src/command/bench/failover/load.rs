@@ -1,0 +1,221 @@
+//! A user that asks and an element that renews its registration, both at the first registrar, and
+//! when they had their answers.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rserpool::proto::user::Event;
+use rserpool::transport::Address;
+use rserpool::wire::param::{Load as Busy, Policy, PoolHandle, Transport, TransportUse};
+use rserpool::{PoolElement, PoolUser, element, user};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::report::ms;
+use super::scope::Setting;
+use crate::command::demo::client::now_us;
+
+/// What goes on at the first registrar until it is dropped.
+pub(super) struct Load {
+    resolutions: Series,
+    registrations: Series,
+    /// Aborted when they are dropped.
+    _tasks: JoinSet<()>,
+}
+
+/// Requests in the order in which they ended.
+type Series = Arc<Mutex<Vec<Attempt>>>;
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) begun_us: u64,
+    pub(super) ended_us: u64,
+    pub(super) succeeded: bool,
+}
+
+/// So many ask at once.
+const ASKERS: usize = 4;
+/// How long each of them pauses.
+const PACE: Duration = Duration::from_millis(4);
+/// How often the element is asked whether its registration was accepted.
+const LOOK: Duration = Duration::from_micros(500);
+/// How often someone is started anew to have them at the first registrar.
+const STARTS_MAX: u64 = 100;
+
+impl Load {
+    /// A user that asks for `asked`, and an element of a pool of its own that renews itself.
+    pub(super) async fn start(
+        setting: Setting,
+        urls: &[Address],
+        asked: PoolHandle,
+    ) -> anyhow::Result<Self> {
+        let mut load = Self::of_user(setting, urls, asked).await?;
+        let policy = Policy::least_used(Busy(0));
+        let element = element_at_first(setting, urls, handle("Renewed")?, policy).await?;
+        let registrations = Arc::clone(&load.registrations);
+        load._tasks.spawn(async move { renew(&element, &registrations).await });
+        Ok(load)
+    }
+
+    /// Only the user.
+    pub(super) async fn of_user(
+        setting: Setting,
+        urls: &[Address],
+        asked: PoolHandle,
+    ) -> anyhow::Result<Self> {
+        let user = user_at_first(setting, urls, &asked).await?;
+        let resolutions = Series::default();
+        let mut tasks = JoinSet::new();
+        for _ in 0..ASKERS {
+            let (user, asked) = (user.clone(), asked.clone());
+            let resolutions = Arc::clone(&resolutions);
+            tasks.spawn(async move { ask(&user, &asked, &resolutions).await });
+        }
+        Ok(Self { resolutions, registrations: Series::default(), _tasks: tasks })
+    }
+
+    /// Resolutions so far.
+    pub(super) fn resolutions(&self) -> Vec<Attempt> {
+        taken(&self.resolutions)
+    }
+
+    /// Registrations so far.
+    pub(super) fn registrations(&self) -> Vec<Attempt> {
+        taken(&self.registrations)
+    }
+}
+
+/// The longest pause between two successes of which the later one lies in this span, in
+/// milliseconds.
+pub(super) fn gap_ms(attempts: &[Attempt], from_us: u64, to_us: u64) -> f64 {
+    let ends: Vec<u64> =
+        attempts.iter().filter(|attempt| attempt.succeeded).map(|a| a.ended_us).collect();
+    let within = |pair: &&[u64]| pair[1] > from_us && pair[1] <= to_us;
+    let gaps = ends.windows(2).filter(within).map(|pair| pair[1] - pair[0]);
+    ms(gaps.max().unwrap_or_default())
+}
+
+/// How long successful ones took that ended in this span, in milliseconds.
+pub(super) fn latencies_ms(attempts: &[Attempt], from_us: u64, to_us: u64) -> Vec<f64> {
+    let within = |a: &&Attempt| a.succeeded && a.ended_us > from_us && a.ended_us <= to_us;
+    attempts.iter().filter(within).map(|a| ms(a.ended_us - a.begun_us)).collect()
+}
+
+fn taken(series: &Series) -> Vec<Attempt> {
+    series.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn note(series: &Series, begun_us: u64, succeeded: bool) {
+    let attempt = Attempt { begun_us, ended_us: now_us().max(begun_us), succeeded };
+    series.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+}
+
+async fn ask(user: &PoolUser, handle: &PoolHandle, series: &Series) {
+    loop {
+        let begun = now_us();
+        let answer = user.resolve(handle, Some(3)).await;
+        note(series, begun, answer.is_ok());
+        sleep(PACE).await;
+    }
+}
+
+async fn renew(element: &PoolElement, series: &Series) {
+    for busy in (1..u32::MAX).cycle() {
+        let Ok(before) = element.stats().await else { return };
+        let begun = now_us();
+        element.set_load(Busy(busy));
+        loop {
+            let Ok(now) = element.stats().await else { return };
+            if now.accepted > before.accepted {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        note(series, begun, true);
+    }
+}
+
+/// A user whose home is the first of these registrars. Which one it takes is drawn.
+async fn user_at_first(
+    setting: Setting,
+    urls: &[Address],
+    asked: &PoolHandle,
+) -> anyhow::Result<PoolUser> {
+    let first = urls.first().context("no registrar")?;
+    for _ in 0..STARTS_MAX {
+        let mut config = user::Config::new(urls.to_vec());
+        config.user.timing = setting.timing();
+        // Only what a registrar answers counts.
+        config.user.stale_lifetime = Duration::ZERO;
+        let user = PoolUser::start(config)?;
+        let mut events = user.events();
+        user.resolve(asked, None).await?;
+        let mut home = None;
+        while let Ok(event) = events.try_recv() {
+            if let Event::HomeFound { link } = event {
+                home = Some(link.remote_port);
+            }
+        }
+        if home == Some(first.port) {
+            return Ok(user);
+        }
+    }
+    bail!("no user chooses the first registrar")
+}
+
+/// An element whose home is the first of these registrars.
+pub(super) async fn element_at_first(
+    setting: Setting,
+    urls: &[Address],
+    handle: PoolHandle,
+    policy: Policy,
+) -> anyhow::Result<PoolElement> {
+    let first = urls.first().context("no registrar")?;
+    for _ in 0..STARTS_MAX {
+        let (port, transport_use) = (7, TransportUse::DataOnly);
+        let address = Ipv4Addr::LOCALHOST.into();
+        let serves = Transport::Tcp { port, transport_use, address };
+        let mut config = element::Config::new(urls.to_vec(), handle.clone(), serves);
+        config.element.timing = setting.timing();
+        config.element.policy = policy.clone();
+        let element = PoolElement::start(config)?;
+        let home = element.registered().await?;
+        if home.link.remote_port == first.port {
+            return Ok(element);
+        }
+        element.deregister().await?;
+    }
+    bail!("no element chooses the first registrar")
+}
+
+/// A pool handle.
+pub(super) fn handle(name: &str) -> anyhow::Result<PoolHandle> {
+    PoolHandle::new(name.as_bytes()).context("no pool handle")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(begun_us: u64, ended_us: u64, succeeded: bool) -> Attempt {
+        Attempt { begun_us, ended_us, succeeded }
+    }
+
+    #[test]
+    fn a_gap_lies_between_successes_and_counts_where_it_ends() {
+        let attempts = [
+            attempt(0, 1_000, true),
+            attempt(1_000, 2_000, true),
+            attempt(2_000, 4_000, false),
+            attempt(4_000, 9_000, true),
+            attempt(9_000, 10_000, true),
+        ];
+        assert_eq!(gap_ms(&attempts, 2_000, 20_000), 7.0);
+        assert_eq!(gap_ms(&attempts, 0, 2_000), 1.0);
+        assert_eq!(gap_ms(&attempts, 9_000, 20_000), 1.0);
+        assert_eq!(latencies_ms(&attempts, 0, 9_000), [1.0, 1.0, 5.0]);
+    }
+}
