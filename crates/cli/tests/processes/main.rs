@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
 mod asap;
+mod bench;
 mod connecting;
 mod failures;
 mod pool;
