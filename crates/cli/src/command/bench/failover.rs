@@ -177,7 +177,7 @@ impl Args {
     }
 
     async fn play(&self, scenario: Scenario, setting: Setting) -> anyhow::Result<Vec<Round>> {
-        let elements = self.elements.unwrap_or(scenario.elements());
+        let elements = self.elements.unwrap_or_else(|| scenario.elements());
         let mut joining = match scenario {
             Scenario::Join => {
                 eprintln!("{elements} elements register over {}", setting.scheme);
@@ -202,9 +202,10 @@ impl Args {
                     (Scenario::Join, None) => Err(anyhow!("nobody to join")),
                 }
             };
-            let round = timeout(ROUND_MAX, round).await.map_err(|_| anyhow!("it takes too long"));
+            let round = timeout(ROUND_MAX, round).await;
+            let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
             let name = (scenario.label(), setting.scheme, setting.profile.label());
-            let round = round.flatten().with_context(|| {
+            let round = round.with_context(|| {
                 format!("round {number} of {} over {} ({}) failed", name.0, name.1, name.2)
             })?;
             eprintln!("{} over {} ({}), round {number}: {round}", name.0, name.1, name.2);
