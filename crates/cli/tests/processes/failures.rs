@@ -8,11 +8,14 @@ use std::thread;
 
 use crate::programs::{Program, Registrar, Server, rserpool, run};
 
-const COMMANDS: [&str; 5] = ["registrar", "serve", "resolve", "connect", "decode"];
-
 #[test]
 fn each_command_has_a_help_that_names_the_exit_codes() {
-    for command in COMMANDS {
+    let help = run(&["--help"]).stdout;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = commands.map_while(|line| line.split_whitespace().next());
+    let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert!(names.contains(&"registrar") && names.contains(&"decode"), "{names:?}");
+    for command in names {
         let help = run(&[command, "--help"]);
         assert_eq!((help.code, &*help.stderr), (Some(0), ""), "{command}");
         for line in ["0   done", "1   the operation failed", "2   wrong usage", "69  no", "78  "] {
@@ -183,4 +186,14 @@ fn a_server_with_another_policy_than_its_pool_is_refused() {
     let refused = run(&[&serve[..], &["--registrar", registrar.sctp()]].concat());
     let line = refused.failure(1);
     assert!(line.contains("rejected") && line.contains("cause 0x5"), "{line}");
+}
+
+#[test]
+fn a_server_with_an_identifier_that_another_one_has_is_refused() {
+    let registrar = Registrar::patient();
+    let _first = Server::start(registrar.tcp(), &["echo", "--id", "0x5"]);
+    let serve = ["serve", "echo", "--listen", "127.0.0.1", "--id", "5", "-o", "json"];
+    let refused = run(&[&serve[..], &["--registrar", registrar.sctp()]].concat());
+    let line = refused.failure(1);
+    assert!(line.contains("rejected") && line.contains("cause 0x4"), "{line}");
 }

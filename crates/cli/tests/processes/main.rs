@@ -6,5 +6,7 @@ mod asap;
 mod bench;
 mod connecting;
 mod failures;
+mod networks;
 mod pool;
 mod programs;
+mod scopes;

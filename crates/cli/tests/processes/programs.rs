@@ -196,7 +196,10 @@ fn rest_of(lines: &Receiver<String>, deadline: Instant) -> Result<String, String
 pub(crate) struct Registrar {
     pub(crate) program: Program,
     pub(crate) id: String,
+    /// For elements and users.
     pub(crate) urls: Vec<String>,
+    /// For other registrars.
+    pub(crate) enrp: Vec<String>,
 }
 
 impl Registrar {
@@ -215,8 +218,9 @@ impl Registrar {
         let mut program = Program::start(rserpool(&[&["registrar", "-o", "json"], args].concat()));
         let ready = program.json();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let urls = ready["asap"].as_array().unwrap().iter().map(text).collect();
-        Self { program, id: text(&ready["id"]), urls }
+        let texts = |value: &Value| value.as_array().unwrap().iter().map(text).collect();
+        let (urls, enrp) = (texts(&ready["asap"]), texts(&ready["enrp"]));
+        Self { program, id: text(&ready["id"]), urls, enrp }
     }
 
     /// Where it serves over this scheme.

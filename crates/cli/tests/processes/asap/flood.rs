@@ -1,5 +1,6 @@
 //! Clients that want the registrar's time for themselves.
 
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -101,7 +102,16 @@ fn garbage_stops_nobody() {
             while client.message().is_some() {}
         }
     };
-    life_goes_on(registrar, &[&noise, &nonsense, &mutations]);
+    let to = process.url("sctp+udp").strip_prefix("sctp+udp://").unwrap();
+    let datagrams = |over: &AtomicBool| {
+        let mut noise = Noise(4);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        while !over.load(Ordering::Relaxed) {
+            let length = 16 * usize::from(noise.next());
+            socket.send_to(&noise.octets(length), to).unwrap();
+        }
+    };
+    life_goes_on(registrar, &[&noise, &nonsense, &mutations, &datagrams]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::octets::{
     ECHO_POOL, handle, hex, message, registered, registration, resolution_of, simple_element,
     unknown_pool,
 };
-use crate::programs::{Program, Registrar, until};
+use crate::programs::{Program, until};
 
 #[test]
 fn a_thousand_elements_over_one_connection_are_kept_and_lost_together() {
@@ -67,8 +67,7 @@ fn a_registrar_takes_as_many_connections_as_the_system_lets_it() {
     command.args(["-c", "ulimit -S -n 64; exec \"$@\"", "sh", program]).args(registrar);
     let mut program = Program::start(command);
     let url = program.json()["asap"][0].as_str().unwrap().to_owned();
-    let registrar = Registrar { program, id: String::new(), urls: vec![url] };
-    let mut clients: Vec<Client> = (0..200).map(|_| Client::to(&registrar)).collect();
+    let mut clients: Vec<Client> = (0..200).map(|_| Client::at(&url)).collect();
     let pool = handle(b"nowhere");
     for client in &mut clients {
         client.asks(&resolution_of(&pool, 1), &unknown_pool(&pool));
