@@ -36,3 +36,8 @@ pub use user::PoolUser;
 pub use rserpool_proto as proto;
 pub use rserpool_transport as transport;
 pub use rserpool_wire as wire;
+
+/// The example of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
