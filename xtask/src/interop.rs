@@ -8,6 +8,7 @@
 mod asap;
 mod capture;
 mod demo;
+mod hosts;
 mod judge;
 mod lab;
 mod pool;
@@ -85,13 +86,18 @@ const fn with_rsplib(
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 16] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
     ours("scope-kernel", KERNEL, Place::Guest, scope::over_kernel_sctp),
     ours("scope-userland", USERLAND, Place::Namespace, scope::over_userland_sctp),
     ours("scope-tcp", TCP, Place::Namespace, scope::over_tcp),
+    ours("both-killed-kernel", KERNEL, Place::Guest, scope::both_killed_over_kernel_sctp),
+    ours("both-killed-userland", USERLAND, Place::Namespace, scope::both_killed_over_userland_sctp),
+    ours("partition-kernel", KERNEL, Place::Guest, scope::partition_over_kernel_sctp),
+    ours("partition-userland", USERLAND, Place::Namespace, scope::partition_over_userland_sctp),
+    ours("partition-tcp", TCP, Place::Namespace, scope::partition_over_tcp),
     ours("demo-kernel", KERNEL, Place::Guest, demo::over_kernel_sctp),
     ours("demo-userland", USERLAND, Place::Namespace, demo::over_userland_sctp),
     with_rsplib("rsplib-to-ours", AT_OURS, "sctp.srcport == 3863", rsplib::at_our_registrar),

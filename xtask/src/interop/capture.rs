@@ -1,4 +1,4 @@
-//! A capture of all that passes the loopback interface.
+//! A capture of all that passes some interfaces.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,14 @@ pub(super) struct Capture {
 
 impl Capture {
     /// Captures to `capture.pcapng` in `out`.
-    pub(super) fn start(out: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(out: &Path, interfaces: &[String]) -> anyhow::Result<Self> {
         let path = out.join("capture.pcapng");
         let mut command = Command::new("dumpcap");
-        command.args(["-q", "-i", "lo", "-w"]).arg(&path);
+        command.arg("-q");
+        for interface in interfaces {
+            command.args(["-i", interface]);
+        }
+        command.arg("-w").arg(&path);
         let dumpcap = Process::start("dumpcap", &mut command, out)?;
         let log = out.join("dumpcap.log");
         wait_for("dumpcap", LIMIT, || {

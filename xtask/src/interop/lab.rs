@@ -25,7 +25,7 @@ impl Lab {
     pub(super) fn open(binary: PathBuf, out: PathBuf) -> anyhow::Result<Self> {
         let status = Command::new("ip").args(["link", "set", "lo", "up"]).status();
         ensure!(status.context("ip")?.success(), "the loopback interface does not come up");
-        let capture = Capture::start(&out)?;
+        let capture = Capture::start(&out, &["lo".into()])?;
         Ok(Self { binary, out, capture })
     }
 
@@ -35,6 +35,12 @@ impl Lab {
             let status = Command::new("ip").args(["addr", "add", address, "dev", "lo"]).status();
             ensure!(status.context("ip")?.success(), "no address {address}");
         }
+        Ok(())
+    }
+
+    /// Captures at these interfaces instead; what was captured is forgotten.
+    pub(super) fn capture_at(&mut self, interfaces: &[String]) -> anyhow::Result<()> {
+        self.capture = Capture::start(&self.out, interfaces)?;
         Ok(())
     }
 
@@ -51,6 +57,19 @@ impl Lab {
     /// Starts `rserpool` with these arguments and JSON as its output.
     pub(super) fn rserpool(&self, label: &str, args: &[&str]) -> anyhow::Result<Process> {
         let mut command = Command::new(&self.binary);
+        command.args(["-v", "-o", "json"]).args(args);
+        Process::start(label, &mut command, &self.out)
+    }
+
+    /// Starts `rserpool` on another host, as [`rserpool`](Self::rserpool) does here.
+    pub(super) fn rserpool_at(
+        &self,
+        host: &str,
+        label: &str,
+        args: &[&str],
+    ) -> anyhow::Result<Process> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", host]).arg(&self.binary);
         command.args(["-v", "-o", "json"]).args(args);
         Process::start(label, &mut command, &self.out)
     }

@@ -1,14 +1,16 @@
-//! Three registrars that share a handlespace, all ours: one is killed and comes back, one freezes.
-//! Elements that live are in the pool all the time, at every registrar that serves.
+//! Three registrars that share a handlespace, all ours: one is killed and comes back, one freezes,
+//! two are killed at once, one is cut off from the others. Elements that live are in the pool all
+//! the time, at every registrar that serves and that they can reach.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::asap::{Client, Element};
+use super::hosts::{Hosts, host_name};
 use super::lab::{Lab, PATIENCE, json as line};
 use super::pool::millis;
 use super::process::{Process, wait_for};
@@ -17,6 +19,13 @@ const POOL: &str = "EchoPool";
 /// The last octet of a registrar's loopback address; with 0x10 it is the identifier.
 const REGISTRARS: [u32; 3] = [1, 2, 3];
 const ELEMENTS: [u32; 3] = [0x21, 0x22, 0x23];
+
+/// Two registrars of three die at once.
+const BOTH_KILLED_MAX: Duration = Duration::from_secs(3);
+/// Silence, a question, a takeover; then an element that cannot be reached is given up
+/// (`adoption_grace`).
+const PARTED_MAX: Duration = Duration::from_secs(8);
+const HEALED_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn over_kernel_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
     run(lab, "sctp+kernel")
@@ -30,30 +39,44 @@ pub(super) fn over_tcp(lab: &mut Lab) -> anyhow::Result<Value> {
     run(lab, "tcp")
 }
 
+pub(super) fn both_killed_over_kernel_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
+    both_killed(lab, "sctp+kernel")
+}
+
+pub(super) fn both_killed_over_userland_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
+    both_killed(lab, "sctp+udp")
+}
+
+pub(super) fn partition_over_kernel_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
+    partition(lab, "sctp+kernel")
+}
+
+pub(super) fn partition_over_userland_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
+    partition(lab, "sctp+udp")
+}
+
+pub(super) fn partition_over_tcp(lab: &mut Lab) -> anyhow::Result<Value> {
+    partition(lab, "tcp")
+}
+
+/// One is killed and comes back, another one is frozen and wakes up.
 fn run(lab: &Lab, scheme: &str) -> anyhow::Result<Value> {
-    let mut scope = Scope { lab, scheme, registrars: BTreeMap::new() };
-    let starting: Vec<Process> =
-        REGISTRARS.iter().map(|&n| scope.start(n)).collect::<Result<_, _>>()?;
-    for (n, process) in REGISTRARS.into_iter().zip(starting) {
-        scope.serves(n, process)?;
-    }
-    let elements: Vec<Process> =
-        ELEMENTS.iter().map(|&id| scope.start_element(id)).collect::<Result<_, _>>()?;
-    elements.iter().try_for_each(|element| line(element).map(drop))?;
-    let began = scope.agree(None, &[], Patient::Yes)?;
+    let (mut scope, _elements) = Scope::begin(lab, scheme, None)?;
+    let began = scope.agree(&REGISTRARS, &ELEMENTS, Patient::Yes)?;
+    scope.keep(&REGISTRARS, &ELEMENTS);
 
     // Killed: its end is known at once, and its elements find another home by themselves.
     let victim = began[0].home - 0x10;
     let started = Instant::now();
     drop(scope.registrars.remove(&victim));
-    scope.agree(Some(victim), &ELEMENTS, Patient::Yes)?;
+    scope.agree(&others(&[victim]), &ELEMENTS, Patient::Yes)?;
     let killed = started.elapsed();
 
     // It comes back, and serves once it knows what the others know.
     let started = Instant::now();
     let process = scope.start(victim)?;
     scope.serves(victim, process)?;
-    let homes = scope.agree(None, &ELEMENTS, Patient::No)?;
+    let homes = scope.agree(&REGISTRARS, &ELEMENTS, Patient::No)?;
     let rejoined = started.elapsed();
 
     // Frozen: only silence tells. It wakes up, and is one of them again.
@@ -63,22 +86,87 @@ fn run(lab: &Lab, scheme: &str) -> anyhow::Result<Value> {
         anyhow::bail!("a home that is no registrar: {homes:?}");
     };
     frozen.signal(Signal::STOP)?;
-    scope.agree(Some(victim), &ELEMENTS, Patient::Yes)?;
+    scope.agree(&others(&[victim]), &ELEMENTS, Patient::Yes)?;
     let silent = started.elapsed();
     let started = Instant::now();
     frozen.signal(Signal::CONT)?;
     scope.registrars.insert(victim, (frozen, client));
-    scope.agree(None, &[], Patient::Yes)?;
+    scope.kept.clear();
+    scope.agree(&REGISTRARS, &ELEMENTS, Patient::Yes)?;
     let thawed = started.elapsed();
 
-    let times = json!({
+    dump(lab, scheme)?;
+    Ok(json!({
         "killed_ms": millis(&[killed])[0],
         "rejoined_ms": millis(&[rejoined])[0],
         "frozen_ms": millis(&[silent])[0],
         "thawed_ms": millis(&[thawed])[0],
-    });
+    }))
+}
+
+/// Two of three are killed in the same moment: the last one has all elements all the time. Then
+/// both come back.
+fn both_killed(lab: &Lab, scheme: &str) -> anyhow::Result<Value> {
+    let (mut scope, _elements) = Scope::begin(lab, scheme, None)?;
+    let began = scope.agree(&REGISTRARS, &ELEMENTS, Patient::Yes)?;
+    scope.keep(&REGISTRARS, &ELEMENTS);
+    // The home of an element is among them.
+    let first = began[0].home - 0x10;
+    let second = others(&[first])[0];
+    let last = others(&[first, second])[0];
+    let started = Instant::now();
+    for victim in [first, second] {
+        scope.registrars[&victim].0.signal(Signal::KILL)?;
+    }
+    scope.registrars.retain(|&n, _| n == last);
+    scope.agree(&[last], &ELEMENTS, Patient::Yes)?;
+    let killed = started.elapsed();
+
+    let started = Instant::now();
+    let starting = [(first, scope.start(first)?), (second, scope.start(second)?)];
+    for (n, process) in starting {
+        scope.serves(n, process)?;
+    }
+    scope.agree(&REGISTRARS, &ELEMENTS, Patient::Yes)?;
+    let rejoined = started.elapsed();
+
     dump(lab, scheme)?;
-    Ok(times)
+    let result =
+        json!({ "both_killed_ms": millis(&[killed])[0], "rejoined_ms": millis(&[rejoined])[0] });
+    ensure!(killed <= BOTH_KILLED_MAX, "the last one takes too long: {result}");
+    Ok(result)
+}
+
+/// Three hosts, each with a registrar and an element; the first is cut off from the others, and
+/// joined again. Each side has what lives on it all the time, and nothing else after a while.
+fn partition(lab: &mut Lab, scheme: &str) -> anyhow::Result<Value> {
+    let hosts = Hosts::routed(lab, &REGISTRARS)?;
+    let (mut scope, _elements) = Scope::begin(lab, scheme, Some(&hosts))?;
+    scope.agree(&REGISTRARS, &ELEMENTS, Patient::Yes)?;
+    let (alone, together) = (&REGISTRARS[..1], &REGISTRARS[1..]);
+    scope.keep(alone, &ELEMENTS[..1]);
+    scope.keep(together, &ELEMENTS[1..]);
+
+    let started = Instant::now();
+    hosts.part(alone, together)?;
+    scope.agree(alone, &ELEMENTS[..1], Patient::Yes)?;
+    scope.agree(together, &ELEMENTS[1..], Patient::Yes)?;
+    let parted = started.elapsed();
+
+    let started = Instant::now();
+    hosts.join(alone, together)?;
+    scope.agree(&REGISTRARS, &ELEMENTS, Patient::Yes)?;
+    let healed = started.elapsed();
+
+    let result = json!({ "parted_ms": millis(&[parted])[0], "healed_ms": millis(&[healed])[0] });
+    ensure!(parted <= PARTED_MAX, "the sides take too long: {result}");
+    ensure!(healed <= HEALED_MAX, "to agree again takes too long: {result}");
+    Ok(result)
+}
+
+/// All registrars but these.
+fn others(than: &[u32]) -> Vec<u32> {
+    REGISTRARS.into_iter().filter(|n| !than.contains(n)).collect()
 }
 
 /// `rserpool dump` shows the same at each registrar.
@@ -103,13 +191,50 @@ enum Patient {
 struct Scope<'a> {
     lab: &'a Lab,
     scheme: &'a str,
+    /// Where they run: on these hosts, or all on this one.
+    hosts: Option<&'a Hosts>,
     registrars: BTreeMap<u32, (Process, Client)>,
+    /// What a registrar may not miss for a moment.
+    kept: BTreeMap<u32, Vec<u32>>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// Starts all registrars and all elements.
+    fn begin(
+        lab: &'a Lab,
+        scheme: &'a str,
+        hosts: Option<&'a Hosts>,
+    ) -> anyhow::Result<(Self, Vec<Process>)> {
+        let kept = BTreeMap::new();
+        let mut scope = Self { lab, scheme, hosts, registrars: BTreeMap::new(), kept };
+        let starting: Vec<Process> =
+            REGISTRARS.iter().map(|&n| scope.start(n)).collect::<Result<_, _>>()?;
+        for (n, process) in REGISTRARS.into_iter().zip(starting) {
+            scope.serves(n, process)?;
+        }
+        let elements: Vec<Process> =
+            ELEMENTS.iter().map(|&id| scope.start_element(id)).collect::<Result<_, _>>()?;
+        elements.iter().try_for_each(|element| line(element).map(drop))?;
+        Ok((scope, elements))
+    }
+
+    fn address(&self, n: u32) -> String {
+        self.hosts.map_or_else(|| format!("127.0.0.{n}"), |hosts| hosts.address(n))
+    }
+
+    /// Starts our program on the host of a registrar.
+    fn rserpool(&self, n: u32, label: &str, arguments: &[String]) -> anyhow::Result<Process> {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match self.hosts {
+            Some(_) => self.lab.rserpool_at(&host_name(n), label, &arguments),
+            None => self.lab.rserpool(label, &arguments),
+        }
+    }
+
     fn start(&self, n: u32) -> anyhow::Result<Process> {
         let Self { scheme, .. } = self;
-        let url = |scheme: &str, n: u32, port: u16| format!("{scheme}://127.0.0.{n}:{port}");
+        let url =
+            |scheme: &str, n: u32, port: u16| format!("{scheme}://{}:{port}", self.address(n));
         let id = format!("{:#x}", 0x10 + n);
         let mut arguments = vec!["registrar".into(), "--id".into(), id];
         arguments.extend(["--asap".into(), url("tcp", n, 3863)]);
@@ -117,58 +242,75 @@ impl Scope<'_> {
             arguments.extend(["--asap".into(), url(scheme, n, 3863)]);
         }
         arguments.extend(["--enrp".into(), url(scheme, n, 9901)]);
-        for other in REGISTRARS.into_iter().filter(|&other| other != n) {
+        for other in others(&[n]) {
             arguments.extend(["--peer".into(), url(scheme, other, 9901)]);
         }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        self.lab.rserpool(&format!("registrar-{n}"), &arguments)
+        self.rserpool(n, &format!("registrar-{n}"), &arguments)
     }
 
     /// Waits until a registrar serves.
     fn serves(&mut self, n: u32, process: Process) -> anyhow::Result<()> {
         line(&process)?;
-        let client = Client::connect(&format!("127.0.0.{n}:3863"))?;
+        let client = Client::connect(&format!("{}:3863", self.address(n)))?;
         self.registrars.insert(n, (process, client));
         Ok(())
     }
 
+    /// Starts an element on the host of its number; without hosts of their own all are here.
     fn start_element(&self, id: u32) -> anyhow::Result<Process> {
-        let (label, id) = (format!("element-{id:x}"), id.to_string());
+        let n = id - 0x20;
         let data = if self.scheme == "tcp" { "tcp" } else { "sctp" };
-        let registrars = REGISTRARS.map(|n| format!("{}://127.0.0.{n}:3863", self.scheme));
-        let mut arguments = vec!["serve", "echo", "--id", &id, "--listen", "127.0.0.1"];
-        arguments.extend(["--transport", data]);
-        for url in &registrars {
-            arguments.extend(["--registrar", url]);
+        let listen = self.hosts.map_or_else(|| "127.0.0.1".into(), |hosts| hosts.address(n));
+        let mut arguments = vec!["serve".into(), "echo".into(), "--id".into(), id.to_string()];
+        arguments.extend(["--listen".into(), listen, "--transport".into(), data.into()]);
+        for n in REGISTRARS {
+            let url = format!("{}://{}:3863", self.scheme, self.address(n));
+            arguments.extend(["--registrar".into(), url]);
         }
-        self.lab.rserpool(&label, &arguments)
+        self.rserpool(n, &format!("element-{id:x}"), &arguments)
     }
 
-    /// Waits until all registrars list the same, all elements, none of them at home at `dead`.
-    /// Those of `always` may not be missing for a moment.
+    /// From now on these registrars may not miss these elements for a moment.
+    fn keep(&mut self, registrars: &[u32], elements: &[u32]) {
+        self.kept.extend(registrars.iter().map(|&n| (n, elements.to_vec())));
+    }
+
+    /// Waits until these registrars list the same: exactly these elements, all of them at home at
+    /// one of these registrars.
     fn agree(
         &mut self,
-        dead: Option<u32>,
-        always: &[u32],
+        registrars: &[u32],
+        elements: &[u32],
         patient: Patient,
     ) -> anyhow::Result<Vec<Element>> {
         let limit = if patient == Patient::Yes { PATIENCE } else { Duration::ZERO };
-        wait_for("registrars that agree", limit, || {
-            let mut lists = Vec::new();
-            for (n, (_, client)) in &mut self.registrars {
-                let mut list = client.resolve(POOL)?;
-                list.sort_unstable();
-                let misses = |id: &&u32| !list.iter().any(|element| element.id == **id);
-                if let Some(id) = always.iter().find(misses) {
-                    anyhow::bail!("registrar {n} has lost element {id:#x}: {list:?}");
-                }
-                lists.push(list);
-            }
+        let mut seen = Vec::new();
+        let agreed = wait_for("registrars that agree", limit, || {
+            seen = self.lists()?;
+            let mut lists: Vec<&Vec<Element>> =
+                seen.iter().filter(|(n, _)| registrars.contains(n)).map(|(_, list)| list).collect();
             lists.dedup();
-            let [list] = &lists[..] else { return Ok(None) };
-            let is_dead = |element: &Element| Some(element.home) == dead.map(|n| 0x10 + n);
-            let is_whole = list.len() == ELEMENTS.len() && !list.iter().any(is_dead);
+            let [list] = lists[..] else { return Ok(None) };
+            let is_here = |element: &Element| registrars.contains(&(element.home - 0x10));
+            let ids = list.iter().map(|element| element.id);
+            let is_whole = ids.eq(elements.iter().copied()) && list.iter().all(is_here);
             Ok(is_whole.then(|| list.clone()))
-        })
+        });
+        agreed.with_context(|| format!("at last there were {seen:x?}"))
+    }
+
+    /// What each registrar lists.
+    fn lists(&mut self) -> anyhow::Result<Vec<(u32, Vec<Element>)>> {
+        let mut lists = Vec::new();
+        for (n, (_, client)) in &mut self.registrars {
+            let mut list = client.resolve(POOL)?;
+            list.sort_unstable();
+            let misses = |id: &&u32| !list.iter().any(|element| element.id == **id);
+            if let Some(id) = self.kept.get(n).and_then(|kept| kept.iter().find(misses)) {
+                anyhow::bail!("registrar {n} has lost element {id:#x}: {list:x?}");
+            }
+            lists.push((*n, list));
+        }
+        Ok(lists)
     }
 }

@@ -13,7 +13,8 @@ use crate::time::Time;
 /// What an element knows of the rhythm in which its home asks.
 ///
 /// A home that has many elements asks each of them less often, so its silence is measured by its own
-/// rhythm. One that never asks is never found silent.
+/// rhythm. One that has not asked yet is questioned once, for it may have died before it could; if
+/// it answers and goes on not asking, it is never found silent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Vigil {
     /// When it first accepted a registration on this association, and when last.
@@ -22,7 +23,12 @@ pub(super) struct Vigil {
     asked: Option<Time>,
     /// The longest pause between two questions; earlier ones fade.
     pause: Option<Duration>,
+    /// Its silence was questioned.
+    questioned: bool,
 }
+
+/// How often the usual silence a home may take for its first question.
+const FIRST_SILENCES: u32 = 4;
 
 impl Vigil {
     fn asked(&mut self, now: Time) {
@@ -35,6 +41,7 @@ impl Vigil {
 
     fn was_silent(&mut self, now: Time) {
         self.pause = self.pause.max(self.asked.map(|asked| now - asked));
+        self.questioned = true;
     }
 
     /// How long it has been since the last registration was accepted.
@@ -44,7 +51,11 @@ impl Vigil {
 
     /// How long this home may be silent; `None` where it does not ask.
     fn silence_max(&self, floor: Duration) -> Option<Duration> {
-        self.pause.map(|pause| floor.max(pause.saturating_add(pause / 2)))
+        match self.pause {
+            Some(pause) => Some(floor.max(pause.saturating_add(pause / 2))),
+            None if self.questioned => None,
+            None => Some(floor.saturating_mul(FIRST_SILENCES)),
+        }
     }
 }
 
@@ -118,6 +129,7 @@ impl PoolElement {
             let first = association.vigil.accepted.map_or(now, |(first, _)| first);
             association.vigil.accepted = Some((first, now));
         }
+        self.expect_home(now, home);
         if self.associations.iter().any(|a| a.was_home && a.peer != home) {
             // A former home that loses the association before it has heard of the new one would
             // take the element out of the pool.

@@ -98,7 +98,7 @@ fn a_registrar_that_claims_it_becomes_its_home() {
     assert_eq!(lab.element.home(), Some(&caller()));
     // The former home is left once it has had time to hear of it.
     assert_eq!(lab.timeout(), (5, vec![Output::Close(FIRST)]));
-    assert_eq!(lab.timeout_in(), Some(275));
+    assert_eq!(lab.timeout_in(), Some(239));
     // What the new home is dies with its association.
     let outputs = lab.down(CALLER);
     assert_eq!(outputs, [Output::Event(Event::HomeLost), connect(SECOND, 0)]);
@@ -211,8 +211,20 @@ fn another_registrar_is_preferred_to_one_that_fell_silent() {
 }
 
 #[test]
-fn a_home_that_never_asks_is_never_silent() {
-    let lab = Lab::registered();
+fn a_home_that_dies_before_its_first_question_is_asked_and_then_left() {
+    let mut lab = Lab::registered();
+    let renewal = send(FIRST, registration(Policy::round_robin()));
+    assert_eq!(lab.timeout(), (4 * 61, vec![renewal]));
+    let (waited, outputs) = lab.timeout();
+    assert_eq!(waited, 30);
+    assert_eq!(outputs, [Output::Abort(FIRST), Output::Event(Event::HomeLost), connect(SECOND, 0)]);
+}
+
+#[test]
+fn a_home_that_never_asks_but_answers_is_never_silent() {
+    let mut lab = Lab::registered();
+    lab.timeout();
+    assert_eq!(lab.message(FIRST, accepted()), []);
     assert_eq!(lab.timeout_in(), Some(280));
 }
 
