@@ -8,9 +8,12 @@
 mod asap;
 mod capture;
 mod demo;
+mod hostile;
 mod hosts;
 mod judge;
 mod lab;
+mod octets;
+mod peers;
 mod pool;
 mod process;
 mod rsplib;
@@ -48,6 +51,8 @@ struct Scenario {
     limit: Duration,
     /// Which frames are ours, as a filter of tshark: none of them may be malformed.
     judged: &'static str,
+    /// Somebody in it says what cannot be read.
+    is_hostile: bool,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 }
 
@@ -72,7 +77,8 @@ const fn ours(
         Place::Guest => GUEST,
         Place::Namespace => NAMESPACE,
     };
-    Scenario { name, direction, place, needs, limit: LIMIT, judged: "frame", run }
+    let (limit, judged, is_hostile) = (LIMIT, "frame", false);
+    Scenario { name, direction, place, needs, limit, judged, is_hostile, run }
 }
 
 /// A scenario with rsplib, which needs SCTP of the kernel.
@@ -82,11 +88,12 @@ const fn with_rsplib(
     judged: &'static str,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 ) -> Scenario {
-    Scenario { name, direction, place: Place::Guest, needs: RSPLIB, limit: LIMIT, judged, run }
+    let (place, limit, is_hostile) = (Place::Guest, LIMIT, false);
+    Scenario { name, direction, place, needs: RSPLIB, limit, judged, is_hostile, run }
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 16] = [
+const SCENARIOS: [Scenario; 21] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -108,10 +115,28 @@ const SCENARIOS: [Scenario; 16] = [
         rsplib::policies_at_our_registrar,
     ),
     with_rsplib("rsplib-from-ours", AT_THEIRS, "sctp.dstport == 3863", rsplib::at_their_registrar),
+    with_rsplib(
+        "rsplib-our-policies",
+        AT_THEIRS,
+        "sctp.dstport == 3863",
+        rsplib::policies_at_their_registrar,
+    ),
+    Scenario {
+        judged: hostile::JUDGED,
+        is_hostile: true,
+        ..ours("hostile", ODD, Place::Guest, hostile::run)
+    },
+    with_rsplib("peers", PEERS, OURS_IN_PEERS, peers::share),
+    with_rsplib("peers-takeover", PEERS, OURS_IN_PEERS, peers::take_over),
+    with_rsplib("peers-arbitration", PEERS, OURS_IN_PEERS, peers::arbitrate),
 ];
 const KERNEL: &str = "ours, kernel SCTP";
 const USERLAND: &str = "ours, SCTP over UDP";
 const TCP: &str = "ours, TCP";
+const PEERS: &str = "rsplib and ours, registrars";
+/// What our registrar among those of rsplib sends.
+const OURS_IN_PEERS: &str = "ip.src == 10.0.0.2 && (sctp.srcport == 9901 || sctp.srcport == 3863)";
+const ODD: &str = "rsplib's and worse, to ours";
 const AT_OURS: &str = "rsplib at our registrar";
 const AT_THEIRS: &str = "ours at rsplib's registrar";
 
@@ -185,7 +210,7 @@ fn outside(scenario: &Scenario) -> Outcome {
     let done = start(scenario).and_then(|()| {
         let out = out(scenario);
         let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
-        println!("{result}{}", judge::run(&out, &binary(), scenario.judged)?);
+        println!("{result}{}", judge::run(&out, &binary(), scenario.judged, scenario.is_hostile)?);
         Ok(())
     });
     done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)
@@ -228,6 +253,7 @@ fn build() -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--quiet", "--profile", "demo", "--package", "rserpool-cli"])
+        .args(["--bin", "rserpool", "--package", "rserpool-transport", "--example", "speak"])
         .current_dir(root())
         .status()
         .context("cargo")?;

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use anyhow::ensure;
 use clap::Args;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::{Profile, Timing};
 use rserpool::transport::multicast::Group;
 use rserpool::transport::{Address, ParseError};
+use rserpool::wire::param::PoolHandle;
 
 /// Where to find registrars, and how patient to be with them.
 #[derive(Args, Clone, Debug)]
@@ -61,6 +63,17 @@ impl RegistrarArgs {
     /// The registrars' URLs.
     pub(crate) fn urls(&self) -> Vec<Address> {
         self.registrars.iter().flat_map(|urls| urls.0.iter().cloned()).collect()
+    }
+
+    /// That registrars can bear this pool's handle.
+    ///
+    /// # Errors
+    ///
+    /// They cannot.
+    pub(crate) fn bear(&self, pool: &PoolHandle) -> anyhow::Result<()> {
+        let most = self.dialect.handle_octets_max();
+        ensure!(pool.as_bytes().len() <= most, "rsplib bears no pool handle over {most} octets");
+        Ok(())
     }
 
     /// The timer values.

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use rserpool_wire::Message;
-use rserpool_wire::param::{RegistrarId, RegistrationLife};
+use rserpool_wire::enrp::Body;
+use rserpool_wire::param::{PoolHandle, RegistrarId, RegistrationLife, TransportUse};
+
+use crate::timing::Timing;
 
 /// Which of the two ways of speaking RSerPool this scope uses.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -24,6 +27,9 @@ pub enum Lifetime {
     /// So long.
     For(Duration),
 }
+
+/// From here on rsplib has causes of its own (RFC 5354 §3.12 ends at 0xa).
+const PRIVATE_CAUSES: u16 = 0x10;
 
 impl Dialect {
     /// The name, as on the command line.
@@ -67,6 +73,53 @@ impl Dialect {
         }
     }
 
+    /// How an element says that it serves over SCTP: all of rsplib's have a control channel, and its
+    /// pools do not mix.
+    pub const fn sctp_transport_use(self) -> TransportUse {
+        match self {
+            Self::Rfc => TransportUse::DataOnly,
+            Self::Rsplib => TransportUse::DataPlusControl,
+        }
+    }
+
+    /// Timer values among registrars, no shorter than those of rsplib bear: its presences are up to
+    /// 2.75 s apart, it looks at its timers twice a second, and who wins a takeover is known by the
+    /// presence after it, for its TAKEOVER_SERVER never leaves the host. All else stays.
+    pub fn timing(self, timing: Timing) -> Timing {
+        match self {
+            Self::Rfc => timing,
+            Self::Rsplib => Timing {
+                peer_silence_max: timing.peer_silence_max.max(Duration::from_secs(5)),
+                response_timeout: timing.response_timeout.max(Duration::from_secs(1)),
+                takeover_timeout: timing.takeover_timeout.max(Duration::from_millis(1_500)),
+                ..timing
+            },
+        }
+    }
+
+    /// True where a registrar speaks in a way that only rsplib's do, and this scope does not: it
+    /// tells an update to one registrar by name, of a life in milliseconds, or an error by a code of
+    /// its own.
+    pub fn is_foreign(self, receiver: Option<RegistrarId>, body: &Body) -> bool {
+        if self == Self::Rsplib {
+            return false;
+        }
+        match body {
+            // Three times the interval at which the element registers again.
+            Body::Update(update) => receiver.is_some() && update.element.life.0 >= 3_000,
+            Body::Error(causes) => causes.iter().any(|cause| cause.code.0 >= PRIVATE_CAUSES),
+            _ => false,
+        }
+    }
+
+    /// Octets of a pool handle at most: a longer one ends every program of rsplib that reads it.
+    pub const fn handle_octets_max(self) -> usize {
+        match self {
+            Self::Rfc => PoolHandle::MAX_LEN,
+            Self::Rsplib => 32,
+        }
+    }
+
     /// Octets of a handle table response at most: rsplib reads no more, the RFC sets no limit but
     /// that of a message.
     pub const fn table_response_octets_max(self) -> usize {
@@ -87,7 +140,11 @@ impl Dialect {
 
 #[cfg(test)]
 mod tests {
+    use rserpool_wire::param::Cause;
+    use rserpool_wire::registry::CauseCode;
+
     use super::*;
+    use crate::timing::Profile;
 
     #[test]
     fn registration_life_counts_seconds_or_milliseconds() {
@@ -98,6 +155,35 @@ mod tests {
         assert_eq!(Dialect::Rfc.lifetime(RegistrationLife(300)), seconds);
         assert_eq!(Dialect::Rsplib.lifetime(RegistrationLife(300_000)), seconds);
         assert_eq!(Dialect::Rfc.lifetime(RegistrationLife::FOREVER), Lifetime::Forever);
+    }
+
+    #[test]
+    fn among_registrars_of_rsplib_there_is_time_for_their_presences() {
+        let fast = Timing::of(Profile::Fast);
+        assert_eq!(Dialect::Rfc.timing(fast), fast);
+        let patient = Dialect::Rsplib.timing(fast);
+        let cycle_max = Timing::of(Profile::Rsplib).presence_interval.mul_f64(1.125);
+        assert!(patient.peer_silence_max > cycle_max);
+        // What a takeover is left to another one for (proto::registrar::takeover).
+        assert!(patient.takeover_timeout * 2 + patient.response_timeout > cycle_max);
+        assert_eq!(patient.presence_interval, fast.presence_interval);
+        assert_eq!(patient.keep_alive_interval, fast.keep_alive_interval);
+        let slow = Timing::of(Profile::Rfc);
+        assert_eq!(Dialect::Rsplib.timing(slow), slow);
+    }
+
+    #[test]
+    fn errors_by_codes_of_its_own_are_rsplibs() {
+        let error = |code| Body::Error(vec![Cause::new(CauseCode(code))]);
+        assert!(Dialect::Rfc.is_foreign(None, &error(0x11)));
+        assert!(!Dialect::Rfc.is_foreign(None, &error(0xa)));
+        assert!(!Dialect::Rsplib.is_foreign(None, &error(0x11)));
+    }
+
+    #[test]
+    fn elements_have_a_control_channel_where_those_of_rsplib_have_one() {
+        assert_eq!(Dialect::Rfc.sctp_transport_use(), TransportUse::DataOnly);
+        assert_eq!(Dialect::Rsplib.sctp_transport_use(), TransportUse::DataPlusControl);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Config {
         let defaults = protocol::Config::default();
         let protocol = protocol::Config {
             id: self.id.map(|number| number.0),
-            timing: self.timing.over(Timing::of(self.profile)),
+            timing: self.timing.over(self.dialect.timing(Timing::of(self.profile))),
             dialect: self.dialect,
             handlespace: self.handlespace(),
             tcp_registration: self.tcp_registration.unwrap_or(defaults.tcp_registration),

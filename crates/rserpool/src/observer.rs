@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rserpool_transport::{Address, AssocId, Endpoints, Event, Options, Ppid};
+use rserpool_transport::{Address, AssocId, AssocInfo, Endpoints, Event, Options, Ppid};
 use rserpool_wire::enrp::{Body, Enrp, Presence, TableRequest, TableResponse};
 use rserpool_wire::param::{
     PeChecksum, PeId, PoolElement, PoolHandle, RegistrarId, SctpTransport, ServerInformation,
@@ -75,9 +75,9 @@ const PARTS_MAX: usize = 100_000;
 
 impl Observer {
     async fn download(&mut self) -> Result<Table, Error> {
-        self.up().await?;
+        let here = self.up().await?;
         if let Some(id) = self.config.greet_as {
-            self.say(Body::Presence(greeting(id)))?;
+            self.say(Body::Presence(greeting(id, &here)))?;
         }
         let mut table = Table::new();
         for _ in 0..PARTS_MAX {
@@ -98,10 +98,10 @@ impl Observer {
         Err(Error::TableRefused)
     }
 
-    async fn up(&mut self) -> Result<(), Error> {
+    async fn up(&mut self) -> Result<AssocInfo, Error> {
         loop {
             match self.endpoints.next().await {
-                Event::Up { assoc, .. } if assoc == self.assoc => return Ok(()),
+                Event::Up { assoc, info } if assoc == self.assoc => return Ok(info),
                 Event::Down { assoc, .. } if assoc == self.assoc => return Err(Error::NoRegistrar),
                 _ => {}
             }
@@ -134,16 +134,17 @@ impl Observer {
     }
 }
 
-/// A presence of somebody without elements, who cannot be reached.
-fn greeting(id: RegistrarId) -> Presence {
-    let unreachable = SctpTransport {
-        port: rserpool_wire::registry::ENRP_PORT,
+/// A presence of somebody without elements, at this end of the association: rsplib does not listen
+/// to who is elsewhere.
+fn greeting(id: RegistrarId, here: &AssocInfo) -> Presence {
+    let transport = SctpTransport {
+        port: here.local_port,
         transport_use: TransportUse::DataOnly,
-        addresses: [std::net::Ipv4Addr::LOCALHOST.into()].into(),
+        addresses: here.local.as_slice().into(),
     };
     Presence {
         reply_required: false,
         checksum: Some(PeChecksum(0xffff)),
-        server: Some(ServerInformation { id: Some(id), transport: unreachable }),
+        server: Some(ServerInformation { id: Some(id), transport }),
     }
 }

@@ -316,6 +316,10 @@ fn log_scope(event: &Event) {
         Event::Conflict { peer, handle, id, cause } => {
             warn!(target: ENRP, %peer, pool = %handle, element = %id, %cause, "conflict");
         }
+        Event::OtherDialect { peer } => warn!(
+            target: ENRP, %peer,
+            "this registrar seems to be rsplib's: start ours with --dialect rsplib, and elements too"
+        ),
         Event::PeersFull => warn!(target: ENRP, "no room for more registrars"),
         Event::Departed { handed_over, left_behind } => {
             info!(target: ENRP, handed_over, left_behind, "departed");

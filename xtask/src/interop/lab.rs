@@ -44,6 +44,11 @@ impl Lab {
         Ok(())
     }
 
+    /// Where an example program is that was built beside ours.
+    pub(super) fn example(&self, name: &str) -> PathBuf {
+        self.binary.with_file_name("examples").join(name)
+    }
+
     /// Where logs go.
     pub(super) fn out(&self) -> &Path {
         &self.out
@@ -88,6 +93,14 @@ impl Lab {
         let status = process.wait(PATIENCE)?;
         ensure!(status.success(), "{label} ended with {status}");
         answer
+    }
+
+    /// Runs `rserpool` to its end; what it shows to people.
+    pub(super) fn shown(&self, args: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(&self.binary).args(args).output().context("rserpool")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} ended with {}: {errors}", args[0], output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

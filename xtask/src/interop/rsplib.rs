@@ -22,20 +22,30 @@ const REGISTRAR_URL: &str = "sctp+kernel://10.0.0.1:3863";
 /// Where our registrar also serves, for the client that measures.
 const TCP: &str = "127.0.0.1:3863";
 /// What rsplib's programs say, and how.
-const LOG: [&str; 2] = ["-loglevel=5", "-logcolor=off"];
+pub(super) const LOG: [&str; 2] = ["-loglevel=5", "-logcolor=off"];
 /// Between two lines that the terminal is given when it does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
-/// rsplib's policies as `rspserver` takes them, and as we name them.
-const POLICIES: [(&str, &str); 8] = [
+/// rsplib's policies as `rspserver` takes them, and as we name them. The others that it offers have
+/// no form on the wire: it ends when it is to register with them.
+const POLICIES: [(&str, &str); 14] = [
     ("RoundRobin", "round-robin"),
-    ("WeightedRoundRobin:3", "weighted-round-robin"),
+    ("WeightedRoundRobin:3", "weighted-round-robin:3"),
     ("Random", "random"),
-    ("WeightedRandom:3", "weighted-random"),
-    ("Priority:3", "priority"),
+    ("WeightedRandom:3", "weighted-random:3"),
+    ("Priority:3", "priority:3"),
     ("LeastUsed", "least-used"),
-    ("LeastUsedDegradation:0.1", "least-used-degradation"),
+    ("LeastUsedDegradation:0.1", "least-used-degradation:0.1"),
+    ("PriorityLeastUsed:0.1", "priority-least-used:0.1"),
     ("RandomizedLeastUsed", "randomized-least-used"),
+    ("RandomizedPriorityLeastUsed", "randomized-priority-least-used:0.1"),
+    ("PriorityLeastUsedDegradation:0.1", "priority-least-used-degradation:0.1"),
+    ("WeightedRandomDPF:3:0.1", "weighted-random-dpf:3:0.1"),
+    ("LeastUsedDPF:0.1", "least-used-dpf:0.1"),
+    ("LeastUsedDegradationDPF:0.1:0.1", "least-used-degradation-dpf:0.1:0.1"),
 ];
+/// rsplib's registrar finds a frozen element sooner than by default, which is after 10 s.
+const QUICK: [&str; 2] =
+    ["-endpointkeepalivetransmissioninterval=1000", "-endpointkeepalivetimeoutinterval=1000"];
 
 /// rsplib's elements and user at our registrar: one element is killed, the other frozen.
 pub(super) fn at_our_registrar(lab: &mut Lab) -> anyhow::Result<Value> {
@@ -43,8 +53,8 @@ pub(super) fn at_our_registrar(lab: &mut Lab) -> anyhow::Result<Value> {
     let _registrar = our_registrar(lab)?;
     let mut client = Client::connect(TCP)?;
     let ids = [0xec40_0001, 0xec40_0002];
-    let first = rspserver(lab, ids[0], "10.0.0.2:0", POOL, "RoundRobin")?;
-    let second = rspserver(lab, ids[1], "10.0.0.3:0", POOL, "RoundRobin")?;
+    let first = rspserver(lab, ids[0], "10.0.0.2:0", POOL, "RoundRobin", REGISTRAR)?;
+    let second = rspserver(lab, ids[1], "10.0.0.3:0", POOL, "RoundRobin", REGISTRAR)?;
     wait_for("both elements", PATIENCE, || {
         Ok((client.ids(POOL)?.len() == ids.len()).then_some(()))
     })?;
@@ -79,38 +89,52 @@ pub(super) fn policies_at_our_registrar(lab: &mut Lab) -> anyhow::Result<Value> 
     let mut client = Client::connect(TCP)?;
     let mut elements = Vec::new();
     for (id, (policy, _)) in (1..).zip(POLICIES) {
-        elements.push(rspserver(lab, id, "10.0.0.2:0", policy, policy)?);
+        elements.push(rspserver(lab, id, "10.0.0.2:0", policy, policy, REGISTRAR)?);
     }
     for (theirs, ours) in POLICIES {
         wait_for(theirs, PATIENCE, || Ok((!client.ids(theirs)?.is_empty()).then_some(())))?;
         let url = format!("tcp://{TCP}");
         let answer = lab.ask(theirs, &["resolve", theirs, "--registrar", &url])?;
-        ensure!(answer["policy"] == ours, "{theirs} is {answer}");
+        ensure!(answer["policy"] == policy_name(ours), "{theirs} is {answer}");
     }
     Ok(json!({ "policies": POLICIES.len() }))
 }
 
-/// Our elements and users, and rsplib's user, at rsplib's registrar.
+/// Our elements with each of rsplib's policies at rsplib's registrar.
+pub(super) fn policies_at_their_registrar(lab: &mut Lab) -> anyhow::Result<Value> {
+    lab.addresses(&ADDRESSES)?;
+    let _registrar = rspregistrar(lab)?;
+    let mut elements = Vec::new();
+    for (id, (_, policy)) in (1..).zip(POLICIES) {
+        elements.push(our_element(lab, id, "10.0.0.2", &pool_of(id), policy)?);
+    }
+    for (id, (_, policy)) in (1..).zip(POLICIES) {
+        let answer = resolve(lab, &pool_of(id))?;
+        ensure!(answer["policy"] == policy_name(policy), "{policy} is {answer}");
+    }
+    Ok(json!({ "policies": POLICIES.len() }))
+}
+
+/// Our elements and users, and rsplib's user, at rsplib's registrar: one element is killed, the
+/// other frozen.
 pub(super) fn at_their_registrar(lab: &mut Lab) -> anyhow::Result<Value> {
     lab.addresses(&ADDRESSES)?;
-    let mut command = Command::new("rspregistrar");
-    command.args(["-identifier=0x11111111", "-asap=10.0.0.1:3863", "-enrp=10.0.0.1:9901"]);
-    command.args(["-asapannounce=off", "-enrpannounce=off"]).args(LOG);
-    let registrar = Process::start("rspregistrar", &mut command, lab.out())?;
+    let registrar = rspregistrar(lab)?;
     let ids = [0x21, 0x22];
-    let first = our_element(lab, ids[0], "10.0.0.2")?;
-    let second = our_element(lab, ids[1], "10.0.0.3")?;
-    let arguments = ["resolve", POOL, "--registrar", REGISTRAR_URL, "--dialect", "rsplib"];
-    let answer = lab.ask("resolve", &arguments)?;
-    ensure!(answer["elements"].as_array().map_or(0, Vec::len) == ids.len(), "{answer}");
+    let first = our_element(lab, ids[0], "10.0.0.2", POOL, "round-robin")?;
+    let second = our_element(lab, ids[1], "10.0.0.3", POOL, "round-robin")?;
+    let answer = resolve(lab, POOL)?;
+    ensure!(count(&answer) == ids.len(), "{answer}");
 
     let mut terminal = Terminal::start(lab)?;
     let used = terminal.asks("hello")?;
-    let (used, other) = if used == ids[0] { (first, ids[1]) } else { (second, ids[0]) };
+    let (used, other, id) =
+        if used == ids[0] { (first, second, ids[1]) } else { (second, first, ids[0]) };
     let started = Instant::now();
     used.signal(Signal::KILL)?;
-    ensure!(terminal.asks("again")? == other, "who answers after the end of the other one?");
+    ensure!(terminal.asks("again")? == id, "who answers after the end of the other one?");
     let failover = started.elapsed();
+    ensure!(count(&resolve(lab, POOL)?) == 1, "rsplib did not notice the end of an element");
 
     let arguments = ["connect", POOL, "--registrar", REGISTRAR_URL, "--dialect", "rsplib"];
     let mut connect = lab.rserpool("connect", &arguments)?;
@@ -118,8 +142,24 @@ pub(super) fn at_their_registrar(lab: &mut Lab) -> anyhow::Result<Value> {
     ensure!(connect.line(PATIENCE)? == "hello", "our user gets something else");
     connect.close_input();
     ensure!(connect.wait(PATIENCE)?.success(), "connect does not end well");
+
+    let started = Instant::now();
+    other.signal(Signal::STOP)?;
+    wait_for("the end of a frozen element", PATIENCE, || empty(lab, POOL))?;
+    let frozen = started.elapsed();
+    other.signal(Signal::CONT)?;
+    let started = Instant::now();
+    wait_for("a thawed element", PATIENCE, || {
+        // What resolves nothing fails.
+        Ok(resolve(lab, POOL).is_ok_and(|answer| count(&answer) == 1).then_some(()))
+    })?;
+    let thawed = started.elapsed();
     drop(registrar);
-    Ok(json!({ "user_on_next_ms": millis(&[failover])[0] }))
+    Ok(json!({
+        "user_on_next_ms": millis(&[failover])[0],
+        "frozen_ms": millis(&[frozen])[0],
+        "thawed_ms": millis(&[thawed])[0],
+    }))
 }
 
 fn our_registrar(lab: &Lab) -> anyhow::Result<Process> {
@@ -129,20 +169,72 @@ fn our_registrar(lab: &Lab) -> anyhow::Result<Process> {
     lab.serving("registrar", &arguments)
 }
 
-fn our_element(lab: &Lab, id: u32, address: &str) -> anyhow::Result<Process> {
+fn our_element(
+    lab: &Lab,
+    id: u32,
+    address: &str,
+    pool: &str,
+    policy: &str,
+) -> anyhow::Result<Process> {
     let (label, id) = (format!("element-{id:x}"), id.to_string());
     let arguments = ["serve", "echo", "--id", &id, "--listen", address, "--dialect", "rsplib"];
-    lab.serving(&label, &[&arguments[..], &["--registrar", REGISTRAR_URL]].concat())
+    let more = ["--pool", pool, "--policy", policy, "--registrar", REGISTRAR_URL];
+    lab.serving(&label, &[&arguments[..], &more].concat())
+}
+
+/// Starts rsplib's registrar.
+fn rspregistrar(lab: &Lab) -> anyhow::Result<Process> {
+    let mut command = Command::new("rspregistrar");
+    command.args(["-identifier=0x11111111", "-asap=10.0.0.1:3863", "-enrp=10.0.0.1:9901"]);
+    command.args(["-asapannounce=off", "-enrpannounce=off"]).args(QUICK).args(LOG);
+    Process::start("rspregistrar", &mut command, lab.out())
+}
+
+/// What rsplib's registrar answers to our user.
+fn resolve(lab: &Lab, pool: &str) -> anyhow::Result<Value> {
+    let arguments = ["resolve", pool, "--registrar", REGISTRAR_URL, "--dialect", "rsplib"];
+    lab.ask("resolve", &arguments)
+}
+
+/// Whether rsplib's registrar has no such pool, which is an error to our user.
+fn empty(lab: &Lab, pool: &str) -> anyhow::Result<Option<()>> {
+    if resolve(lab, pool).is_ok() {
+        return Ok(None);
+    }
+    let log = std::fs::read_to_string(lab.out().join("resolve.log"))?;
+    Ok(log.contains("unknown pool handle").then_some(()))
+}
+
+/// How many elements an answer has.
+fn count(answer: &Value) -> usize {
+    answer["elements"].as_array().map_or(0, Vec::len)
+}
+
+/// A pool for an element alone.
+fn pool_of(id: u32) -> String {
+    format!("pool-{id}")
+}
+
+/// The name of a policy, without parameters.
+fn policy_name(policy: &str) -> &str {
+    policy.split(':').next().unwrap_or(policy)
 }
 
 /// Starts rsplib's echo server.
-fn rspserver(lab: &Lab, id: u32, local: &str, pool: &str, policy: &str) -> anyhow::Result<Process> {
+pub(super) fn rspserver(
+    lab: &Lab,
+    id: u32,
+    local: &str,
+    pool: &str,
+    policy: &str,
+    registrar: &str,
+) -> anyhow::Result<Process> {
     let mut command = Command::new("rspserver");
     command.arg("-echo").arg(format!("-identifier={id:#x}")).arg(format!("-local={local}"));
     command.arg(format!("-poolhandle={pool}")).arg(format!("-policy={policy}"));
     // An element that was frozen comes back when it registers the next time, 30 s by default.
     command.arg("-rereginterval=2000");
-    command.arg(format!("-registrar={REGISTRAR}")).args(LOG);
+    command.arg(format!("-registrar={registrar}")).args(LOG);
     Process::start(&format!("rspserver-{id:x}"), &mut command, lab.out())
 }
 

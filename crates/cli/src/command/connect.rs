@@ -44,6 +44,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, _output: &mut Output) -> anyhow::Result<()> {
+        self.registrars.bear(&self.pool)?;
         runtime::block_on(async {
             let timing = self.registrars.timing();
             let mut config = user::Config::new(self.registrars.urls());

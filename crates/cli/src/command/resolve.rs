@@ -28,6 +28,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        self.registrars.bear(&self.pool)?;
         runtime::block_on(async {
             let mut config = user::Config::new(self.registrars.urls());
             config.listen = self.registrars.listen();

@@ -84,6 +84,7 @@ enum Carrier {
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        self.registrars.bear(&self.pool()?)?;
         runtime::block_on(self.serve(output))
     }
 
@@ -148,15 +149,17 @@ impl Args {
     /// What is registered: where the server listens, or what the operator says.
     fn user_transport(&self, local: &Local) -> Transport {
         let addresses = if self.advertise.is_empty() { &local.addresses } else { &self.advertise };
-        let (port, transport_use) = (local.port, TransportUse::DataOnly);
+        let port = local.port;
         match self.transport {
             Carrier::Sctp => {
+                let transport_use = self.registrars.dialect.sctp_transport_use();
                 let addresses = addresses.as_slice().into();
                 Transport::Sctp(SctpTransport { port, transport_use, addresses })
             }
             Carrier::Tcp => {
                 let address = addresses.first().copied();
                 let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                let transport_use = TransportUse::DataOnly;
                 Transport::Tcp { port, transport_use, address }
             }
         }

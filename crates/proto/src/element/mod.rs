@@ -269,7 +269,7 @@ impl Machine for PoolElement {
         match (self.state, input) {
             (_, Input::Timeout) => self.timeout(now),
 
-            (Idle, Input::Command(Command::Register)) => self.seek_home(now, Goal::Register),
+            (Idle, Input::Command(Command::Register)) => self.begin(now),
             (Hunting { goal: Goal::Deregister }, Input::Command(Command::Register)) => {
                 self.state = Hunting { goal: Goal::Register };
             }

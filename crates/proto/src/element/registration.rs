@@ -226,6 +226,16 @@ impl PoolElement {
         }
     }
 
+    /// The application wants in.
+    pub(super) fn begin(&mut self, now: Time) {
+        if self.config.handle.as_bytes().len() <= self.config.dialect.handle_octets_max() {
+            self.seek_home(now, Goal::Register);
+        } else {
+            // No registrar is to see it.
+            self.rejected(vec![Cause::new(CauseCode::INVALID_VALUES)]);
+        }
+    }
+
     pub(super) fn seek_home(&mut self, now: Time, goal: Goal) {
         self.state = State::Hunting { goal };
         self.timers.disarm(Timer::Registration);

@@ -26,6 +26,11 @@ impl Registrar {
                 if !self.heard(now, link, sender) {
                     return;
                 }
+                if self.config.dialect.is_foreign(receiver, &body)
+                    && !std::mem::replace(&mut self.dialect_told, true)
+                {
+                    self.outputs.push_back(Output::Event(Event::OtherDialect { peer: sender }));
+                }
                 let is_stranger = self.peers.get(&sender).is_some_and(|peer| !peer.met);
                 if is_new && is_stranger && !matches!(body, Body::Presence(_)) {
                     // RFC 5353 §3.4.1.

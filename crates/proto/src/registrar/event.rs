@@ -149,6 +149,13 @@ pub enum Event {
     /// There are as many registrars as [`Config::peers_max`](super::Config::peers_max) allows;
     /// others are turned away. Told once.
     PeersFull,
+    /// A registrar speaks as rsplib does, and this one does not
+    /// ([`Config::dialect`](super::Config::dialect)): they misunderstand each other's lifetimes and
+    /// takeovers. Told once.
+    OtherDialect {
+        /// The registrar.
+        peer: RegistrarId,
+    },
     /// This registrar has left the scope as it was asked to. It does nothing more.
     Departed {
         /// Elements that another registrar took.

@@ -113,6 +113,9 @@ pub struct Registrar {
     handover: Handover,
     /// The application knows that there are as many registrars as there may be.
     peers_full_told: bool,
+    /// The application knows that a registrar of rsplib is there, and that this scope does not speak
+    /// as rsplib does.
+    dialect_told: bool,
     /// Where this registrar's identifier was heard from, as far as the application was told.
     duplicates: BTreeSet<Vec<IpAddr>>,
     outputs: VecDeque<Output<Event>>,
@@ -186,7 +189,10 @@ impl Key for Deadline {
 
 impl Registrar {
     /// A registrar with an empty handlespace. `seed` decides everything that is random.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(mut config: Config, seed: u64) -> Self {
+        let handle_octets = &mut config.handlespace.limits.handle_octets_max;
+        let bearable = u32::try_from(config.dialect.handle_octets_max()).unwrap_or(u32::MAX);
+        *handle_octets = bearable.min(*handle_octets);
         let mut rng = StdRng::seed_from_u64(seed);
         let drawn = RegistrarId::from(rng.random::<NonZeroU32>());
         let id = config.id.unwrap_or(drawn);
@@ -212,6 +218,7 @@ impl Registrar {
             adopting: Adopting::new(config.adoption_rate_max),
             handover: Handover::default(),
             peers_full_told: false,
+            dialect_told: false,
             duplicates: BTreeSet::new(),
             outputs: VecDeque::new(),
             stats: Stats::default(),

@@ -476,3 +476,14 @@ fn an_early_timeout_does_nothing() {
     assert_eq!(lab.input(Input::Timeout), []);
     assert_eq!(lab.timeout_in(), Some(244));
 }
+
+#[test]
+fn registrars_of_rsplib_never_see_a_handle_that_would_end_them() {
+    let handle = PoolHandle::new([b'x'; 33].as_slice()).expect("a handle");
+    let mut lab = Lab::with(Config { dialect: Dialect::Rsplib, handle, ..config() });
+    let causes = vec![cause(CauseCode::INVALID_VALUES)];
+    assert_eq!(lab.command(Command::Register), [Output::Event(Event::Rejected { causes })]);
+    let handle = PoolHandle::new([b'x'; 32].as_slice()).expect("a handle");
+    let mut lab = Lab::with(Config { dialect: Dialect::Rsplib, handle, ..config() });
+    assert_eq!(lab.command(Command::Register), [connect(FIRST, 0)]);
+}

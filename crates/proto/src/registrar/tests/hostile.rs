@@ -1,7 +1,7 @@
 //! Registrars that are not what they say, or more than there should be.
 
 use rserpool_wire::enrp::{Body, Presence};
-use rserpool_wire::param::{Cause, ServerInformation};
+use rserpool_wire::param::{Cause, PoolElement, RegistrarId, RegistrationLife, ServerInformation};
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Enrp, Protocol};
 
@@ -99,4 +99,22 @@ fn what_cannot_be_read_is_reported_but_no_error_is() {
     assert_eq!(sent(&outputs), [(from(0x22), Body::Error(vec![cause.clone()]))]);
     assert_eq!(lab.input(Input::Malformed(from(0x22), malformed(0x0a))), []);
     assert_eq!(lab.enrp(0x22, Body::Error(vec![cause])), []);
+}
+
+#[test]
+fn a_registrar_of_rsplib_in_a_scope_that_speaks_otherwise_is_told_of_once() {
+    let mut lab = Lab::among(&[0x22]);
+    let told = |lab: &Lab| lab.events.contains(&Event::OtherDialect { peer: rid(0x22) });
+    let update = |lab: &mut Lab, life, receiver| {
+        let element = PoolElement { life: RegistrationLife(life), ..homed(1, 0x22) };
+        let sender = RegistrarId::new(0x22);
+        lab.input(Input::Message(from(0x22), Enrp { sender, receiver, body: add(element) }.into()));
+    };
+    update(&mut lab, 90_000, None);
+    update(&mut lab, 300, Some(rid(SELF)));
+    assert!(!told(&lab));
+    update(&mut lab, 90_000, Some(rid(SELF)));
+    assert!(told(&lab));
+    update(&mut lab, 90_000, Some(rid(SELF)));
+    assert!(!told(&lab));
 }

@@ -5,11 +5,13 @@ use rserpool_wire::Protocol;
 use rserpool_wire::asap::Asap;
 use rserpool_wire::codec::Codec;
 use rserpool_wire::param::{
-    Cause, PeId, Policy, PolicyField, PoolElement, RegistrationLife, Transport, TransportUse,
+    Cause, PeId, Policy, PolicyField, PoolElement, PoolHandle, RegistrationLife, Transport,
+    TransportUse,
 };
 use rserpool_wire::registry::{CauseCode, PolicyType};
 
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, OTHER_ADDRESS, element, link, pool, sctp};
+use crate::dialect::Dialect;
 use crate::handlespace;
 use crate::machine::{Carrier, Input, Malformed, Output, Peer, read};
 use crate::registrar::{AddressScope, Config, Event};
@@ -246,4 +248,18 @@ fn what_cannot_be_read_is_reported_and_errors_are_not() {
     }
     assert_eq!(lab.registrar.stats().malformed, 4);
     assert_eq!(lab.register(ELEMENT, mine()), []);
+}
+
+#[test]
+fn among_registrars_of_rsplib_no_handle_is_taken_that_would_end_them() {
+    for (dialect, taken) in [(Dialect::Rfc, true), (Dialect::Rsplib, false)] {
+        let limits = handlespace::Limits { handle_octets_max: 255, ..Default::default() };
+        let handlespace = handlespace::Config { limits, ..Default::default() };
+        let mut lab = Lab::with(Config { dialect, handlespace, ..Config::default() });
+        lab.input(Input::Up(ELEMENT, link(Carrier::Sctp, &[ELEMENT_ADDRESS])));
+        let handle = PoolHandle::new([b'x'; 33].as_slice()).unwrap();
+        let message = rserpool_wire::asap::Registration { handle, element: mine() };
+        lab.input(Input::Message(ELEMENT, Asap::Registration(message).into()));
+        assert_eq!(lab.registrar.handlespace().is_empty(), !taken, "{dialect:?}");
+    }
 }

@@ -1,0 +1,419 @@
+//! Registrars of rsplib and ours that share a handlespace. Each has an address of its own:
+//! registrar `n` is at 10.0.0.n, and its identifier is n times 0x11111111.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::asap::Client;
+use super::lab::{Lab, PATIENCE};
+use super::octets::{
+    ADD, DELETE, ENRP, INIT_TAKEOVER, INIT_TAKEOVER_ACK, Speaker, TAKEOVER_SERVER, enrp, presence,
+    update,
+};
+use super::pool::millis;
+use super::process::{Process, wait_for};
+use super::rsplib::{LOG, rspserver};
+
+const ADDRESSES: [&str; 5] =
+    ["10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "10.0.0.4/24", "10.0.0.5/24"];
+const POOL: &str = "EchoPool";
+/// Registrars of rsplib, and one of ours.
+const FIRST: u32 = 1;
+const OURS: u32 = 2;
+const LAST: u32 = 3;
+/// One of ours that speaks as the RFCs say.
+const STRICT: u32 = 5;
+/// Elements of rsplib at the first and at the last one, and one of ours.
+const AT_FIRST: u32 = 0xec40_0001;
+const AT_OURS: u32 = 0x22;
+const AT_LAST: u32 = 0xec40_0003;
+/// rsplib finds a dead registrar sooner than by default.
+const QUICK: [&str; 4] = [
+    "-peerheartbeatcycle=1000",
+    "-peermaxtimelastheard=2000",
+    "-peermaxtimenoresponse=1000",
+    "-takeoverexpiryinterval=1000",
+];
+/// What rsplib logs when the checksum of our registrar is another one than it should be.
+const AUDIT: &str = "Handle Table synchronization with peer $22222222 is necessary";
+/// How soon a dead registrar's elements have another home, where one of ours is left.
+const TAKEN_OVER_MAX: Duration = Duration::from_millis(1500);
+
+/// Elements and their homes.
+type Table = BTreeMap<u32, u32>;
+
+/// Either is the other's mentor, both tell and hear updates, and what was lost comes back.
+pub(super) fn share(lab: &mut Lab) -> anyhow::Result<Value> {
+    lab.addresses(&ADDRESSES)?;
+    let first = theirs(lab, FIRST, &[OURS], &[])?;
+    let _at_first = element_of_theirs(lab, AT_FIRST, FIRST)?;
+    wait_for("an element of rsplib", PATIENCE, || first.has_logged("Successfully reg"))?;
+
+    // Its mentor is rsplib's: when it serves it knows the element.
+    let started = Instant::now();
+    let _ours = ours(lab, OURS, &[FIRST, LAST], "rsplib")?;
+    let joined = started.elapsed();
+    let mut client = Client::connect("10.0.0.2:3863")?;
+    ensure!(table_of(&mut client)? == Table::from([(AT_FIRST, id(FIRST))]), "what did it fetch?");
+    let mut at_ours = element_of_ours(lab, AT_OURS, &[OURS])?;
+
+    // Our registrar is the mentor.
+    let _last = theirs(lab, LAST, &[OURS], &[])?;
+    let both = Table::from([(AT_FIRST, id(FIRST)), (AT_OURS, id(OURS))]);
+    shows(lab, LAST, &both)?;
+    shows(lab, FIRST, &both)?;
+    let url = |n: u32| format!("sctp+kernel://{}:9901", address(n));
+    for (n, dialect) in [(FIRST, "rsplib"), (OURS, "rfc"), (LAST, "rsplib")] {
+        let arguments = ["dump", "--enrp", &url(n), "--dialect", dialect];
+        let pools = lab.ask(&format!("dump-{n}"), &arguments)?;
+        let elements = pools[0]["elements"].as_array().map_or(0, Vec::len);
+        ensure!(elements == both.len(), "registrar {n} tells {pools}");
+    }
+    ensure!(hsdump(lab, OURS)? == both, "hsdump shows something else at our registrar");
+
+    // An element comes and goes at rsplib's: ours hears it.
+    let comes = element_of_theirs(lab, AT_LAST, LAST)?;
+    wait_for("an update of rsplib", PATIENCE, || holds(&mut client, AT_LAST, Some(LAST)))?;
+    let started = Instant::now();
+    comes.signal(Signal::KILL)?;
+    wait_for("its end", PATIENCE, || holds(&mut client, AT_LAST, None))?;
+    let gone = started.elapsed();
+
+    let repaired = [repair_theirs(lab, &first)?, repair_ours(lab, &mut client)?];
+
+    // One of ours leaves: rsplib's hear it.
+    at_ours.signal(Signal::TERM)?;
+    ensure!(at_ours.wait(PATIENCE)?.success(), "an element that leaves does not end well");
+    shows(lab, FIRST, &Table::from([(AT_FIRST, id(FIRST))]))?;
+
+    // One that speaks as the RFCs say notices where it is.
+    let _strict = ours(lab, STRICT, &[FIRST], "rfc")?;
+    let log = lab.out().join(format!("registrar-{STRICT}.log"));
+    wait_for("a warning", PATIENCE, || {
+        let text = std::fs::read_to_string(&log)?;
+        Ok(text.contains("start ours with --dialect rsplib").then_some(()))
+    })?;
+    Ok(json!({
+        "joined_ms": millis(&[joined])[0],
+        "killed_at_theirs_gone_at_ours_ms": millis(&[gone])[0],
+        "repaired_at_theirs_and_ours_ms": millis(&repaired),
+    }))
+}
+
+/// rsplib lets anyone delete anything: what it lost of ours comes back, for ours tells it a checksum
+/// that does not agree.
+fn repair_theirs(lab: &Lab, first: &Logging) -> anyhow::Result<Duration> {
+    let mut forger = Speaker::start(lab, "forger-1", "10.0.0.4:9901", "10.0.0.1:9901")?;
+    let stranger = id(4);
+    forger.say(ENRP, &presence(stranger, [10, 0, 0, 4]))?;
+    let started = Instant::now();
+    forger.say(ENRP, &update(stranger, DELETE, POOL, AT_OURS, [10, 0, 0, 2]))?;
+    wait_for("rsplib's audit", PATIENCE, || first.has_logged(AUDIT))?;
+    let repaired = started.elapsed();
+    shows(lab, FIRST, &Table::from([(AT_FIRST, id(FIRST)), (AT_OURS, id(OURS))]))?;
+    Ok(repaired)
+}
+
+/// Someone says in the name of rsplib's registrar that its element is gone: its next presence tells
+/// otherwise.
+fn repair_ours(lab: &Lab, client: &mut Client) -> anyhow::Result<Duration> {
+    let mut forger = Speaker::start(lab, "forger-2", "10.0.0.5:9901", "10.0.0.2:9901")?;
+    forger.say(ENRP, &presence(id(FIRST), [10, 0, 0, 1]))?;
+    let started = Instant::now();
+    forger.say(ENRP, &update(id(FIRST), DELETE, POOL, AT_FIRST, [10, 0, 0, 1]))?;
+    wait_for("the loss", PATIENCE, || holds(client, AT_FIRST, None))?;
+    wait_for("the repair", PATIENCE, || holds(client, AT_FIRST, Some(FIRST)))?;
+    Ok(started.elapsed())
+}
+
+/// Three registrars, two of them rsplib's: one of those dies, and ours takes it over; then ours
+/// freezes, and is taken over by them. Their elements live all the time.
+pub(super) fn take_over(lab: &mut Lab) -> anyhow::Result<Value> {
+    lab.addresses(&ADDRESSES)?;
+    let first = theirs(lab, FIRST, &[OURS, LAST], &QUICK)?;
+    let _last = theirs(lab, LAST, &[FIRST, OURS], &QUICK)?;
+    let ours = ours(lab, OURS, &[FIRST, LAST], "rsplib")?;
+    let mut client = Client::connect("10.0.0.2:3863")?;
+    let _elements = (
+        element_of_theirs(lab, AT_FIRST, FIRST)?,
+        element_of_theirs(lab, AT_LAST, LAST)?,
+        element_of_ours(lab, AT_OURS, &[OURS])?,
+    );
+    let began = [(AT_FIRST, id(FIRST)), (AT_OURS, id(OURS)), (AT_LAST, id(LAST))].into();
+    agrees(&mut client, &began)?;
+    shows(lab, LAST, &began)?;
+    // hsdump was taken for a registrar, and is missed for a while.
+    let log = lab.out().join("registrar-2.log");
+    std::thread::sleep(GHOST);
+
+    let started = Instant::now();
+    drop(first);
+    let taken = [(AT_FIRST, id(OURS)), (AT_OURS, id(OURS)), (AT_LAST, id(LAST))].into();
+    agrees(&mut client, &taken)?;
+    let by_ours = started.elapsed();
+    let text = std::fs::read_to_string(&log)?;
+    ensure!(text.contains("takeover won"), "our registrar did not take over");
+
+    // It comes back: rsplib cannot take over where nobody else is left to agree.
+    let _first = theirs(lab, FIRST, &[OURS, LAST], &QUICK)?;
+    wait_for("the first again", PATIENCE, || {
+        let text = std::fs::read_to_string(&log)?;
+        Ok((text.matches("peer up peer=0x11111111").count() > 1).then_some(()))
+    })?;
+    std::thread::sleep(GHOST);
+    let started = Instant::now();
+    ours.signal(Signal::STOP)?;
+    let resolve = |scope: &[u32]| -> anyhow::Result<Option<Table>> {
+        let table = resolved(lab, LAST)?;
+        let is_taken = table.len() == 3 && !table.values().any(|home| scope.contains(home));
+        Ok(is_taken.then_some(table))
+    };
+    wait_for("a takeover by rsplib", PATIENCE, || resolve(&[id(OURS)]))?;
+    let by_theirs = started.elapsed();
+    let started = Instant::now();
+    ours.signal(Signal::CONT)?;
+    wait_for("agreement with one that slept", PATIENCE, || {
+        let table = resolved(lab, LAST)?;
+        Ok((table.len() == 3 && table_of(&mut client)? == table).then_some(()))
+    })?;
+    let thawed = started.elapsed();
+
+    let result = json!({
+        "taken_over_by_ours_ms": millis(&[by_ours])[0],
+        "taken_over_by_theirs_ms": millis(&[by_theirs])[0],
+        "thawed_ms": millis(&[thawed])[0],
+    });
+    ensure!(by_ours <= TAKEN_OVER_MAX, "the takeover takes too long: {result}");
+    Ok(result)
+}
+
+/// So long someone who has looked at rsplib with hsdump is missed, with the quick timers.
+const GHOST: Duration = Duration::from_secs(4);
+
+/// Two want to take over the same registrar in the same moment: the smaller identifier wins at
+/// rsplib, and at ours in its dialect. The rival is played.
+pub(super) fn arbitrate(lab: &mut Lab) -> anyhow::Result<Value> {
+    lab.addresses(&ADDRESSES)?;
+    let _theirs = theirs(lab, FIRST, &[], &QUICK)?;
+    let _ours = ours(lab, OURS, &[], "rsplib")?;
+    // Nobody listens to rsplib's in its first 5 s.
+    std::thread::sleep(Duration::from_secs(5));
+    let mut seconds = Vec::new();
+    for (n, round) in [(FIRST, 0_u8), (FIRST, 1), (OURS, 2), (OURS, 3)] {
+        let rival = if round % 2 == 0 { 0x0101_0101 } else { 0x7f7f_7f7f } + u32::from(round);
+        let started = Instant::now();
+        contest(lab, n, round, rival)
+            .with_context(|| format!("registrar {n}, rival {rival:#x}"))?;
+        seconds.push(started.elapsed());
+    }
+    Ok(json!({ "rounds_ms": millis(&seconds) }))
+}
+
+/// A registrar with an element falls silent; the other one that knows it, the rival, begins to take
+/// it over in the moment when registrar `n` does.
+fn contest(lab: &Lab, n: u32, round: u8, rival: u32) -> anyhow::Result<()> {
+    let registrar = format!("{}:9901", address(n));
+    let (target, port) = (0x3030_3030 + u32::from(round), 9911 + u16::from(round));
+    let at = |host: u8| format!("10.0.0.{host}:{port}");
+    let mut victim = Speaker::start(lab, &format!("victim-{round}"), &at(3), &registrar)?;
+    victim.say(ENRP, &presence_at(target, [10, 0, 0, 3], port))?;
+    victim.say(ENRP, &update(target, ADD, POOL, 0x100 + u32::from(round), [10, 0, 0, 3]))?;
+    let mut other = Speaker::start(lab, &format!("rival-{round}"), &at(4), &registrar)?;
+    let deadline = Instant::now() + PATIENCE;
+    // It goes on saying that it lives until it is asked.
+    loop {
+        other.say(ENRP, &presence_at(rival, [10, 0, 0, 4], port))?;
+        let asked = other.hears_of(INIT_TAKEOVER, Duration::from_millis(500))?;
+        if asked.is_some_and(|message| message.ends_with(&target.to_be_bytes())) {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "nobody takes the silent one over");
+    }
+    other.say(ENRP, &enrp(INIT_TAKEOVER, 0, rival, id(n), &[&target.to_be_bytes()]))?;
+    let acknowledged = other.hears_of(INIT_TAKEOVER_ACK, Duration::from_millis(500))?.is_some();
+    ensure!(acknowledged == (rival < id(n)), "acknowledged: {acknowledged}");
+    if rival < id(n) {
+        // So that nobody begins anew.
+        other.say(ENRP, &enrp(TAKEOVER_SERVER, 0, rival, id(n), &[&target.to_be_bytes()]))?;
+        return Ok(());
+    }
+    other.say(ENRP, &enrp(INIT_TAKEOVER_ACK, 0, rival, id(n), &[&target.to_be_bytes()]))?;
+    if n == OURS {
+        let done = other.hears_of(TAKEOVER_SERVER, PATIENCE)?;
+        ensure!(done.is_some(), "the winner does not say that it is done");
+    }
+    Ok(())
+}
+
+/// As [`presence`], at another port.
+fn presence_at(from: u32, address: [u8; 4], port: u16) -> Vec<u8> {
+    let mut octets = presence(from, address);
+    // Headers of the message, both ends, the checksum, the server's header and identifier, and the
+    // transport's header.
+    octets[32..34].copy_from_slice(&port.to_be_bytes());
+    octets
+}
+
+fn id(n: u32) -> u32 {
+    n * 0x1111_1111
+}
+
+fn address(n: u32) -> String {
+    format!("10.0.0.{n}")
+}
+
+/// Starts a registrar of rsplib.
+fn theirs(lab: &Lab, n: u32, peers: &[u32], more: &[&str]) -> anyhow::Result<Logging> {
+    let label = format!("rspregistrar-{n}");
+    let mut command = Command::new("rspregistrar");
+    command.arg(format!("-identifier={:#x}", id(n)));
+    command.arg(format!("-asap={}:3863", address(n)));
+    command.arg(format!("-enrp={}:9901", address(n)));
+    command.args(["-asapannounce=off", "-enrpannounce=off"]).args(LOG).args(more);
+    command.args(peers.iter().map(|&peer| format!("-peer={}:9901", address(peer))));
+    let process = Process::start(&label, &mut command, lab.out())?;
+    Ok(Logging { _process: process, log: lab.out().join(format!("{label}.log")) })
+}
+
+/// A program and its log.
+struct Logging {
+    _process: Process,
+    log: std::path::PathBuf,
+}
+
+impl Logging {
+    fn has_logged(&self, text: &str) -> anyhow::Result<Option<()>> {
+        Ok(std::fs::read_to_string(&self.log)?.contains(text).then_some(()))
+    }
+}
+
+/// Starts our registrar and waits until it serves.
+fn ours(lab: &Lab, n: u32, peers: &[u32], dialect: &str) -> anyhow::Result<Process> {
+    let (id, url) = (format!("{:#x}", id(n)), |n, port| format!("sctp+kernel://10.0.0.{n}:{port}"));
+    let tcp = format!("tcp://{}:3863", address(n));
+    let (asap, enrp) = (url(n, 3863), url(n, 9901));
+    let mut arguments = vec!["registrar", "--id", &id, "--dialect", dialect, "--asap", &tcp];
+    arguments.extend(["--asap", &asap, "--enrp", &enrp]);
+    let peers: Vec<String> = peers.iter().map(|&peer| url(peer, 9901)).collect();
+    arguments.extend(peers.iter().flat_map(|peer| ["--peer", peer]));
+    lab.serving(&format!("registrar-{n}"), &arguments)
+}
+
+fn element_of_theirs(lab: &Lab, id: u32, registrar: u32) -> anyhow::Result<Process> {
+    let at = address(registrar);
+    rspserver(lab, id, &format!("{at}:0"), POOL, "RoundRobin", &format!("{at}:3863"))
+}
+
+fn element_of_ours(lab: &Lab, id: u32, registrars: &[u32]) -> anyhow::Result<Process> {
+    let (label, id) = (format!("element-{id:x}"), id.to_string());
+    let urls: Vec<String> =
+        registrars.iter().map(|&n| format!("sctp+kernel://{}:3863", address(n))).collect();
+    let mut arguments = vec!["serve", "echo", "--id", &id, "--listen", "10.0.0.2"];
+    arguments.extend(["--dialect", "rsplib"]);
+    arguments.extend(urls.iter().flat_map(|url| ["--registrar", url]));
+    lab.serving(&label, &arguments)
+}
+
+/// What our registrar has.
+fn table_of(client: &mut Client) -> anyhow::Result<Table> {
+    Ok(client.resolve(POOL)?.iter().map(|element| (element.id, element.home)).collect())
+}
+
+/// Whether our registrar has an element, and at which home.
+fn holds(client: &mut Client, element: u32, home: Option<u32>) -> anyhow::Result<Option<()>> {
+    Ok((table_of(client)?.get(&element).copied() == home.map(id)).then_some(()))
+}
+
+/// Waits until our registrar has exactly this. No element may be missing for a moment once it is
+/// there.
+fn agrees(client: &mut Client, expected: &Table) -> anyhow::Result<()> {
+    let mut seen = Table::new();
+    let result = wait_for("what our registrar should have", PATIENCE, || {
+        let table = table_of(client)?;
+        if let Some(lost) = seen.keys().find(|element| !table.contains_key(element)) {
+            bail!("our registrar has lost element {lost:#x}");
+        }
+        seen = table;
+        Ok((seen == *expected).then_some(()))
+    });
+    result.with_context(|| format!("at last there were {seen:x?}"))
+}
+
+/// Waits until hsdump shows exactly this at a registrar.
+fn shows(lab: &Lab, n: u32, expected: &Table) -> anyhow::Result<()> {
+    let mut seen = Table::new();
+    let result = wait_for("what hsdump should show", PATIENCE, || {
+        seen = hsdump(lab, n)?;
+        Ok((seen == *expected).then_some(()))
+    });
+    result.with_context(|| format!("at last registrar {n} had {seen:x?}"))
+}
+
+/// rsplib's look at a registrar.
+fn hsdump(lab: &Lab, n: u32) -> anyhow::Result<Table> {
+    let mut command = Command::new("timeout");
+    command.args(["10", "hsdump"]).arg(format!("{}:9901", address(n))).arg("-logcolor=off");
+    let output = command.output().context("hsdump")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    std::fs::write(lab.out().join(format!("hsdump-{n}.log")), text.as_bytes())?;
+    table_in(&text)
+}
+
+/// The elements in what hsdump prints: `- idx:#0001: $ec400001 …`, and `home=$11111111` below.
+fn table_in(text: &str) -> anyhow::Result<Table> {
+    let number = |text: &str, after: &str| {
+        let (_, rest) = text.split_once(after)?;
+        u32::from_str_radix(rest.get(..8)?, 16).ok()
+    };
+    let (_, elements) = text.split_once("Handlespace[").context("hsdump shows no handlespace")?;
+    let mut table = Table::new();
+    for element in elements.split("- idx:#").skip(1) {
+        let (Some(id), Some(home)) = (number(element, ": $"), number(element, "home=$")) else {
+            bail!("hsdump shows {element}");
+        };
+        table.insert(id, home);
+    }
+    Ok(table)
+}
+
+/// What a registrar of rsplib answers over ASAP. That is no look that it takes for a registrar.
+fn resolved(lab: &Lab, n: u32) -> anyhow::Result<Table> {
+    let url = format!("sctp+kernel://{}:3863", address(n));
+    let arguments = ["resolve", POOL, "--registrar", &url, "--dialect", "rsplib", "--items", "100"];
+    let text = lab.shown(&arguments)?;
+    let number = |word: &str| u32::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+    let pair = |row: &str| {
+        let mut words = row.split_whitespace();
+        Some((number(words.next()?)?, number(words.next_back()?)?))
+    };
+    let table = text.lines().skip(1).map(pair).collect::<Option<Table>>();
+    table.with_context(|| format!("resolve shows {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hsdump_shows_is_read() {
+        let text = "PeerList of $0ed03e8f (1 peers)\n   - idx:#0001: $22222222 upd=1\n\
+            Handlespace[home=$0ed03e8f]: (1 Pools, 1 PoolElements, 0 Owned)\n\
+            *-- Index:\n   - idx:#0001: $ec400001 flags=[new]\n     chsum=$00000fa6 \
+            home=$11111111 life=6000ms ur=0\n*-- Ownership:\n   - $11111111 -> \"EchoPool\"";
+        assert_eq!(table_in(text).unwrap(), Table::from([(0xec40_0001, 0x1111_1111)]));
+        assert!(table_in("").is_err());
+    }
+
+    #[test]
+    fn a_presence_can_tell_another_port() {
+        let octets = presence_at(1, [10, 0, 0, 3], 0x1234);
+        let at = octets.windows(2).position(|two| two == [0x12, 0x34]);
+        assert_eq!(at, Some(32));
+        assert_eq!(octets[28..30], [0, 4], "the transport");
+    }
+}
