@@ -9,6 +9,7 @@
 //! | [`dialect`] | every known difference between the RFCs and rsplib | |
 //! | [`element`] | a pool element: registration, supervision by its home | RFC 5352 §3.1, §3.2, §3.5 |
 //! | [`user`] | a pool user: handle resolution, cache, reports | RFC 5352 §3.3 to §3.5 |
+//! | [`session`] | a user's session with a pool, cookies | RFC 5352 §3.5 to §3.7 |
 //! | [`hunt`] | how both find a registrar | RFC 5352 §3.6 |
 //! | [`stats`] | what they count | |
 //! | [`time`], [`timers`] | points in time, and tables of deadlines | |
@@ -22,6 +23,7 @@ pub mod hunt;
 pub mod machine;
 mod placement;
 pub mod registrar;
+pub mod session;
 pub mod stats;
 pub mod time;
 pub mod timers;

@@ -86,3 +86,22 @@ pub struct UserStats {
     /// Messages that do not belong here.
     pub unexpected: u64,
 }
+
+/// What a user has seen of one session.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SessionStats {
+    /// Times that another server, or the same one again, took the session.
+    pub failovers: u64,
+    /// Cookies stored.
+    pub cookies: u64,
+    /// Cookies echoed to a new server.
+    pub cookies_echoed: u64,
+    /// Business cards taken.
+    pub cards: u64,
+    /// Keep-alives sent.
+    pub keep_alives: u64,
+    /// Messages of the control channel that could not be read, or not all of them.
+    pub malformed: u64,
+    /// Messages of the control channel that do not belong there.
+    pub unexpected: u64,
+}

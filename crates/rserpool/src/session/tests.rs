@@ -17,7 +17,8 @@ use rserpool_wire::{Asap, Message, Protocol};
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, interval, sleep};
 
-use super::search::BACKOFF;
+use rserpool_proto::session::client::SETTLED;
+
 use super::*;
 use crate::associations::speaks;
 use crate::user;
@@ -241,31 +242,11 @@ async fn who_cancels_and_calls_again_loses_no_time() {
     let start = Instant::now();
     let (from, reason) = (PeId(1), FailureReason::Lost);
     assert_eq!(next_between_ticks(&mut session).await, Event::FailoverNeeded { from, reason });
-    let failed_over = Event::FailedOver { from, to: PeId(3), reason };
+    let failed_over = Event::FailedOver { from, to: PeId(3), reason, resumed: false };
     assert_eq!(next_between_ticks(&mut session).await, failed_over);
     // The loss, the answer of the registrar, the refusal of the second server, and the third.
     assert_eq!(start.elapsed(), ms(4 * 20));
     assert_eq!(world.asked.resolutions() - asked, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pause_goes_on_where_it_was_when_it_is_cancelled() {
-    // The only server does not accept, and another one comes.
-    let world = World::new(ms(1), |number| vec![element(if number < 3 { 1 } else { 2 })]);
-    let _second = world.serve(2, FOREVER);
-    let mut pool = world.pool(Config::default());
-    let mut search = Search::new(&pool.config);
-    let start = Instant::now();
-    let mut ticks = interval(ms(5));
-    let found = loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            found = search.run(&mut pool) => break found.unwrap(),
-        }
-    };
-    assert_eq!(found.element.id, PeId(2));
-    // To the registrar, its answer, the refusal, its answer, the pause, its answer, and the server.
-    assert_eq!(start.elapsed(), ms(4) + BACKOFF + ms(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +258,7 @@ async fn a_closed_session_moves_on_at_once_and_nobody_is_reported() {
     let (from, reason) = (PeId(1), FailureReason::Closed);
     assert_eq!(session.next().await.unwrap(), Event::FailoverNeeded { from, reason });
     let start = Instant::now();
-    let failed_over = Event::FailedOver { from, to: PeId(2), reason };
+    let failed_over = Event::FailedOver { from, to: PeId(2), reason, resumed: false };
     assert_eq!(session.next().await.unwrap(), failed_over);
     assert_eq!(start.elapsed(), ms(2));
     sleep(ms(100)).await;
@@ -376,7 +357,7 @@ async fn there_may_be_as_much_time_as_there_is() {
     session.fail_over();
     let (id, reason) = (PeId(1), FailureReason::Reported);
     let event = session.next().await.unwrap();
-    assert_eq!(event, Event::FailedOver { from: id, to: id, reason });
+    assert_eq!(event, Event::FailedOver { from: id, to: id, reason, resumed: false });
 }
 
 #[tokio::test(start_paused = true)]
@@ -392,7 +373,7 @@ async fn without_a_registrar_the_candidates_of_earlier_are_tried() {
     let start = Instant::now();
     let (from, reason) = (PeId(1), FailureReason::Lost);
     assert_eq!(session.next().await.unwrap(), Event::FailoverNeeded { from, reason });
-    let failed_over = Event::FailedOver { from, to: PeId(2), reason };
+    let failed_over = Event::FailedOver { from, to: PeId(2), reason, resumed: false };
     assert_eq!(session.next().await.unwrap(), failed_over);
     assert_eq!(start.elapsed(), ms(1 + 250 + 1));
 }

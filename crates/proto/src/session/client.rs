@@ -1,0 +1,449 @@
+//! The user's side of a session.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use rserpool_wire::Asap;
+use rserpool_wire::asap::{self, BusinessCard};
+use rserpool_wire::param::{Cookie, PeId, PoolElement, PoolHandle, TransportUse};
+
+use super::search::{GaveUp, Means, Search};
+use super::watch::{KeepAlive, Verdict, Watch};
+use crate::machine::Peer;
+use crate::stats::SessionStats;
+use crate::time::Time;
+use crate::user::{Answer, ResolveError};
+
+/// How a session is kept.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The pool.
+    pub handle: PoolHandle,
+    /// How long a search for a server may take before it is given up. Default: 30 s.
+    pub failover_timeout: Duration,
+    /// How many servers may be dialed in one search before it is given up. Default: `None`, as many
+    /// as there is time for.
+    pub dials_max: Option<NonZeroU32>,
+    /// A pool that nobody knows may still come, also at the first search. Default: false.
+    pub waits_for_pool: bool,
+    /// Keep-alives on the control channel, so that a frozen server is noticed; `None`: none.
+    pub keep_alive: Option<KeepAlive>,
+    /// Where to turn to when the server fails. Default: [`Order::Card`].
+    pub order: Order,
+    /// Where this user is found itself, if it is a pool element, too: sent to each server.
+    pub card: Option<BusinessCard>,
+}
+
+impl Config {
+    /// Sessions with this pool, with the default of everything else.
+    pub fn new(handle: PoolHandle) -> Self {
+        Self {
+            handle,
+            failover_timeout: Duration::from_secs(30),
+            dials_max: None,
+            waits_for_pool: false,
+            keep_alive: Some(KeepAlive::default()),
+            order: Order::default(),
+            card: None,
+        }
+    }
+}
+
+/// Who says which server comes next.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Order {
+    /// The business card of the server that failed, where it sent one (RFC 5352 §3.6), then the
+    /// pool's policy.
+    #[default]
+    Card,
+    /// The pool's policy.
+    Policy,
+}
+
+/// What happens to a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// The application wants a server: at the start, and again after [`Event::GaveUp`].
+    Seek,
+    /// The answer to [`Output::Resolve`] with that number.
+    Answer(u64, Result<Answer, ResolveError>),
+    /// An association that was asked for is up.
+    Up(Peer),
+    /// An association is gone, or could not be set up.
+    Down(Peer, Loss),
+    /// A message arrived on the control channel.
+    Control(Peer, Asap),
+    /// Something arrived on the control channel that could not be read.
+    Malformed(Peer),
+    /// Data arrived.
+    Data(Peer),
+    /// The application says that the server has failed.
+    FailOver,
+    /// The time of [`Client::next_timeout`] has come. An early one does nothing.
+    Timeout,
+}
+
+/// How an association ended, or why there is none.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Loss {
+    /// It failed: nobody answers, or it was aborted or refused.
+    Lost,
+    /// The server ended it in good order.
+    Closed,
+    /// This host itself could not: nothing is known of the server.
+    System,
+    /// Servers of that kind, or any more of them, cannot be dialed from here.
+    CannotDial,
+}
+
+/// What a session wants done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Resolve the pool; [`Input::Answer`] with this number has the answer. What was asked before is
+    /// of no interest any more.
+    Resolve(u64),
+    /// Dial a server; [`Input::Up`] or [`Input::Down`] tells the outcome.
+    Connect(Peer, Box<PoolElement>),
+    /// Send on the control channel, before any data that comes later.
+    Control(Peer, Asap),
+    /// End an association at once; nothing more is heard of it.
+    Abort(Peer),
+    /// Tell a registrar that this element does not answer.
+    Report(PeId),
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What the application is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The first server has the session.
+    Connected {
+        /// Who it is.
+        server: PeId,
+    },
+    /// The server failed, and it was not the application that said so; another one is sought.
+    FailoverNeeded {
+        /// The server that failed.
+        from: PeId,
+        /// How the failure showed.
+        reason: FailureReason,
+    },
+    /// Another server has the session. What was sent and not answered is to be sent again.
+    FailedOver {
+        /// The server that failed.
+        from: PeId,
+        /// The server that has the session now; the same one where there is no other.
+        to: PeId,
+        /// How the failure showed.
+        reason: FailureReason,
+        /// The newest cookie went before: the server knows what the last one told in it. Without
+        /// one the session begins anew.
+        resumed: bool,
+    },
+    /// The server handed over its state, in so many octets; the session keeps the newest.
+    CookieStored {
+        /// Its length.
+        octets: usize,
+    },
+    /// The search has ended without a server; [`Input::Seek`] begins another one.
+    GaveUp(Problem),
+}
+
+/// How the failure of a server showed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum FailureReason {
+    /// Its association ended.
+    Lost,
+    /// It ended the session in good order: it shuts down, or has said all it had to say. It is not
+    /// reported as unreachable. Over TCP a process that was killed does so, too.
+    Closed,
+    /// It did not answer keep-alives.
+    Silent,
+    /// The application said so.
+    Reported,
+}
+
+/// Why a search has ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Problem {
+    /// No registrar has answered.
+    NoRegistrar,
+    /// The pool could not be resolved.
+    Resolve(ResolveError),
+    /// None of the elements that were tried accepts.
+    NoElement,
+    /// There are elements, and none that this host can dial.
+    CannotDial,
+}
+
+/// A session with a pool, as its user sees it.
+///
+/// ```text
+///   +------+  Seek   +---------+   Up    +-----------+
+///   | Idle | ------> | Seeking | ------> | Connected |
+///   +------+ <------ +---------+ <------ +-----------+
+///             GaveUp              Down, silence, FailOver
+/// ```
+///
+/// As with a [`Machine`](crate::machine::Machine): after every [`handle`](Self::handle) call
+/// [`poll`](Self::poll) until it returns `None`, then ask for [`next_timeout`](Self::next_timeout).
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    state: State,
+    search: Search,
+    /// The newest cookie, octet for octet (RFC 5352 §3.5).
+    cookie: Option<Cookie>,
+    /// Whom the server of the moment named, in its order; that server's word only.
+    named: Vec<PoolElement>,
+    outputs: VecDeque<Output>,
+    stats: SessionStats,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle { lost: Option<(PeId, FailureReason)> },
+    Seeking { lost: Option<(PeId, FailureReason)> },
+    Connected { peer: Peer, server: Box<PoolElement>, since: Time, watch: Option<Watch> },
+}
+
+/// A session that has lived so long has found a server. One that ends earlier has only tried one:
+/// who hangs up at once is not called again and again without a pause.
+pub const SETTLED: Duration = Duration::from_secs(1);
+
+impl Client {
+    /// A session that seeks nobody yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            state: State::Idle { lost: None },
+            search: Search::new(),
+            cookie: None,
+            named: Vec::new(),
+            outputs: VecDeque::new(),
+            stats: SessionStats::default(),
+        }
+    }
+
+    /// The server of the moment, and the association to it.
+    pub fn server(&self) -> Option<(Peer, &PoolElement)> {
+        match &self.state {
+            State::Connected { peer, server, .. } => Some((*peer, server)),
+            State::Idle { .. } | State::Seeking { .. } => None,
+        }
+    }
+
+    /// True where nobody is sought: at the start, and after [`Event::GaveUp`].
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle { .. })
+    }
+
+    /// The newest cookie: what the next server gets.
+    pub fn cookie(&self) -> Option<&Cookie> {
+        self.cookie.as_ref()
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> SessionStats {
+        self.stats
+    }
+
+    /// When to hand in [`Input::Timeout`] if nothing else happens before.
+    pub fn next_timeout(&self) -> Option<Time> {
+        match &self.state {
+            State::Idle { .. } => None,
+            State::Seeking { .. } => self.search.next_timeout(),
+            State::Connected { watch, .. } => watch.as_ref().and_then(Watch::next_timeout),
+        }
+    }
+
+    /// Takes the next thing to do, in order.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes one input at `now`.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match (&mut self.state, input) {
+            (State::Idle { lost }, Input::Seek) => {
+                self.state = State::Seeking { lost: *lost };
+                self.search(now, |search, means| {
+                    search.begin(means);
+                    Ok(())
+                });
+            }
+            (State::Seeking { .. }, Input::Answer(question, answer)) => {
+                self.search(now, |search, means| search.answered(means, question, answer));
+            }
+            (State::Seeking { lost }, Input::Up(peer)) => {
+                let lost = *lost;
+                if let Some(server) = self.search.up(peer) {
+                    self.connected(now, peer, server, lost);
+                }
+            }
+            (State::Seeking { .. }, Input::Down(peer, loss)) => {
+                self.search(now, |search, means| search.down(means, peer, loss));
+            }
+            (State::Seeking { .. }, Input::Timeout) => self.search(now, Search::timeout),
+            (State::Connected { peer, .. }, Input::Down(down, loss)) if *peer == down => {
+                let reason = match loss {
+                    Loss::Closed => FailureReason::Closed,
+                    Loss::Lost | Loss::System | Loss::CannotDial => FailureReason::Lost,
+                };
+                self.lose(now, reason);
+            }
+            (State::Connected { peer, watch, .. }, Input::Data(from)) if *peer == from => {
+                watch.iter_mut().for_each(|watch| watch.heard(now));
+            }
+            (State::Connected { peer, watch, .. }, Input::Malformed(from)) if *peer == from => {
+                watch.iter_mut().for_each(|watch| watch.heard(now));
+                self.stats.malformed += 1;
+            }
+            (State::Connected { peer, .. }, Input::Control(from, message)) if *peer == from => {
+                self.control(now, message);
+            }
+            (State::Connected { peer, .. }, Input::FailOver) => {
+                self.outputs.push_back(Output::Abort(*peer));
+                self.lose(now, FailureReason::Reported);
+            }
+            (State::Connected { .. }, Input::Timeout) => self.watch(now),
+            // Of former servers; late answers; what is under way already.
+            (
+                State::Idle { .. } | State::Seeking { .. } | State::Connected { .. },
+                Input::Seek
+                | Input::Answer(..)
+                | Input::Up(_)
+                | Input::Down(..)
+                | Input::Control(..)
+                | Input::Malformed(_)
+                | Input::Data(_)
+                | Input::FailOver
+                | Input::Timeout,
+            ) => {}
+        }
+    }
+
+    /// Goes on with the search, which may end it.
+    fn search(
+        &mut self,
+        now: Time,
+        step: impl FnOnce(&mut Search, &mut Means<'_>) -> Result<(), GaveUp>,
+    ) {
+        let mut means = Means { now, config: &self.config, outputs: &mut self.outputs };
+        let Err(GaveUp(problem)) = step(&mut self.search, &mut means) else { return };
+        let lost = match self.state {
+            State::Idle { lost } | State::Seeking { lost } => lost,
+            State::Connected { .. } => None,
+        };
+        self.state = State::Idle { lost };
+        self.outputs.push_back(Output::Event(Event::GaveUp(problem)));
+    }
+
+    fn connected(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        server: PoolElement,
+        lost: Option<(PeId, FailureReason)>,
+    ) {
+        let has_control = has_control_channel(&server);
+        let mut resumed = false;
+        if has_control {
+            // RFC 5352 §3.5: the cookie goes before everything else.
+            if let Some(cookie) = self.cookie.clone().filter(|_| lost.is_some()) {
+                self.outputs.push_back(Output::Control(peer, Asap::CookieEcho(cookie)));
+                self.stats.cookies_echoed += 1;
+                resumed = true;
+            }
+            if let Some(card) = self.config.card.clone() {
+                self.outputs.push_back(Output::Control(peer, Asap::BusinessCard(card)));
+            }
+        }
+        let to = server.id;
+        let event = match lost {
+            None => Event::Connected { server: to },
+            Some((from, reason)) => {
+                self.stats.failovers += 1;
+                Event::FailedOver { from, to, reason, resumed }
+            }
+        };
+        self.outputs.push_back(Output::Event(event));
+        let keep_alive = self.config.keep_alive.filter(|_| has_control);
+        let watch = keep_alive.map(|keep_alive| Watch::new(keep_alive, now));
+        self.named.clear();
+        self.state = State::Connected { peer, server: Box::new(server), since: now, watch };
+    }
+
+    fn control(&mut self, now: Time, message: Asap) {
+        let State::Connected { watch, server, .. } = &mut self.state else { return };
+        watch.iter_mut().for_each(|watch| watch.heard(now));
+        match message {
+            Asap::Cookie(cookie) => {
+                let octets = cookie.as_bytes().len();
+                self.cookie = Some(cookie);
+                self.stats.cookies += 1;
+                self.outputs.push_back(Output::Event(Event::CookieStored { octets }));
+            }
+            Asap::BusinessCard(card) if card.handle == self.config.handle => {
+                self.named = card.elements;
+                self.stats.cards += 1;
+            }
+            Asap::KeepAliveAck(ack) if ack.id == server.id => {
+                watch.iter_mut().for_each(|watch| watch.answered(now));
+            }
+            // Cards of other pools, and what belongs elsewhere.
+            _ => self.stats.unexpected += 1,
+        }
+    }
+
+    fn watch(&mut self, now: Time) {
+        let State::Connected { peer, server, watch: Some(watch), .. } = &mut self.state else {
+            return;
+        };
+        let peer = *peer;
+        match watch.timeout(now) {
+            Verdict::Nothing => {}
+            Verdict::Ask => {
+                let question = asap::KeepAlive {
+                    claim_home: false,
+                    sender: None,
+                    handle: self.config.handle.clone(),
+                    id: Some(server.id),
+                };
+                self.outputs.push_back(Output::Control(peer, Asap::KeepAlive(question)));
+                self.stats.keep_alives += 1;
+            }
+            Verdict::Silent => {
+                self.outputs.push_back(Output::Abort(peer));
+                self.lose(now, FailureReason::Silent);
+            }
+        }
+    }
+
+    /// Gives the server up and seeks another. One that has ended the session in good order is not
+    /// reported: it may be well, and hang up on everybody when it has said what it has to say.
+    fn lose(&mut self, now: Time, reason: FailureReason) {
+        let State::Connected { server, since, .. } = &self.state else { return };
+        let (from, is_settled) = (server.id, now - *since >= SETTLED);
+        if reason != FailureReason::Closed {
+            self.outputs.push_back(Output::Report(from));
+        }
+        if reason != FailureReason::Reported {
+            self.outputs.push_back(Output::Event(Event::FailoverNeeded { from, reason }));
+        }
+        self.state = State::Seeking { lost: Some((from, reason)) };
+        let card = match self.config.order {
+            Order::Card => std::mem::take(&mut self.named),
+            Order::Policy => Vec::new(),
+        };
+        self.search(now, |search, means| search.resume(means, from, is_settled, &card));
+    }
+}
+
+/// True where a server has a control channel beside the data (RFC 5354 §3.4, Transport Use).
+pub fn has_control_channel(server: &PoolElement) -> bool {
+    server.user_transport.transport_use() == TransportUse::DataPlusControl
+}

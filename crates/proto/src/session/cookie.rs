@@ -1,0 +1,271 @@
+//! Cookies that only servers of the pool can make.
+//!
+//! A user keeps the state of its session for the servers, and can do with it what it likes. With a
+//! key that all servers of a pool have, the state goes out as
+//!
+//! ```text
+//! | "RSPc" | version 1 | flags | pool length (2) | key id (4) | expiry (8) |
+//! | pool handle | state, or nonce (24) and encrypted state | padding | HMAC-SHA256 (32) |
+//! ```
+//!
+//! and is refused where anything in it was changed, where it is of another pool, or where its time
+//! is over. The expiry is in seconds of Unix time. The length is a multiple of 4, as rsplib wants
+//! it. Without a key the state goes out as it is.
+
+use std::fmt;
+use std::time::Duration;
+
+use chacha20poly1305::aead::{Aead, KeyInit as _};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rserpool_wire::param::PoolHandle;
+use sha2::Sha256;
+
+const MAGIC: &[u8; 4] = b"RSPc";
+const VERSION: u8 = 1;
+/// The flag of encrypted states.
+const ENCRYPTED: u8 = 1;
+/// Where in the flags the octets of padding stand, 0 to 3.
+const PAD_SHIFT: u8 = 6;
+/// Octets before the pool handle.
+const HEADER: usize = 20;
+const NONCE: usize = 24;
+const MAC: usize = 32;
+
+/// A secret that the servers of a pool share.
+#[derive(Clone)]
+pub struct Key {
+    id: [u8; 4],
+    mac: Hmac<Sha256>,
+    cipher: XChaCha20Poly1305,
+}
+
+/// A text that is no key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeyError {
+    /// Not hexadecimal.
+    #[error("line {0} is not hexadecimal")]
+    NotHexadecimal(usize),
+    /// Fewer than 32 octets.
+    #[error("line {0} has fewer than {KEY_OCTETS_MIN} octets")]
+    TooShort(usize),
+    /// No key at all.
+    #[error("there is no key")]
+    Empty,
+}
+
+/// The shortest key, in octets.
+pub const KEY_OCTETS_MIN: usize = 32;
+
+impl Key {
+    /// A key of [`KEY_OCTETS_MIN`] octets or more, `None` for fewer.
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        if secret.len() < KEY_OCTETS_MIN {
+            return None;
+        }
+        let derive = |what: &[u8]| keyed(secret).chain_update(what).finalize().into_bytes();
+        let name = derive(b"rserpool cookie: name");
+        Some(Self {
+            id: [name[0], name[1], name[2], name[3]],
+            mac: keyed(&derive(b"rserpool cookie: authentication")),
+            cipher: XChaCha20Poly1305::new(&derive(b"rserpool cookie: encryption")),
+        })
+    }
+
+    /// Reads keys, one in hexadecimal digits a line; what comes after `#` is a comment. The first
+    /// seals; all of them open, so that keys can be changed while cookies are about.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is no key, or that there is none.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, KeyError> {
+        let mut keys = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let secret = unhex(line).ok_or(KeyError::NotHexadecimal(number))?;
+            keys.push(Self::new(&secret).ok_or(KeyError::TooShort(number))?);
+        }
+        if keys.is_empty() { Err(KeyError::Empty) } else { Ok(keys) }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:08x})", u32::from_be_bytes(self.id))
+    }
+}
+
+/// Why a cookie is not taken. The session begins anew.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// It is not sealed, and has to be.
+    #[error("not sealed")]
+    Unsealed,
+    /// It is sealed, and there is no key here.
+    #[error("sealed, and no key is configured")]
+    NoKey,
+    /// Sealed with a key that is not known here.
+    #[error("sealed with an unknown key")]
+    UnknownKey,
+    /// Not what a server made: it was changed, or cut.
+    #[error("tampered with")]
+    Tampered,
+    /// A form that this version does not know.
+    #[error("of an unknown version")]
+    Version,
+    /// It is of another pool.
+    #[error("of another pool")]
+    OtherPool,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+}
+
+/// How the servers of a pool make and take cookies.
+#[derive(Debug)]
+pub struct Cookies {
+    keys: Vec<Key>,
+    life: Duration,
+    encrypts: bool,
+    accepts_unsealed: bool,
+    rng: StdRng,
+}
+
+impl Cookies {
+    /// Cookies that are the state itself: whoever has one can change it.
+    pub fn plain() -> Self {
+        let rng = StdRng::from_seed([0; 32]);
+        Self { keys: Vec::new(), life: LIFE, encrypts: false, accepts_unsealed: true, rng }
+    }
+
+    /// Sealed cookies: the first key seals, all of them open. Without keys as [`plain`](Self::plain).
+    /// `seed` is what nonces are drawn from; it has to come from the system's generator.
+    pub fn sealed(keys: Vec<Key>, seed: [u8; 32]) -> Self {
+        let accepts_unsealed = keys.is_empty();
+        Self { keys, accepts_unsealed, rng: StdRng::from_seed(seed), ..Self::plain() }
+    }
+
+    /// How long a cookie is good for. Default: 1 h.
+    #[must_use]
+    pub fn with_life(mut self, life: Duration) -> Self {
+        self.life = life;
+        self
+    }
+
+    /// Encrypts the state, too, so that users cannot read it. Without keys nothing is encrypted.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.encrypts = true;
+        self
+    }
+
+    /// Takes cookies without seal as well: for pools with members that have no key.
+    #[must_use]
+    pub fn accepting_unsealed(mut self) -> Self {
+        self.accepts_unsealed = true;
+        self
+    }
+
+    /// True where cookies are sealed.
+    pub fn is_sealing(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Changes the keys, as after their file was read again.
+    pub fn set_keys(&mut self, keys: Vec<Key>) {
+        self.keys = keys;
+    }
+
+    /// The cookie of a state; `now` in seconds of Unix time.
+    pub fn seal(&mut self, pool: &PoolHandle, now: u64, state: &[u8]) -> Vec<u8> {
+        let Some(key) = self.keys.first() else { return state.to_vec() };
+        let sealed = self.encrypts.then(|| encrypt(key, &mut self.rng, state)).flatten();
+        let flags = if sealed.is_some() { ENCRYPTED } else { 0 };
+        let body = sealed.as_deref().unwrap_or(state);
+        let handle = pool.as_bytes();
+        let pad = (HEADER + handle.len() + body.len()).wrapping_neg() % 4;
+        let mut cookie = Vec::with_capacity(HEADER + handle.len() + body.len() + pad + MAC);
+        cookie.extend_from_slice(MAGIC);
+        cookie.extend([VERSION, flags | u8::try_from(pad).unwrap_or_default() << PAD_SHIFT]);
+        cookie.extend(u16::try_from(handle.len()).unwrap_or(u16::MAX).to_be_bytes());
+        cookie.extend_from_slice(&key.id);
+        cookie.extend_from_slice(&now.saturating_add(self.life.as_secs()).to_be_bytes());
+        cookie.extend_from_slice(handle);
+        cookie.extend_from_slice(body);
+        cookie.resize(cookie.len() + pad, 0);
+        let mac = key.mac.clone().chain_update(&cookie).finalize();
+        cookie.extend_from_slice(&mac.into_bytes());
+        cookie
+    }
+
+    /// The state in a cookie; `now` in seconds of Unix time.
+    ///
+    /// # Errors
+    ///
+    /// The cookie is not to be trusted; nothing has changed.
+    pub fn open(&self, pool: &PoolHandle, now: u64, cookie: &[u8]) -> Result<Vec<u8>, Refusal> {
+        if !cookie.starts_with(MAGIC) {
+            return if self.accepts_unsealed { Ok(cookie.to_vec()) } else { Err(Refusal::Unsealed) };
+        }
+        if self.keys.is_empty() {
+            return Err(Refusal::NoKey);
+        }
+        let (content, mac) = cookie.split_last_chunk::<MAC>().ok_or(Refusal::Tampered)?;
+        let (header, rest) = content.split_first_chunk::<HEADER>().ok_or(Refusal::Tampered)?;
+        let [_, _, _, _, version, flags, l0, l1, id @ .., _, _, _, _, _, _, _, _] = header;
+        let key = self.keys.iter().find(|key| key.id == *id).ok_or(Refusal::UnknownKey)?;
+        let expected = key.mac.clone().chain_update(content);
+        expected.verify_slice(mac).map_err(|_| Refusal::Tampered)?;
+        // From here on a server of the pool has written it.
+        if *version != VERSION {
+            return Err(Refusal::Version);
+        }
+        let length = u16::from_be_bytes([*l0, *l1]);
+        let (handle, rest) = rest.split_at_checked(length.into()).ok_or(Refusal::Tampered)?;
+        if pool.as_bytes() != handle {
+            return Err(Refusal::OtherPool);
+        }
+        let (_, expiry) = header.split_last_chunk::<8>().ok_or(Refusal::Tampered)?;
+        if u64::from_be_bytes(*expiry) < now {
+            return Err(Refusal::Expired);
+        }
+        let end = rest.len().checked_sub((flags >> PAD_SHIFT).into()).ok_or(Refusal::Tampered)?;
+        match flags & ENCRYPTED {
+            0 => Ok(rest[..end].to_vec()),
+            _ => decrypt(key, &rest[..end]).ok_or(Refusal::Tampered),
+        }
+    }
+}
+
+const LIFE: Duration = Duration::from_secs(3_600);
+
+fn keyed(secret: &[u8]) -> Hmac<Sha256> {
+    match <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("HMAC takes keys of any length (RFC 2104 §2)"),
+    }
+}
+
+fn encrypt(key: &Key, rng: &mut StdRng, state: &[u8]) -> Option<Vec<u8>> {
+    let nonce: [u8; NONCE] = rng.random();
+    let secret = key.cipher.encrypt(&XNonce::from(nonce), state).ok()?;
+    Some([&nonce[..], &secret].concat())
+}
+
+fn decrypt(key: &Key, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, secret) = sealed.split_first_chunk::<NONCE>()?;
+    key.cipher.decrypt(&XNonce::from(*nonce), secret).ok()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    let pairs = (0..text.len()).step_by(2);
+    pairs.map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}

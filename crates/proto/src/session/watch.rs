@@ -1,0 +1,162 @@
+//! Whether the server of a session still lives: keep-alives within the session.
+
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// How a user notices that the server of its session is silent.
+///
+/// It asks with ENDPOINT_KEEP_ALIVE on the control channel, as a registrar does, but with server
+/// identifier 0. That is our extension; a server that has never answered one is left alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeepAlive {
+    /// The server is asked when it was not heard of for so long. Default: 500 ms.
+    pub interval: Duration,
+    /// It has failed when it was not heard of for so long. At least two intervals count, so that
+    /// it was asked and had time to answer. Default: 1.5 s.
+    pub deadline: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(500), deadline: Duration::from_millis(1500) }
+    }
+}
+
+/// A server that never answers is asked so often.
+const ASKED_IN_VAIN_MAX: u32 = 3;
+
+/// The state of the supervision of one server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    interval: Duration,
+    deadline: Duration,
+    heard: Time,
+    asked: Time,
+    /// Questions since the server was last heard of.
+    open: u32,
+    /// It knows these keep-alives.
+    answers: bool,
+}
+
+/// What is to be done at a point in time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    Nothing,
+    /// Ask it.
+    Ask,
+    /// It has failed.
+    Silent,
+}
+
+impl Watch {
+    pub(super) fn new(keep_alive: KeepAlive, now: Time) -> Self {
+        let interval = keep_alive.interval.max(Duration::from_millis(1));
+        let deadline = keep_alive.deadline.max(interval * 2);
+        Self { interval, deadline, heard: now, asked: now, open: 0, answers: false }
+    }
+
+    /// The server sent something.
+    pub(super) fn heard(&mut self, now: Time) {
+        self.heard = now;
+        self.open = 0;
+    }
+
+    /// The server answered a keep-alive.
+    pub(super) fn answered(&mut self, now: Time) {
+        self.heard(now);
+        self.answers = true;
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        let asks = self.answers || self.open < ASKED_IN_VAIN_MAX;
+        let ask = asks.then(|| self.heard.max(self.asked) + self.interval);
+        let end = self.answers.then(|| self.heard + self.deadline);
+        [ask, end].into_iter().flatten().min()
+    }
+
+    pub(super) fn timeout(&mut self, now: Time) -> Verdict {
+        let Some(due) = self.next_timeout().filter(|&due| due <= now) else {
+            return Verdict::Nothing;
+        };
+        if now - due > self.interval {
+            // It was this process that was held up: what the server sent may wait to be read.
+            self.heard = self.heard + (now - due);
+        }
+        if self.answers && self.open > 0 && now - self.heard >= self.deadline {
+            return Verdict::Silent;
+        }
+        self.asked = now;
+        self.open += 1;
+        Verdict::Ask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP_ALIVE: KeepAlive =
+        KeepAlive { interval: Duration::from_millis(50), deadline: Duration::from_millis(150) };
+
+    fn at(millis: u64) -> Time {
+        Time::from_origin(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_silent_server_has_failed_when_the_deadline_is_over() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        assert_eq!(watch.next_timeout(), Some(at(50)));
+        assert_eq!(watch.timeout(at(49)), Verdict::Nothing);
+        assert_eq!(watch.timeout(at(50)), Verdict::Ask);
+        watch.answered(at(51));
+        assert_eq!(watch.next_timeout(), Some(at(101)));
+        assert_eq!(watch.timeout(at(101)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(151)), Verdict::Ask);
+        assert_eq!(watch.next_timeout(), Some(at(201)));
+        assert_eq!(watch.timeout(at(201)), Verdict::Silent);
+    }
+
+    #[test]
+    fn a_server_that_talks_is_not_asked() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        for millis in (0..1_000).step_by(49) {
+            assert_eq!(watch.timeout(at(millis)), Verdict::Nothing);
+            watch.heard(at(millis));
+        }
+    }
+
+    #[test]
+    fn a_server_that_knows_no_keep_alives_is_left_alone() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        for millis in [50, 100, 150] {
+            assert_eq!(watch.timeout(at(millis)), Verdict::Ask);
+        }
+        assert_eq!(watch.next_timeout(), None);
+        assert_eq!(watch.timeout(at(10_000)), Verdict::Nothing);
+        // It speaks: perhaps another try helps.
+        watch.heard(at(10_000));
+        assert_eq!(watch.timeout(at(10_050)), Verdict::Ask);
+    }
+
+    #[test]
+    fn who_was_held_up_itself_blames_nobody() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        assert_eq!(watch.timeout(at(50)), Verdict::Ask);
+        watch.answered(at(51));
+        assert_eq!(watch.timeout(at(101)), Verdict::Ask);
+        // Frozen for five seconds.
+        assert_eq!(watch.timeout(at(5_151)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(5_201)), Verdict::Silent);
+    }
+
+    #[test]
+    fn the_shortest_deadline_leaves_time_for_an_answer() {
+        let hasty = KeepAlive { interval: Duration::ZERO, deadline: Duration::ZERO };
+        let mut watch = Watch::new(hasty, at(0));
+        assert_eq!(watch.timeout(at(1)), Verdict::Ask);
+        watch.answered(at(1));
+        assert_eq!(watch.timeout(at(2)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(3)), Verdict::Silent);
+    }
+}
