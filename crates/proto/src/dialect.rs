@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool_wire::Message;
 use rserpool_wire::enrp::Body;
-use rserpool_wire::param::{PoolHandle, RegistrarId, RegistrationLife, TransportUse};
+use rserpool_wire::param::{PoolHandle, RegistrarId, RegistrationLife};
 
 use crate::timing::Timing;
 
@@ -70,15 +70,6 @@ impl Dialect {
         match self {
             Self::Rfc => own > other,
             Self::Rsplib => own < other,
-        }
-    }
-
-    /// How an element says that it serves over SCTP: all of rsplib's have a control channel, and its
-    /// pools do not mix.
-    pub const fn sctp_transport_use(self) -> TransportUse {
-        match self {
-            Self::Rfc => TransportUse::DataOnly,
-            Self::Rsplib => TransportUse::DataPlusControl,
         }
     }
 
@@ -178,12 +169,6 @@ mod tests {
         assert!(Dialect::Rfc.is_foreign(None, &error(0x11)));
         assert!(!Dialect::Rfc.is_foreign(None, &error(0xa)));
         assert!(!Dialect::Rsplib.is_foreign(None, &error(0x11)));
-    }
-
-    #[test]
-    fn elements_have_a_control_channel_where_those_of_rsplib_have_one() {
-        assert_eq!(Dialect::Rfc.sctp_transport_use(), TransportUse::DataOnly);
-        assert_eq!(Dialect::Rsplib.sctp_transport_use(), TransportUse::DataPlusControl);
     }
 
     #[test]

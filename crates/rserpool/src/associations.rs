@@ -307,6 +307,7 @@ pub(crate) fn remote_of(transport: &Transport) -> Option<Remote> {
     let scheme = match transport {
         Transport::Sctp(_) => Scheme::Sctp,
         Transport::Tcp { .. } => Scheme::Tcp,
+        Transport::Udp { .. } => Scheme::Udp,
         _ => return None,
     };
     let addresses = transport.addresses().to_vec();

@@ -9,6 +9,7 @@
 //! | [`PoolElement`] | a server's membership in a pool |
 //! | [`PoolUser`] | a client: resolves handles, reports elements that do not answer |
 //! | [`Session`] | a client's connection to a pool, moved to another server when its server fails |
+//! | [`Server`], [`Service`] | a server with its sessions and their state, as a pool element |
 //!
 //! The protocols themselves are in `rserpool_proto`, which has no clock and no sockets; this crate
 //! gives them both, one task for each machine. Nothing here is global: any number of registrars,
@@ -23,6 +24,7 @@ mod error;
 mod node;
 pub mod observer;
 pub mod registrar;
+pub mod server;
 pub mod session;
 pub mod user;
 
@@ -30,6 +32,7 @@ pub use element::PoolElement;
 pub use error::Error;
 pub use node::transport_options;
 pub use registrar::Registrar;
+pub use server::{Server, Service};
 pub use session::Session;
 pub use user::PoolUser;
 

@@ -42,6 +42,8 @@ pub enum Scheme {
     UserlandSctp,
     /// `tcp://`.
     Tcp,
+    /// Datagrams, for services only: no URL that is read has it, since no registrar is reached so.
+    Udp,
 }
 
 /// A host in an [`Address`].
@@ -205,6 +207,7 @@ impl fmt::Display for Scheme {
             Self::KernelSctp => "sctp+kernel",
             Self::UserlandSctp => "sctp+udp",
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
         })
     }
 }

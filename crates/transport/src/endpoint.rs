@@ -209,6 +209,8 @@ pub enum Backend {
     UserlandSctp,
     /// TCP.
     Tcp,
+    /// UDP, for services.
+    Udp,
     /// A queue inside this process.
     Memory,
 }
@@ -219,6 +221,7 @@ impl fmt::Display for Backend {
             Self::KernelSctp => "kernel SCTP",
             Self::UserlandSctp => "userland SCTP",
             Self::Tcp => "TCP",
+            Self::Udp => "UDP",
             Self::Memory => "memory",
         })
     }

@@ -9,6 +9,7 @@ use crate::endpoint::{
 };
 use crate::sctp::SctpEndpoint;
 use crate::tcp::{Framing, TcpEndpoint};
+use crate::udp::UdpEndpoint;
 use crate::userland::UserlandEndpoint;
 
 /// The endpoints of one node, with one stream of events.
@@ -65,6 +66,7 @@ impl Endpoints {
             Scheme::KernelSctp => listen_in_kernel(url, &self.options)?,
             Scheme::UserlandSctp => Box::new(UserlandEndpoint::bind(url, &self.options)?),
             Scheme::Tcp => Box::new(TcpEndpoint::bind(url, speaks, &self.options)?),
+            Scheme::Udp => Box::new(UdpEndpoint::bind(url, &self.options)?),
         };
         let local = endpoint.local();
         self.add(endpoint, speaks);
@@ -192,10 +194,12 @@ impl Member {
         }
         // One that listens is taken even if it knows one way only: peers know its port.
         match self.endpoint.local().url.scheme {
-            Scheme::Sctp => scheme != Scheme::Tcp,
+            Scheme::Sctp => !matches!(scheme, Scheme::Tcp | Scheme::Udp),
             Scheme::KernelSctp => matches!(scheme, Scheme::Sctp | Scheme::KernelSctp),
             Scheme::UserlandSctp => matches!(scheme, Scheme::Sctp | Scheme::UserlandSctp),
             Scheme::Tcp => scheme == Scheme::Tcp,
+            // A listener's socket is not told of ICMP errors.
+            Scheme::Udp => false,
         }
     }
 }
@@ -235,6 +239,7 @@ fn dialer(scheme: Scheme, speaks: Framing, options: &Options) -> Result<Box<dyn 
         Scheme::KernelSctp => dial_in_kernel(options)?,
         Scheme::UserlandSctp => Box::new(UserlandEndpoint::dialer(options)?),
         Scheme::Tcp => Box::new(TcpEndpoint::dialer(speaks, options)),
+        Scheme::Udp => Box::new(UdpEndpoint::dialer(options)),
     })
 }
 

@@ -31,6 +31,7 @@ mod sctp;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;
 mod tcp;
+mod udp;
 pub mod userland;
 
 pub use address::{Address, Host, ParseError, Scheme};
@@ -45,3 +46,4 @@ pub use memory::{MemoryEndpoint, MemoryNetwork};
 pub use probe::{Finding, Subject, kernel_sctp_available, probe};
 pub use sctp::SctpEndpoint;
 pub use tcp::{Framing, TcpEndpoint};
+pub use udp::UdpEndpoint;

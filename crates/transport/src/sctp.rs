@@ -171,10 +171,10 @@ impl SctpEndpoint {
         match (remote.scheme, known) {
             (Scheme::KernelSctp, _) => (Side::Kernel, None),
             (Scheme::UserlandSctp, _) => (Side::Userland, None),
-            (Scheme::Sctp | Scheme::Tcp, Some(Side::Userland)) => {
+            (Scheme::Sctp | Scheme::Tcp | Scheme::Udp, Some(Side::Userland)) => {
                 (Side::Userland, Some(Side::Kernel))
             }
-            (Scheme::Sctp | Scheme::Tcp, Some(Side::Kernel) | None) => {
+            (Scheme::Sctp | Scheme::Tcp | Scheme::Udp, Some(Side::Kernel) | None) => {
                 (Side::Kernel, Some(Side::Userland))
             }
         }
@@ -334,9 +334,9 @@ impl SctpEndpoint {
 
 impl Endpoint for SctpEndpoint {
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
-        if remote.scheme == Scheme::Tcp {
-            let why = "tcp:// was asked for".into();
-            return Err(Error::Unsupported { what: "TCP at an SCTP endpoint", why });
+        if matches!(remote.scheme, Scheme::Tcp | Scheme::Udp) {
+            let why = format!("{}:// was asked for", remote.scheme);
+            return Err(Error::Unsupported { what: "another transport at an SCTP endpoint", why });
         }
         if self.associations.len() >= self.associations_max {
             return Err(Error::Limit(self.associations_max));

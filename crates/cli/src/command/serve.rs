@@ -1,35 +1,34 @@
 //! `rserpool serve`: an example service as an element of a pool.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rserpool::element::State;
-use rserpool::transport::{
-    Address, AssocId, Endpoints, Event, Framing, Local, ParseError, Ppid, Scheme, SendError,
-};
-use rserpool::wire::param::{
-    Load, PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse,
-};
-use rserpool::{PoolElement, element};
+use rserpool::proto::session::Cookies;
+use rserpool::proto::session::cookie::Key;
+use rserpool::server::{Config, Server};
+use rserpool::transport::{Address, ParseError, Scheme};
+use rserpool::wire::param::{PeId, Policy, PoolHandle, TransportUse};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use crate::command::resolve::pool_handle;
 use crate::failure::no_registrar;
 use crate::output::{Format, Output};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
-use crate::service::{Reaction, Service, chargen};
+use crate::service::Kind;
 
 /// Runs an example service as an element of a pool until SIGTERM or SIGINT. Prints where it serves
 /// once it is in the pool.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The service.
-    service: Service,
+    service: Kind,
 
     /// The pool to join. By default EchoPool, DiscardPool, DaytimePool or CharGenPool.
     #[arg(long, value_name = "HANDLE", value_parser = pool_handle)]
@@ -61,6 +60,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     sessions_max: u32,
 
+    /// How long sessions may take to finish, or to be handed over, when it is to end.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    drain: Duration,
+
+    #[command(flatten)]
+    cookies: CookieArgs,
+
+    /// How many other elements to name to a session, as those to turn to first.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    card: u32,
+
     /// How long to wait for a registrar at the start.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     wait: Duration,
@@ -73,6 +83,51 @@ pub(crate) struct Args {
     registrars: RegistrarArgs,
 }
 
+/// How the states of sessions are handed from server to server.
+#[derive(Debug, clap::Args)]
+struct CookieArgs {
+    /// A file with the keys that the servers of the pool share, 32 octets or more in hexadecimal
+    /// digits a line: the first signs cookies, all of them prove them. SIGHUP reads it again.
+    /// Without it users can change the state of their sessions.
+    #[arg(long, value_name = "FILE")]
+    cookie_keys: Option<PathBuf>,
+
+    /// Encrypts cookies, too.
+    #[arg(long, requires = "cookie_keys")]
+    cookie_encrypt: bool,
+
+    /// Takes unsigned cookies as well: while some servers of the pool have no key yet.
+    #[arg(long, requires = "cookie_keys")]
+    accept_unsigned: bool,
+
+    /// How long a signed cookie is good for.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    cookie_life: Duration,
+}
+
+impl CookieArgs {
+    fn cookies(&self) -> anyhow::Result<Cookies> {
+        let Some(keys) = self.keys()? else { return Ok(Cookies::plain()) };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("the system has no random numbers")?;
+        let mut cookies = Cookies::sealed(keys, seed).with_life(self.cookie_life);
+        if self.cookie_encrypt {
+            cookies = cookies.encrypted();
+        }
+        if self.accept_unsigned {
+            cookies = cookies.accepting_unsealed();
+        }
+        Ok(cookies)
+    }
+
+    fn keys(&self) -> anyhow::Result<Option<Vec<Key>>> {
+        let Some(path) = &self.cookie_keys else { return Ok(None) };
+        let what = || format!("the cookie keys in {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(what)?;
+        Ok(Some(Key::parse_all(&text).with_context(what)?))
+    }
+}
+
 /// What users speak with a service over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum Carrier {
@@ -80,6 +135,8 @@ enum Carrier {
     Sctp,
     /// TCP.
     Tcp,
+    /// UDP: datagrams, without a state that outlives its server.
+    Udp,
 }
 
 impl Args {
@@ -91,24 +148,22 @@ impl Args {
     async fn serve(self, output: &mut Output) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
         let end_of_stdin = runtime::end_of_stdin(self.exit_with_stdin);
         tokio::pin!(end_of_stdin);
-        let mut server = Server::open(&self)?;
-        let mut state = server.element.watch();
+        let server = self.service.start(self.config()?)?;
+        let mut state = server.watch();
         let patience = sleep(self.wait);
         tokio::pin!(patience);
         let mut was_registered = false;
-        let mut ticks = tokio::time::interval(CHARGEN_INTERVAL);
         loop {
             tokio::select! {
-                event = server.endpoints.next() => server.on_event(event),
-                _ = ticks.tick(), if self.service == Service::Chargen => server.talk(),
                 changed = state.changed() => {
                     changed.map_err(|_| anyhow!("the element has ended"))?;
                     match &*state.borrow_and_update() {
                         State::Registered { .. } if !was_registered => {
                             was_registered = true;
-                            server.print(&self, output)?;
+                            self.print(&server, output)?;
                         }
                         State::Rejected(causes) => {
                             return Err(rserpool::Error::Rejected(causes.clone()).into());
@@ -120,18 +175,31 @@ impl Args {
                     let error = rserpool::Error::NoRegistrar;
                     return Err(no_registrar(error, &self.registrars.describe()));
                 }
+                _ = hangup.recv() => self.read_keys_again(&server),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 () = &mut end_of_stdin => break,
             }
         }
-        // Users see a registrar's answer without it before they see its end.
-        let farewell = timeout(FAREWELL_MAX, server.element.deregister()).await;
-        server.element.stop().await;
-        match farewell {
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(())) | Err(_) => Ok(()),
+        Ok(server.drain(self.drain).await?)
+    }
+
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = Config::new(self.registrars.urls(), self.pool()?, self.url());
+        if self.transport == Carrier::Tcp && self.service.is_plain_over_tcp() {
+            config.transport_use = TransportUse::DataOnly;
         }
+        config.advertise.clone_from(&self.advertise);
+        config.sessions_max = self.sessions_max as usize;
+        config.cookies = self.cookies.cookies()?;
+        config.card_items = self.card;
+        config.element.listen = self.registrars.listen();
+        let element = &mut config.element.element;
+        element.id = self.id;
+        element.policy = self.policy.clone();
+        element.timing = self.registrars.timing();
+        element.dialect = self.registrars.dialect;
+        Ok(config)
     }
 
     fn pool(&self) -> anyhow::Result<PoolHandle> {
@@ -143,71 +211,13 @@ impl Args {
         self.listen.with_scheme(match self.transport {
             Carrier::Sctp => Scheme::Sctp,
             Carrier::Tcp => Scheme::Tcp,
+            Carrier::Udp => Scheme::Udp,
         })
     }
 
-    /// What is registered: where the server listens, or what the operator says.
-    fn user_transport(&self, local: &Local) -> Transport {
-        let addresses = if self.advertise.is_empty() { &local.addresses } else { &self.advertise };
-        let port = local.port;
-        match self.transport {
-            Carrier::Sctp => {
-                let transport_use = self.registrars.dialect.sctp_transport_use();
-                let addresses = addresses.as_slice().into();
-                Transport::Sctp(SctpTransport { port, transport_use, addresses })
-            }
-            Carrier::Tcp => {
-                let address = addresses.first().copied();
-                let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-                let transport_use = TransportUse::DataOnly;
-                Transport::Tcp { port, transport_use, address }
-            }
-        }
-    }
-}
-
-/// How often a service that talks by itself gets a turn.
-const CHARGEN_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the farewell to the registrar may take.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
-
-/// A service, its sessions, and its membership in a pool.
-struct Server {
-    service: Service,
-    endpoints: Endpoints,
-    url: Address,
-    element: PoolElement,
-    sessions_max: u32,
-    /// For each session the number of lines that it got.
-    sessions: BTreeMap<AssocId, u64>,
-}
-
-impl Server {
-    fn open(args: &Args) -> anyhow::Result<Self> {
-        let timing = args.registrars.timing();
-        let mut endpoints = Endpoints::new(rserpool::transport_options(&timing));
-        let local = endpoints.listen(&args.url(), Framing::Stream)?;
-        let transport = args.user_transport(&local);
-        let registrars = args.registrars.urls();
-        let mut config = element::Config::new(registrars, args.pool()?, transport);
-        config.listen = args.registrars.listen();
-        config.element.id = args.id;
-        config.element.policy = args.policy.clone();
-        config.element.timing = timing;
-        config.element.dialect = args.registrars.dialect;
-        Ok(Self {
-            service: args.service,
-            endpoints,
-            url: local.url,
-            element: PoolElement::start(config)?,
-            sessions_max: args.sessions_max,
-            sessions: BTreeMap::new(),
-        })
-    }
-
-    fn print(&self, args: &Args, output: &mut Output) -> anyhow::Result<()> {
-        let (service, pool) = (self.service.label(), args.pool()?.to_string());
-        let (id, url) = (self.element.id().to_string(), self.url.to_string());
+    fn print(&self, server: &Server, output: &mut Output) -> anyhow::Result<()> {
+        let (service, pool) = (self.service.label(), self.pool()?.to_string());
+        let (id, url) = (server.id().to_string(), server.url().to_string());
         if output.format() == Format::Json {
             let serving = json!({ "service": service, "pool": pool, "id": id, "urls": [url] });
             return Ok(output.json(&serving)?);
@@ -215,61 +225,16 @@ impl Server {
         Ok(output.line(format_args!("{service} {id} in {pool} at {url}"))?)
     }
 
-    fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Up { assoc, .. } => {
-                if self.sessions.len() >= self.sessions_max as usize {
-                    self.endpoints.abort(assoc);
-                    return;
-                }
-                self.sessions.insert(assoc, 0);
-                self.tell_load();
-                let reaction = self.service.begin();
-                self.react(assoc, &reaction);
+    /// Where the file cannot be read the old keys stay.
+    fn read_keys_again(&self, server: &Server) {
+        match self.cookies.keys() {
+            Ok(Some(keys)) => {
+                info!(keys = keys.len(), "cookie keys read again");
+                server.set_keys(keys);
             }
-            Event::Message { assoc, octets, ppid } if ppid != Ppid::ASAP => {
-                let reaction = self.service.receive(octets);
-                self.react(assoc, &reaction);
-            }
-            Event::Down { assoc, .. } => self.forget(assoc),
-            // The control channel, for sessions that have one; addresses and paths.
-            Event::Message { .. } | Event::Addresses { .. } | Event::Path { .. } => {}
+            Ok(None) => info!("there is no file with cookie keys to read again"),
+            Err(error) => warn!("the old cookie keys stay: {error:#}"),
         }
-    }
-
-    fn react(&mut self, assoc: AssocId, reaction: &Reaction) {
-        if !reaction.octets.is_empty()
-            && self.endpoints.send(assoc, Ppid::default(), &reaction.octets) == Err(SendError::Full)
-        {
-            // Who does not take its answers gets no more.
-            self.endpoints.abort(assoc);
-            self.forget(assoc);
-        } else if reaction.done {
-            self.endpoints.close(assoc);
-        }
-    }
-
-    /// Gives each session its next lines; one that takes them too slowly waits.
-    fn talk(&mut self) {
-        for (&assoc, sent) in &mut self.sessions {
-            if let Some(lines) = self.service.lines(*sent)
-                && self.endpoints.send(assoc, Ppid::default(), &lines).is_ok()
-            {
-                *sent += chargen::LINES;
-            }
-        }
-    }
-
-    fn forget(&mut self, assoc: AssocId) {
-        if self.sessions.remove(&assoc).is_some() {
-            self.tell_load();
-        }
-    }
-
-    fn tell_load(&self) {
-        let sessions = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
-        let share = f64::from(sessions) / f64::from(self.sessions_max);
-        self.element.set_load(Load::from_fraction(share));
     }
 }
 

@@ -1,14 +1,16 @@
 //! The example services: what each does with a session.
 
-pub(crate) mod chargen;
+mod chargen;
+mod daytime;
+mod discard;
+mod echo;
 
-use std::time::SystemTime;
-
+use rserpool::server::{Config, Server};
 use rserpool::wire::param::PoolHandle;
 
 /// A service that `rserpool serve` runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-pub(crate) enum Service {
+pub(crate) enum Kind {
     /// Sends back what it gets (RFC 862).
     Echo,
     /// Throws away what it gets (RFC 863).
@@ -19,16 +21,7 @@ pub(crate) enum Service {
     Chargen,
 }
 
-/// What a service wants done.
-#[derive(Debug, Default)]
-pub(crate) struct Reaction {
-    /// To be sent.
-    pub(crate) octets: Vec<u8>,
-    /// The session is over after that.
-    pub(crate) done: bool,
-}
-
-impl Service {
+impl Kind {
     /// The name.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -50,27 +43,21 @@ impl Service {
         PoolHandle::new(name)
     }
 
-    /// A session begins.
-    pub(crate) fn begin(self) -> Reaction {
+    /// True for a service whose users are anything that speaks TCP: it has no control channel
+    /// there, since that takes our framing.
+    pub(crate) fn is_plain_over_tcp(self) -> bool {
         match self {
-            Self::Daytime => {
-                let now = humantime::format_rfc3339_seconds(SystemTime::now());
-                Reaction { octets: format!("{now}\r\n").into_bytes(), done: true }
-            }
-            Self::Echo | Self::Discard | Self::Chargen => Reaction::default(),
+            Self::Echo | Self::Discard | Self::Daytime | Self::Chargen => true,
         }
     }
 
-    /// Something arrived.
-    pub(crate) fn receive(self, octets: Vec<u8>) -> Reaction {
+    /// Starts it.
+    pub(crate) fn start(self, config: Config) -> Result<Server, rserpool::Error> {
         match self {
-            Self::Echo => Reaction { octets, done: false },
-            Self::Discard | Self::Daytime | Self::Chargen => Reaction::default(),
+            Self::Echo => Server::start(config, echo::Echo),
+            Self::Discard => Server::start(config, discard::Discard),
+            Self::Daytime => Server::start(config, daytime::Daytime),
+            Self::Chargen => Server::start(config, chargen::Chargen),
         }
-    }
-
-    /// The next lines, where the service talks by itself; `sent` is how many it has sent.
-    pub(crate) fn lines(self, sent: u64) -> Option<Vec<u8>> {
-        (self == Self::Chargen).then(|| chargen::lines(sent))
     }
 }

@@ -210,7 +210,11 @@ impl Cookies {
     /// The cookie is not to be trusted; nothing has changed.
     pub fn open(&self, pool: &PoolHandle, now: u64, cookie: &[u8]) -> Result<Vec<u8>, Refusal> {
         if !cookie.starts_with(MAGIC) {
-            return if self.accepts_unsealed { Ok(cookie.to_vec()) } else { Err(Refusal::Unsealed) };
+            return if self.accepts_unsealed {
+                Ok(cookie.to_vec())
+            } else {
+                Err(Refusal::Unsealed)
+            };
         }
         if self.keys.is_empty() {
             return Err(Refusal::NoKey);
@@ -263,9 +267,10 @@ fn decrypt(key: &Key, sealed: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    let pairs = (0..text.len()).step_by(2);
-    pairs.map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|value| value.try_into().ok()))
+        .collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
+    Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }

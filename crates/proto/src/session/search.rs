@@ -243,6 +243,7 @@ impl Search {
             Step::Dialing { peer: dialed, element } if *dialed == peer => element.id,
             _ => return Ok(()),
         };
+        self.step = Step::Idle;
         match loss {
             Loss::Lost | Loss::Closed => {
                 means.outputs.push_back(Output::Report(element));

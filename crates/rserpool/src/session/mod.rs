@@ -333,11 +333,14 @@ impl Session {
             TransportEvent::Down { reason, .. } => {
                 debug!(?reason, "server lost");
                 self.assoc = None;
-                Some(Input::Down(peer, match reason {
-                    DownReason::Closed => Loss::Closed,
-                    DownReason::System => Loss::System,
-                    _ => Loss::Lost,
-                }))
+                Some(Input::Down(
+                    peer,
+                    match reason {
+                        DownReason::Closed => Loss::Closed,
+                        DownReason::System => Loss::System,
+                        _ => Loss::Lost,
+                    },
+                ))
             }
             TransportEvent::Message { ppid: Ppid::ASAP, octets, .. } => {
                 match Message::decode(Protocol::Asap, &octets).map(|decoded| decoded.message) {

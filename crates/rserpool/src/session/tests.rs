@@ -299,8 +299,8 @@ async fn a_server_that_does_not_accept_is_reported_and_the_next_one_taken() {
 
 #[tokio::test(start_paused = true)]
 async fn what_this_host_cannot_dial_is_passed_over_and_not_reported() {
-    let udp = Transport::Udp { port: 7, address: [10, 0, 0, 1].into() };
-    let world = World::with(ms(1), vec![element_at(1, udp), element(2)]);
+    let lite = Transport::UdpLite { port: 7, address: [10, 0, 0, 1].into() };
+    let world = World::with(ms(1), vec![element_at(1, lite), element(2)]);
     let server = world.serve(2, FOREVER);
     let session = world.connect().await;
     assert_eq!(id(&session), 2);

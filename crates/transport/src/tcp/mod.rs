@@ -368,13 +368,11 @@ impl Endpoint for TcpEndpoint {
 }
 
 fn tcp_only(scheme: Scheme) -> Result<(), Error> {
-    match scheme {
-        Scheme::Tcp => Ok(()),
-        Scheme::Sctp | Scheme::KernelSctp | Scheme::UserlandSctp => Err(Error::Unsupported {
-            what: "SCTP at a TCP endpoint",
-            why: format!("{scheme}:// was asked for"),
-        }),
+    if scheme == Scheme::Tcp {
+        return Ok(());
     }
+    let why = format!("{scheme}:// was asked for");
+    Err(Error::Unsupported { what: "another transport at a TCP endpoint", why })
 }
 
 fn listen(socket: SocketAddr) -> io::Result<TcpListener> {

@@ -1,0 +1,258 @@
+//! A pool element with its service: sessions, their cookies, and the load that they make.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserpool_proto::session::Cookies;
+use rserpool_transport::{Address, Endpoints, Framing, Local, Scheme};
+use rserpool_wire::param::{
+    Load, PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::element::{self, State};
+use crate::node::{FAR_FUTURE, transport_options};
+use crate::{Error, PoolElement};
+
+mod card;
+mod office;
+mod session;
+
+use card::Neighbours;
+use office::{Office, Order};
+
+pub use office::Stats;
+pub use session::{Event, Gone, Session};
+
+/// What an element does for its users: one call for each session.
+pub trait Service: Send + Sync + 'static {
+    /// Serves one session, from its first message to its end: returning ends it in good order,
+    /// after what was sent is delivered. A panic ends it as a crash would.
+    ///
+    /// It runs as a task of its own. What keeps a processor busy for long belongs into
+    /// [`spawn_blocking`](tokio::task::spawn_blocking).
+    fn serve(self: Arc<Self>, session: Session) -> impl Future<Output = ()> + Send;
+
+    /// What the registrar is told whenever a session begins or ends, or
+    /// [`Session::standing_changed`] is called. Default: the share of the sessions that there may
+    /// be, as load.
+    fn standing(&self, sessions: usize, sessions_max: usize) -> Standing {
+        Standing::of_sessions(sessions, sessions_max)
+    }
+}
+
+/// What a pool's policy goes by, as far as the element says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// For policies by load.
+    pub load: Load,
+    /// Another value of the pool's policy, such as a measured weight; `None` leaves it.
+    pub policy: Option<Policy>,
+}
+
+impl Standing {
+    /// The share of the sessions that there may be, as load.
+    pub fn of_sessions(sessions: usize, sessions_max: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a load is no more precise")]
+        let share = sessions as f64 / sessions_max.max(1) as f64;
+        Self { load: Load::from_fraction(share.min(1.0)), policy: None }
+    }
+}
+
+/// Where a server listens, and what it registers.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to listen; port 0 asks the system for one.
+    pub url: Address,
+    /// Whether there is a control channel beside the data (RFC 5354 §3.4): over SCTP it is PPID 11;
+    /// over TCP it takes our framing, each record with a PPID and a length. Without one there are
+    /// no cookies and no keep-alives. All elements of a pool are alike in this.
+    pub transport_use: TransportUse,
+    /// Addresses to register instead of those it listens at; may be empty. The registrar has to
+    /// allow it.
+    pub advertise: Vec<IpAddr>,
+    /// The membership; its user transport is filled in.
+    pub element: element::Config,
+    /// Sessions at once; more are refused. Default: 1000.
+    pub sessions_max: usize,
+    /// How cookies are made and taken. Default: plain.
+    pub cookies: Cookies,
+    /// How many other elements a business card names; it is sent when a session begins, and when
+    /// the element leaves. Default: 0, no card.
+    pub card_items: u32,
+}
+
+impl Config {
+    /// A member of the pool `handle` with a control channel, round robin, that listens at `url`.
+    pub fn new(registrars: Vec<Address>, handle: PoolHandle, url: Address) -> Self {
+        let nowhere = Transport::Udp { port: 0, address: Ipv4Addr::UNSPECIFIED.into() };
+        Self {
+            url,
+            transport_use: TransportUse::DataPlusControl,
+            advertise: Vec::new(),
+            element: element::Config::new(registrars, handle, nowhere),
+            sessions_max: 1000,
+            cookies: Cookies::plain(),
+            card_items: 0,
+        }
+    }
+}
+
+/// A service as an element of a pool. Dropping it ends its sessions and its membership at once;
+/// [`drain`](Self::drain) does it in good order.
+pub struct Server {
+    url: Address,
+    element: Arc<PoolElement>,
+    neighbours: Option<Arc<Neighbours>>,
+    orders: mpsc::UnboundedSender<Order>,
+    stats: watch::Receiver<Stats>,
+    /// The office; it ends with the server.
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Opens the endpoint, starts to join the pool, and serves, in tasks of the current runtime.
+    /// Returns at once; [`element`](Self::element) tells when it is in the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transport`] where the endpoint cannot be opened, and as [`PoolElement::start`].
+    /// Nothing runs then.
+    pub fn start(config: Config, service: impl Service) -> Result<Self, Error> {
+        let Config { url, transport_use, advertise, mut element, sessions_max, cookies, .. } =
+            config;
+        let has_control =
+            transport_use == TransportUse::DataPlusControl && url.scheme != Scheme::Udp;
+        let framing = match (url.scheme, has_control) {
+            (Scheme::Tcp, true) => Framing::Record,
+            _ => Framing::Stream,
+        };
+        let mut endpoints = Endpoints::new(transport_options(&element.element.timing));
+        let local = endpoints.listen(&url, framing)?;
+        element.element.user_transport = user_transport(&local, transport_use, &advertise);
+        if has_control && !cookies.is_sealing() {
+            info!("there is no key for cookies: users could change the state of their sessions");
+        }
+        let neighbours = match config.card_items {
+            0 => None,
+            items => Some(Arc::new(Neighbours::start(&element, items)?)),
+        };
+        let handle = element.element.handle.clone();
+        let element = Arc::new(PoolElement::start(element)?);
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (stats_sender, stats) = watch::channel(Stats::default());
+        let office = Office::new(
+            office::Setup {
+                handle,
+                has_control,
+                sessions_max,
+                cookies,
+                element: Arc::clone(&element),
+                neighbours: neighbours.clone(),
+                orders: orders.downgrade(),
+                stats: stats_sender,
+            },
+            endpoints,
+            Arc::new(service),
+        );
+        let mut tasks = JoinSet::new();
+        tasks.spawn(office.run(inbox));
+        Ok(Self { url: local.url, element, neighbours, orders, stats, tasks })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn url(&self) -> &Address {
+        &self.url
+    }
+
+    /// Its identifier in the pool; see [`PoolElement::id`].
+    pub fn id(&self) -> PeId {
+        self.element.id()
+    }
+
+    /// Its membership.
+    pub fn element(&self) -> &PoolElement {
+        &self.element
+    }
+
+    /// Where the membership stands, as it changes.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.element.watch()
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> Stats {
+        *self.stats.borrow()
+    }
+
+    /// Replaces the keys of the cookies, as after their file has changed.
+    pub fn set_keys(&self, keys: Vec<rserpool_proto::session::cookie::Key>) {
+        let _ = self.orders.send(Order::Keys(keys));
+    }
+
+    /// Leaves in good order: out of the pool first, so that no more users come; sessions are told,
+    /// and get `patience` to finish or to hand over their state; then those that are left are
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeregistrationRefused`]: it is still in the pool until its association ends, which
+    /// it does all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling ends what is left at once.
+    pub async fn drain(self, patience: Duration) -> Result<(), Error> {
+        let refreshed = async {
+            if let Some(neighbours) = &self.neighbours {
+                neighbours.refresh().await;
+            }
+        };
+        let _ = timeout(CARD_MAX, refreshed).await;
+        // Users see a registrar's answer without it before they see its end.
+        let farewell = timeout(FAREWELL_MAX, self.element.deregister()).await;
+        let (done, drained) = oneshot::channel();
+        let _ = self.orders.send(Order::Drain { done });
+        if timeout(patience.min(FAR_FUTURE), drained).await.is_err() {
+            let (done, closed) = oneshot::channel();
+            let _ = self.orders.send(Order::CloseAll { done });
+            let _ = timeout(CLOSING_MAX, closed).await;
+        }
+        let Self { element, mut tasks, .. } = self;
+        tasks.shutdown().await;
+        if let Some(element) = Arc::into_inner(element) {
+            element.stop().await;
+        }
+        match farewell {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// How long the farewell to the registrar may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// How long a last look at the pool may take.
+const CARD_MAX: Duration = Duration::from_millis(300);
+/// How long sessions that are ended may take to deliver what was sent.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+/// What is registered: where the server listens, or what the operator says.
+fn user_transport(local: &Local, transport_use: TransportUse, advertise: &[IpAddr]) -> Transport {
+    let addresses = if advertise.is_empty() { &local.addresses } else { advertise };
+    let port = local.port;
+    let address = || addresses.first().copied().unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
+    match local.url.scheme {
+        Scheme::Tcp => Transport::Tcp { port, transport_use, address: address() },
+        Scheme::Udp => Transport::Udp { port, address: address() },
+        _ => {
+            let addresses = addresses.into();
+            Transport::Sctp(SctpTransport { port, transport_use, addresses })
+        }
+    }
+}

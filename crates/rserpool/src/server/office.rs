@@ -1,0 +1,411 @@
+//! The task that owns a server's endpoint, and hands everything to the sessions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use rserpool_proto::session::Cookies;
+use rserpool_proto::session::cookie::Key;
+use rserpool_proto::session::server::{Control, Identity, Reaction};
+use rserpool_transport::{AssocId, Backend, Endpoints, Event as TransportEvent, Ppid, SendError};
+use rserpool_wire::param::{Cookie, PoolHandle};
+use rserpool_wire::{Asap, Message, Protocol};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, warn};
+
+use super::card::{INTERVAL, Neighbours};
+use super::session::{Desk, ROOM, WAITING_MAX};
+use super::{Event, Service, Session, Standing};
+use crate::PoolElement;
+
+/// What is asked of the office.
+pub(super) enum Order {
+    /// By a session's service.
+    Of(AssocId, Do),
+    /// The standing of the service has changed.
+    Standing,
+    /// Other keys for cookies.
+    Keys(Vec<Key>),
+    /// Take no more sessions, tell those that are there, and say when there are none.
+    Drain { done: oneshot::Sender<()> },
+    /// End all sessions in good order.
+    CloseAll { done: oneshot::Sender<()> },
+}
+
+/// What a session's service wants done.
+pub(super) enum Do {
+    Send(Ppid, Vec<u8>),
+    Cookie(Vec<u8>),
+    Close,
+    Abort,
+}
+
+/// What a server has seen; counts only grow but for the first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Sessions at the moment.
+    pub sessions: usize,
+    /// Sessions so far.
+    pub sessions_begun: u64,
+    /// Sessions refused: too many, or the element leaves.
+    pub sessions_refused: u64,
+    /// Sessions that went on from a cookie.
+    pub resumed: u64,
+    /// Cookies refused, which began their sessions anew.
+    pub cookies_refused: u64,
+    /// Cookies that came in mid-session, and were ignored.
+    pub cookies_late: u64,
+    /// Messages of control channels that could not be read, or do not belong there.
+    pub malformed: u64,
+    /// Sessions cut off because they sent more than their service took.
+    pub overrun: u64,
+}
+
+/// What an office is made of.
+pub(super) struct Setup {
+    pub(super) handle: PoolHandle,
+    pub(super) has_control: bool,
+    pub(super) sessions_max: usize,
+    pub(super) cookies: Cookies,
+    pub(super) element: Arc<PoolElement>,
+    pub(super) neighbours: Option<Arc<Neighbours>>,
+    /// For sessions; weak, so that the office ends with its server.
+    pub(super) orders: mpsc::WeakUnboundedSender<Order>,
+    pub(super) stats: watch::Sender<Stats>,
+}
+
+pub(super) struct Office<S> {
+    setup: Setup,
+    endpoints: Endpoints,
+    service: Arc<S>,
+    sessions: BTreeMap<AssocId, Entry>,
+    /// What the services do with the sessions; it ends with the office.
+    tasks: JoinSet<()>,
+    /// Sessions with something in the outbox.
+    backlog: BTreeSet<AssocId>,
+    stats: Stats,
+    standing: Option<Standing>,
+    /// The element leaves; the sender is told when there are no more sessions.
+    leaving: Option<Vec<oneshot::Sender<()>>>,
+    /// A refused cookie was reported: the next ones are only counted.
+    has_warned: bool,
+}
+
+/// One session.
+struct Entry {
+    desk: Desk,
+    control: Control,
+    /// What the transport has not taken yet.
+    outbox: VecDeque<(Ppid, Vec<u8>, usize)>,
+    /// The service has ended it: what is in the outbox is still to be sent.
+    is_ending: bool,
+}
+
+/// So many orders are carried out before the transport has its turn.
+const ORDERS_MAX: usize = 256;
+/// When to try again where a client takes less than is sent.
+const RETRY: Duration = Duration::from_millis(5);
+
+impl<S: Service> Office<S> {
+    pub(super) fn new(setup: Setup, endpoints: Endpoints, service: Arc<S>) -> Self {
+        Self {
+            setup,
+            endpoints,
+            service,
+            sessions: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            backlog: BTreeSet::new(),
+            stats: Stats::default(),
+            standing: None,
+            leaving: None,
+            has_warned: false,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut retry = interval(RETRY);
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let neighbours = keep_fresh(self.setup.neighbours.clone());
+        tokio::pin!(neighbours);
+        self.tell_standing();
+        loop {
+            tokio::select! {
+                event = self.endpoints.next() => self.on_event(event),
+                order = orders.recv() => {
+                    let Some(order) = order else { return };
+                    self.on_order(order);
+                    for _ in 1..ORDERS_MAX {
+                        let Ok(order) = orders.try_recv() else { break };
+                        self.on_order(order);
+                    }
+                }
+                _ = retry.tick(), if !self.backlog.is_empty() => self.flush_all(),
+                Some(_) = self.tasks.join_next() => {}
+                () = &mut neighbours => {}
+            }
+            if self.stats != *self.setup.stats.borrow() {
+                let _ = self.setup.stats.send(self.stats);
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: TransportEvent) {
+        match event {
+            TransportEvent::Up { assoc, info } => self.begin(assoc, info.backend),
+            TransportEvent::Down { assoc, .. } => self.forget(assoc),
+            TransportEvent::Message { assoc, ppid: Ppid::ASAP, octets }
+                if self.setup.has_control =>
+            {
+                self.on_control(assoc, &octets);
+            }
+            TransportEvent::Message { assoc, ppid, octets } if ppid != Ppid::ASAP => {
+                self.on_data(assoc, ppid, octets);
+            }
+            // A control channel where none was registered; addresses and paths.
+            TransportEvent::Message { .. }
+            | TransportEvent::Addresses { .. }
+            | TransportEvent::Path { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, assoc: AssocId, backend: Backend) {
+        let is_full = self.sessions.len() >= self.setup.sessions_max;
+        let orders = self.setup.orders.upgrade().filter(|_| !is_full && self.leaving.is_none());
+        let Some(orders) = orders else {
+            self.endpoints.abort(assoc);
+            self.stats.sessions_refused += 1;
+            return;
+        };
+        let (session, desk) = Session::new(assoc, backend, self.setup.has_control, orders);
+        let (control, outbox) = (Control::default(), VecDeque::new());
+        self.sessions.insert(assoc, Entry { desk, control, outbox, is_ending: false });
+        self.stats.sessions_begun += 1;
+        self.send_card(assoc);
+        self.tasks.spawn(Arc::clone(&self.service).serve(session));
+        self.sessions_changed();
+    }
+
+    fn forget(&mut self, assoc: AssocId) {
+        self.backlog.remove(&assoc);
+        if let Some(entry) = self.sessions.remove(&assoc) {
+            entry.desk.room.close();
+            self.sessions_changed();
+        }
+    }
+
+    fn sessions_changed(&mut self) {
+        self.stats.sessions = self.sessions.len();
+        self.tell_standing();
+        if self.sessions.is_empty() {
+            for done in self.leaving.iter_mut().flat_map(|waiting| waiting.drain(..)) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn tell_standing(&mut self) {
+        let standing = self.service.standing(self.sessions.len(), self.setup.sessions_max);
+        let before = self.standing.as_ref();
+        if before.is_none_or(|before| before.policy != standing.policy)
+            && let Some(policy) = standing.policy.clone()
+        {
+            self.setup.element.set_policy(policy);
+        }
+        if before.is_none_or(|before| before.load != standing.load) {
+            self.setup.element.set_load(standing.load);
+        }
+        self.standing = Some(standing);
+    }
+
+    fn on_data(&mut self, assoc: AssocId, ppid: Ppid, octets: Vec<u8>) {
+        let Some(entry) = self.sessions.get_mut(&assoc) else { return };
+        entry.control.data();
+        let waiting = entry.desk.waiting.fetch_add(octets.len(), Ordering::Relaxed);
+        if waiting > WAITING_MAX {
+            debug!(?assoc, "sends more than is taken: cut off");
+            self.stats.overrun += 1;
+            self.endpoints.abort(assoc);
+            self.forget(assoc);
+            return;
+        }
+        // Who has ended the session wants no more of it.
+        let _ = entry.desk.events.send(Event::Message { ppid, octets });
+    }
+
+    fn on_control(&mut self, assoc: AssocId, octets: &[u8]) {
+        let Some(entry) = self.sessions.get_mut(&assoc) else { return };
+        let Ok(Message::Asap(message)) =
+            Message::decode(Protocol::Asap, octets).map(|decoded| decoded.message)
+        else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let Setup { handle, element, cookies, .. } = &self.setup;
+        let identity = Identity { handle: handle.clone(), id: element.id() };
+        match entry.control.handle(unix_time(), message, &identity, cookies) {
+            Reaction::Reply(asap) => self.control(assoc, asap),
+            Reaction::Resumed(state) => {
+                self.stats.resumed += 1;
+                let _ = entry.desk.events.send(Event::Resumed(state));
+            }
+            Reaction::Refused(refusal) => {
+                self.stats.cookies_refused += 1;
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    warn!(%refusal, "a session's cookie is refused: it begins anew");
+                }
+            }
+            Reaction::TooLate => self.stats.cookies_late += 1,
+            Reaction::Card(card) => {
+                let _ = entry.desk.events.send(Event::Card(card));
+            }
+            Reaction::Ignored => self.stats.malformed += 1,
+        }
+    }
+
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Of(assoc, Do::Send(ppid, octets)) => {
+                let room = octets.len().min(ROOM);
+                self.queue(assoc, ppid, octets, room);
+            }
+            Order::Of(assoc, Do::Cookie(state)) => {
+                let room = state.len().min(ROOM);
+                let Setup { handle, cookies, .. } = &mut self.setup;
+                let sealed = cookies.seal(handle, unix_time(), &state);
+                match Cookie::new(sealed) {
+                    Some(cookie) => {
+                        let octets = Message::from(Asap::Cookie(cookie)).encode();
+                        self.queue(assoc, Ppid::ASAP, octets, room);
+                    }
+                    None => {
+                        warn!(octets = state.len(), "a state is too long for a cookie: not sent");
+                        self.give_room(assoc, room);
+                    }
+                }
+            }
+            Order::Of(assoc, Do::Close) => self.end(assoc),
+            Order::Of(assoc, Do::Abort) => {
+                self.endpoints.abort(assoc);
+                self.forget(assoc);
+            }
+            Order::Standing => self.tell_standing(),
+            Order::Keys(keys) => self.setup.cookies.set_keys(keys),
+            Order::Drain { done } => self.drain(done),
+            Order::CloseAll { done } => {
+                self.leaving.get_or_insert_default().push(done);
+                let all: Vec<_> = self.sessions.keys().copied().collect();
+                for assoc in all {
+                    self.endpoints.close(assoc);
+                }
+                self.sessions_changed();
+            }
+        }
+    }
+
+    fn drain(&mut self, done: oneshot::Sender<()>) {
+        self.leaving.get_or_insert_default().push(done);
+        let all: Vec<_> = self.sessions.keys().copied().collect();
+        for assoc in all {
+            self.send_card(assoc);
+            if let Some(entry) = self.sessions.get(&assoc) {
+                let _ = entry.desk.events.send(Event::Draining);
+            }
+        }
+        self.sessions_changed();
+    }
+
+    /// The service has ended a session.
+    fn end(&mut self, assoc: AssocId) {
+        if let Some(entry) = self.sessions.get_mut(&assoc) {
+            entry.is_ending = true;
+            if entry.outbox.is_empty() {
+                self.endpoints.close(assoc);
+            }
+        }
+    }
+
+    fn send_card(&mut self, assoc: AssocId) {
+        let Setup { has_control: true, neighbours: Some(neighbours), element, .. } = &self.setup
+        else {
+            return;
+        };
+        if let Some(card) = neighbours.card(element.id()) {
+            self.control(assoc, Asap::BusinessCard(card));
+        }
+    }
+
+    fn control(&mut self, assoc: AssocId, message: Asap) {
+        self.queue(assoc, Ppid::ASAP, Message::from(message).encode(), 0);
+    }
+
+    /// Sends octets when it is their turn; `room` is given back to the session then.
+    fn queue(&mut self, assoc: AssocId, ppid: Ppid, octets: Vec<u8>, room: usize) {
+        let Some(entry) = self.sessions.get_mut(&assoc) else { return };
+        if entry.outbox.len() >= OUTBOX_MAX && room == 0 {
+            // A client that asks and takes no answers.
+            return;
+        }
+        entry.outbox.push_back((ppid, octets, room));
+        if entry.outbox.len() == 1 {
+            self.flush(assoc);
+        }
+    }
+
+    fn flush_all(&mut self) {
+        for assoc in self.backlog.clone() {
+            self.flush(assoc);
+        }
+    }
+
+    fn flush(&mut self, assoc: AssocId) {
+        let Some(entry) = self.sessions.get_mut(&assoc) else { return };
+        while let Some((ppid, octets, room)) = entry.outbox.front() {
+            match self.endpoints.send(assoc, *ppid, octets) {
+                Ok(()) => entry.desk.room.add_permits(*room),
+                Err(SendError::Full) => {
+                    self.backlog.insert(assoc);
+                    return;
+                }
+                // Its end is on the way.
+                Err(SendError::Gone) => {}
+                Err(error) => {
+                    warn!(%error, "a service's message cannot be sent: its session is ended");
+                    self.endpoints.abort(assoc);
+                    return self.forget(assoc);
+                }
+            }
+            entry.outbox.pop_front();
+        }
+        self.backlog.remove(&assoc);
+        if entry.is_ending {
+            self.endpoints.close(assoc);
+        }
+    }
+
+    fn give_room(&self, assoc: AssocId, room: usize) {
+        if let Some(entry) = self.sessions.get(&assoc) {
+            entry.desk.room.add_permits(room);
+        }
+    }
+}
+
+/// Answers of the control channel that wait; more are dropped.
+const OUTBOX_MAX: usize = 64;
+
+async fn keep_fresh(neighbours: Option<Arc<Neighbours>>) {
+    let Some(neighbours) = neighbours else { return std::future::pending().await };
+    let mut ticks = interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        neighbours.refresh().await;
+    }
+}
+
+/// Seconds of Unix time.
+fn unix_time() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

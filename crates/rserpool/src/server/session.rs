@@ -1,0 +1,168 @@
+//! One session, as its service sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rserpool_transport::{AssocId, Backend, Ppid};
+use rserpool_wire::asap::BusinessCard;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::office::{Do, Order};
+
+/// What happens in a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The client brought the state that its former server handed over last: always before any
+    /// message. Where the pool has a key, a server of the pool has written it.
+    Resumed(Vec<u8>),
+    /// From the client: over SCTP and framed TCP a message, over UDP a datagram, over plain TCP
+    /// whatever was there.
+    Message {
+        /// The payload protocol identifier; 0 over plain TCP and UDP.
+        ppid: Ppid,
+        /// The octets.
+        octets: Vec<u8>,
+    },
+    /// The client is itself a pool element: where it is found when it fails (RFC 5352 §3.6).
+    Card(BusinessCard),
+    /// The element leaves: finish soon, or hand the session over with a last cookie and return.
+    Draining,
+}
+
+/// The client is gone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the client is gone")]
+pub struct Gone;
+
+/// One session at its server. Dropping it ends the session in good order.
+pub struct Session {
+    assoc: AssocId,
+    backend: Backend,
+    has_control: bool,
+    events: mpsc::UnboundedReceiver<Event>,
+    /// Octets of messages that wait to be taken.
+    waiting: Arc<AtomicUsize>,
+    /// Octets that may be sent until the transport has taken some.
+    room: Arc<Semaphore>,
+    orders: mpsc::UnboundedSender<Order>,
+    ending: Ending,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Ending {
+    InGoodOrder,
+    AtOnce,
+}
+
+/// Octets that a session may have sent and not delivered to the transport.
+pub(super) const ROOM: usize = 256 << 10;
+/// Octets of messages that a service may have left untaken; a client that sends more is cut off.
+pub(super) const WAITING_MAX: usize = 4 << 20;
+
+/// What the office keeps of a session's way in and out.
+pub(super) struct Desk {
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) room: Arc<Semaphore>,
+}
+
+impl Session {
+    pub(super) fn new(
+        assoc: AssocId,
+        backend: Backend,
+        has_control: bool,
+        orders: mpsc::UnboundedSender<Order>,
+    ) -> (Self, Desk) {
+        let (sender, events) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let room = Arc::new(Semaphore::new(ROOM));
+        let desk = Desk { events: sender, waiting: Arc::clone(&waiting), room: Arc::clone(&room) };
+        let ending = Ending::InGoodOrder;
+        (Self { assoc, backend, has_control, events, waiting, room, orders, ending }, desk)
+    }
+
+    /// Waits for what happens next; `None` where the client is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling loses nothing.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await?;
+        if let Event::Message { octets, .. } = &event {
+            self.waiting.fetch_sub(octets.len(), Ordering::Relaxed);
+        }
+        Some(event)
+    }
+
+    /// Sends octets, over SCTP as one message; waits while the client takes less than is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`]; also where the message is longer than the transport takes: that ends the session.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling sends nothing.
+    pub async fn send(&self, ppid: Ppid, octets: &[u8]) -> Result<(), Gone> {
+        self.wait_for_room(octets.len()).await?;
+        self.order(Do::Send(ppid, octets.to_vec()))
+    }
+
+    /// Hands over the state of the session to whatever server comes after this one: sealed with the
+    /// pool's key where there is one, before everything that is sent later (RFC 5352 §3.5). Without
+    /// a control channel it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling sends nothing.
+    pub async fn send_cookie(&self, state: &[u8]) -> Result<(), Gone> {
+        if !self.has_control {
+            return Ok(());
+        }
+        self.wait_for_room(state.len()).await?;
+        self.order(Do::Cookie(state.to_vec()))
+    }
+
+    /// Has the registrar told what [`standing`](super::Service::standing) says now.
+    pub fn standing_changed(&self) {
+        let _ = self.orders.send(Order::Standing);
+    }
+
+    /// What carries the session.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// True where cookies can be sent.
+    pub fn has_control_channel(&self) -> bool {
+        self.has_control
+    }
+
+    /// Ends the session at once, as a crash would.
+    pub fn abort(mut self) {
+        self.ending = Ending::AtOnce;
+    }
+
+    /// What is taken here is given back when the transport has taken the message.
+    async fn wait_for_room(&self, octets: usize) -> Result<(), Gone> {
+        let permits = u32::try_from(octets.min(ROOM)).unwrap_or(u32::MAX);
+        self.room.acquire_many(permits).await.map_err(|_| Gone)?.forget();
+        Ok(())
+    }
+
+    fn order(&self, what: Do) -> Result<(), Gone> {
+        self.orders.send(Order::Of(self.assoc, what)).map_err(|_| Gone)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let at_once = self.ending == Ending::AtOnce || std::thread::panicking();
+        let _ = self.order(if at_once { Do::Abort } else { Do::Close });
+    }
+}
