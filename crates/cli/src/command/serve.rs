@@ -21,7 +21,7 @@ use crate::failure::no_registrar;
 use crate::output::{Format, Output};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
-use crate::service::Kind;
+use crate::service::{Kind, Options};
 
 /// Runs an example service as an element of a pool until SIGTERM or SIGINT. Prints where it serves
 /// once it is in the pool.
@@ -30,7 +30,8 @@ pub(crate) struct Args {
     /// The service.
     service: Kind,
 
-    /// The pool to join. By default EchoPool, DiscardPool, DaytimePool or CharGenPool.
+    /// The pool to join. By default the one that rsplib's programs use, such as EchoPool or
+    /// PingPongPool, ExecPool and DownloadPool.
     #[arg(long, value_name = "HANDLE", value_parser = pool_handle)]
     pool: Option<PoolHandle>,
 
@@ -81,6 +82,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     registrars: RegistrarArgs,
+
+    #[command(flatten)]
+    options: Options,
 }
 
 /// How the states of sessions are handed from server to server.
@@ -151,7 +155,7 @@ impl Args {
         let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
         let end_of_stdin = runtime::end_of_stdin(self.exit_with_stdin);
         tokio::pin!(end_of_stdin);
-        let server = self.service.start(self.config()?)?;
+        let server = self.service.start(self.config()?, &self.options)?;
         let mut state = server.watch();
         let patience = sleep(self.wait);
         tokio::pin!(patience);

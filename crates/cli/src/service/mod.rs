@@ -1,9 +1,18 @@
 //! The example services: what each does with a session.
 
+pub(crate) mod calcapp;
 mod chargen;
 mod daytime;
 mod discard;
+pub(crate) mod download;
 mod echo;
+pub(crate) mod exec;
+pub(crate) mod fractal;
+mod options;
+pub(crate) mod packet;
+pub(crate) mod pingpong;
+
+pub(crate) use options::Options;
 
 use rserpool::server::{Config, Server};
 use rserpool::wire::param::PoolHandle;
@@ -19,6 +28,16 @@ pub(crate) enum Kind {
     Daytime,
     /// Sends lines of characters as long as someone takes them (RFC 864).
     Chargen,
+    /// Numbers its answers; the next server goes on with the next number.
+    Pingpong,
+    /// Takes jobs that are only numbers of calculations, and shares its capacity among them.
+    Calcapp,
+    /// Computes pictures of the Mandelbrot set.
+    Fractal,
+    /// Runs commands that are allowed by name.
+    Exec,
+    /// Sends files, from any offset on.
+    Download,
 }
 
 impl Kind {
@@ -29,6 +48,11 @@ impl Kind {
             Self::Discard => "discard",
             Self::Daytime => "daytime",
             Self::Chargen => "chargen",
+            Self::Pingpong => "pingpong",
+            Self::Calcapp => "calcapp",
+            Self::Fractal => "fractal",
+            Self::Exec => "exec",
+            Self::Download => "download",
         }
     }
 
@@ -39,6 +63,11 @@ impl Kind {
             Self::Discard => b"DiscardPool",
             Self::Daytime => b"DaytimePool",
             Self::Chargen => b"CharGenPool",
+            Self::Pingpong => b"PingPongPool",
+            Self::Calcapp => b"CalcAppPool",
+            Self::Fractal => b"FractalGeneratorPool",
+            Self::Exec => b"ExecPool",
+            Self::Download => b"DownloadPool",
         };
         PoolHandle::new(name)
     }
@@ -48,16 +77,25 @@ impl Kind {
     pub(crate) fn is_plain_over_tcp(self) -> bool {
         match self {
             Self::Echo | Self::Discard | Self::Daytime | Self::Chargen => true,
+            Self::Pingpong | Self::Calcapp | Self::Fractal | Self::Exec | Self::Download => false,
         }
     }
 
     /// Starts it.
-    pub(crate) fn start(self, config: Config) -> Result<Server, rserpool::Error> {
-        match self {
+    pub(crate) fn start(self, config: Config, options: &Options) -> anyhow::Result<Server> {
+        Ok(match self {
             Self::Echo => Server::start(config, echo::Echo),
             Self::Discard => Server::start(config, discard::Discard),
             Self::Daytime => Server::start(config, daytime::Daytime),
             Self::Chargen => Server::start(config, chargen::Chargen),
-        }
+            Self::Pingpong => Server::start(config, pingpong::PingPong),
+            Self::Calcapp => Server::start(config, options.calcapp()),
+            Self::Fractal => {
+                let policy = config.element.element.policy.clone();
+                Server::start(config, fractal::Fractal::new(policy))
+            }
+            Self::Exec => Server::start(config, options.exec()?),
+            Self::Download => Server::start(config, options.download()?),
+        }?)
     }
 }

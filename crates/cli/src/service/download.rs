@@ -1,0 +1,192 @@
+//! The download service: files below a directory, from any offset on.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rserpool::server::{Event, Service, Session};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tracing::{debug, info};
+
+use packet::{CHUNK_MAX, Packet, Refusal};
+use root::Root;
+
+pub(crate) mod packet;
+pub(crate) mod receiver;
+pub(crate) mod root;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Download {
+    root: Root,
+    digests: Mutex<HashMap<Version, [u8; 32]>>,
+    /// Files may be long: so many are hashed at once.
+    hashing: Semaphore,
+}
+
+/// One state of one file.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Version {
+    device: u64,
+    number: u64,
+    octets: u64,
+    /// Seconds and nanoseconds.
+    changed: [i64; 2],
+}
+
+/// Digests that are kept.
+const DIGESTS_MAX: usize = 1000;
+const HASHING_MAX: usize = 2;
+
+impl Service for Download {
+    async fn serve(self: Arc<Self>, mut session: Session) {
+        let mut sending: Option<Sending> = None;
+        loop {
+            let packet = tokio::select! {
+                biased;
+                event = session.next() => match event {
+                    Some(Event::Message { octets, .. }) => match Packet::decode(&octets) {
+                        Ok(Packet::Fetch { offset, path }) => {
+                            let (begun, answer) = Arc::clone(&self).open(path, offset).await;
+                            sending = begun;
+                            Some(answer)
+                        }
+                        Ok(_) | Err(_) => return session.abort(),
+                    },
+                    // The client goes on at another server from where it is.
+                    Some(Event::Draining) | None => return,
+                    Some(_) => None,
+                },
+                packet = self.next(&mut sending) => Some(packet),
+            };
+            if let Some(packet) = packet
+                && session.send(packet::PPID, &packet.encode()).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// A file on its way.
+struct Sending {
+    file: Arc<File>,
+    offset: u64,
+    size: u64,
+}
+
+impl Download {
+    /// One that has the files below a directory.
+    pub(crate) fn new(root: Root) -> Self {
+        Self { root, digests: Mutex::default(), hashing: Semaphore::new(HASHING_MAX) }
+    }
+
+    async fn open(self: Arc<Self>, path: String, offset: u64) -> (Option<Sending>, Packet) {
+        let asked = path.clone();
+        let opened = spawn_blocking(move || self.root.file(&asked)).await;
+        let opened = opened.unwrap_or_else(|error| Err(error.into()));
+        let refused = |reason, text: String| (None, Packet::Refused { reason, text });
+        match opened {
+            Ok((_, size)) if offset > size => {
+                refused(Refusal::Shorter, format!("{path} has {size} octets"))
+            }
+            Ok((file, size)) => {
+                debug!(path, offset, size, "is fetched");
+                (Some(Sending { file: Arc::new(file), offset, size }), Packet::Found { size })
+            }
+            Err(error) => {
+                info!(path, %error, "not to be had");
+                // It is nobody's business what else there is.
+                refused(Refusal::NotFound, format!("there is no file {path}"))
+            }
+        }
+    }
+
+    /// The next packet of a file; for ever without one. Cancelling loses nothing.
+    async fn next(self: &Arc<Self>, sending: &mut Option<Sending>) -> Packet {
+        let Some(Sending { file, offset, size }) = sending else {
+            return std::future::pending().await;
+        };
+        let (file, at) = (Arc::clone(file), *offset);
+        let packet = if at < *size {
+            piece(file, at, *size).await.map(|octets| Packet::Data { offset: at, octets })
+        } else {
+            self.digest(file).await.map(|digest| Packet::End { digest })
+        };
+        match packet {
+            Ok(Packet::Data { offset: at, octets }) => {
+                *offset += octets.len() as u64;
+                Packet::Data { offset: at, octets }
+            }
+            Ok(end) => {
+                *sending = None;
+                end
+            }
+            Err(error) => {
+                *sending = None;
+                let text = format!("cannot read on: {error}");
+                Packet::Refused { reason: Refusal::Unreadable, text }
+            }
+        }
+    }
+
+    /// The SHA-256 of the whole file, computed once for each of its states.
+    async fn digest(&self, file: Arc<File>) -> io::Result<[u8; 32]> {
+        let _permit = self.hashing.acquire().await;
+        let status = file.metadata()?;
+        let version = Version {
+            device: status.dev(),
+            number: status.ino(),
+            octets: status.len(),
+            changed: [status.mtime(), status.mtime_nsec()],
+        };
+        let digests = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = digests().get(&version) {
+            return Ok(*digest);
+        }
+        let digest = spawn_blocking(move || hash(&file)).await??;
+        let mut digests = digests();
+        if digests.len() >= DIGESTS_MAX {
+            digests.clear();
+        }
+        digests.insert(version, digest);
+        Ok(digest)
+    }
+}
+
+/// The octets from `offset` on, at least one.
+async fn piece(file: Arc<File>, offset: u64, size: u64) -> io::Result<Vec<u8>> {
+    let read = move || {
+        let most = usize::try_from(size - offset).unwrap_or(CHUNK_MAX).min(CHUNK_MAX);
+        let mut octets = vec![0; most];
+        let count = file.read_at(&mut octets, offset)?;
+        octets.truncate(count);
+        match count {
+            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            _ => Ok(octets),
+        }
+    };
+    spawn_blocking(read).await?
+}
+
+fn hash(file: &File) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut octets = vec![0; 1 << 16];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut octets, offset)? {
+            0 => return Ok(hash.finalize().into()),
+            count => {
+                hash.update(&octets[..count]);
+                offset += count as u64;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! The job service: commands that the operator allows by name, for each job its own process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rserpool::server::{Event, Service, Session, Standing};
+use rserpool::wire::param::Load;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, info, warn};
+
+use job::{Server, Step};
+use packet::Refusal;
+use process::{Happening, Limits, Process};
+
+pub(crate) mod job;
+pub(crate) mod packet;
+pub(crate) mod process;
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    /// The commands that may be run, by name.
+    commands: BTreeMap<String, String>,
+    limits: Limits,
+    /// Octets that a command may say.
+    output_max: u64,
+    jobs_max: usize,
+    /// A permit for each job that may run at once.
+    places: Arc<Semaphore>,
+}
+
+impl Service for Exec {
+    async fn serve(self: Arc<Self>, session: Session) {
+        let mut job = Running { server: Server::new(self.output_max), process: None };
+        let aborted = job.run(&self, session).await;
+        if let Err(session) = aborted {
+            warn!("a client that breaks the rules");
+            session.abort();
+        }
+    }
+
+    fn standing(&self, _sessions: usize, _sessions_max: usize) -> Standing {
+        let taken = self.jobs_max - self.places.available_permits().min(self.jobs_max);
+        #[expect(clippy::cast_precision_loss, reason = "a few jobs")]
+        let load = taken as f64 / self.jobs_max.max(1) as f64;
+        Standing { load: Load::from_fraction(load), policy: None }
+    }
+}
+
+/// A session with its command.
+struct Running {
+    server: Server,
+    /// With its place among those that run at once.
+    process: Option<(Process, OwnedSemaphorePermit)>,
+}
+
+impl Exec {
+    /// One that runs these commands, `jobs_max` at once.
+    pub(crate) fn new(
+        commands: BTreeMap<String, String>,
+        limits: Limits,
+        output_max: u64,
+        jobs_max: usize,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(jobs_max));
+        Self { commands, limits, output_max, jobs_max, places }
+    }
+}
+
+impl Running {
+    /// Serves the session to its end. The error is one whose client breaks the rules.
+    async fn run(&mut self, exec: &Exec, mut session: Session) -> Result<(), Session> {
+        loop {
+            let room = self.server.room();
+            let steps = tokio::select! {
+                event = session.next() => match event {
+                    Some(Event::Message { octets, .. }) => self.server.receive(&octets),
+                    // A command that runs may end; the limits see to it.
+                    Some(Event::Draining) if self.process.is_none() => return Ok(()),
+                    Some(_) => Vec::new(),
+                    None => return Ok(()),
+                },
+                happening = next(&mut self.process, room) => match happening {
+                    Happening::Said(stream, octets) => self.server.output(stream, octets),
+                    Happening::Took(count) => self.server.taken(count).into_iter().collect(),
+                    Happening::TimeOver => self.server.time_over(),
+                    Happening::Ended(outcome) => {
+                        self.process = None;
+                        session.standing_changed();
+                        self.server.ended(outcome).into_iter().collect()
+                    }
+                },
+            };
+            for step in steps {
+                let step = match step {
+                    Step::Start(name) => {
+                        let started = self.start(exec, &name);
+                        session.standing_changed();
+                        started
+                    }
+                    other => other,
+                };
+                match step {
+                    Step::Send(packet) => {
+                        if session.send(packet::PPID, &packet.encode()).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Step::Feed(octets) => self.with_process(|process| process.feed(octets)),
+                    Step::CloseInput => self.with_process(Process::close_input),
+                    Step::Kill => self.with_process(Process::kill),
+                    Step::Abort => return Err(session),
+                    Step::Start(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Starts a command, or says why not.
+    fn start(&mut self, exec: &Exec, name: &str) -> Step {
+        let Some(command) = exec.commands.get(name) else {
+            info!(name, "a command that nobody allowed");
+            return self.server.refuse(Refusal::Unknown, format!("there is no job {name}"));
+        };
+        let Ok(place) = Arc::clone(&exec.places).try_acquire_owned() else {
+            return self.server.refuse(Refusal::Busy, "enough jobs run already");
+        };
+        match Process::start(command, self.server.job(), &exec.limits) {
+            Ok(process) => {
+                debug!(name, "runs");
+                self.process = Some((process, place));
+                self.server.started()
+            }
+            Err(error) => {
+                warn!(name, %error, "cannot be started");
+                self.server.refuse(Refusal::Broken, format!("cannot start {name}: {error}"))
+            }
+        }
+    }
+
+    fn with_process(&mut self, act: impl FnOnce(&mut Process)) {
+        if let Some((process, _)) = &mut self.process {
+            act(process);
+        }
+    }
+}
+
+/// What happens to a command next; for ever without one.
+async fn next(process: &mut Option<(Process, OwnedSemaphorePermit)>, room: usize) -> Happening {
+    match process {
+        Some((process, _)) => process.next(room).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

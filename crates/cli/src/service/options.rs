@@ -1,0 +1,100 @@
+//! What some services want to know of their operator.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::calcapp::CalcApp;
+use super::download::Download;
+use super::download::root::Root;
+use super::exec::Exec;
+use super::exec::process::Limits;
+use crate::failure::Failure;
+
+/// Options of single services; each is ignored by the others.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of single services")]
+pub(crate) struct Options {
+    /// calcapp: calculations a second, shared by all jobs.
+    #[arg(long, value_name = "CALCULATIONS", default_value = "1000000", value_parser = positive)]
+    capacity: f64,
+
+    /// calcapp, exec: jobs at once; more are rejected. By default 10, and as many as there are
+    /// processors.
+    #[arg(long, value_name = "NUMBER")]
+    jobs_max: Option<NonZeroUsize>,
+
+    /// exec: a command that users may run by this name, with /bin/sh. May be repeated; there are no
+    /// others.
+    #[arg(long = "job", value_name = "NAME=COMMAND", value_parser = job)]
+    jobs: Vec<(String, String)>,
+
+    /// exec: how long a command may take.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    time_limit: Duration,
+
+    /// exec: seconds of a processor for each process of a command.
+    #[arg(long, value_name = "SECONDS")]
+    cpu_limit: Option<u64>,
+
+    /// exec: octets of memory for each process of a command.
+    #[arg(long, value_name = "OCTETS")]
+    memory_limit: Option<u64>,
+
+    /// exec: octets that a command may say.
+    #[arg(long, value_name = "OCTETS", default_value_t = 16 << 20)]
+    output_limit: u64,
+
+    /// download: the directory whose files may be fetched.
+    #[arg(long, value_name = "DIRECTORY")]
+    root: Option<PathBuf>,
+}
+
+/// Jobs at once of the calculation service; as at rsplib.
+const CALCULATIONS_MAX: usize = 10;
+
+impl Options {
+    pub(super) fn calcapp(&self) -> CalcApp {
+        CalcApp::new(self.capacity, self.jobs_max.map_or(CALCULATIONS_MAX, NonZeroUsize::get))
+    }
+
+    pub(super) fn exec(&self) -> anyhow::Result<Exec> {
+        let commands: BTreeMap<_, _> = self.jobs.iter().cloned().collect();
+        if commands.is_empty() {
+            let text = "no command is allowed: name one with --job NAME=COMMAND";
+            return Err(anyhow::anyhow!(text).context(Failure::Configuration));
+        }
+        let limits = Limits {
+            time: self.time_limit,
+            cpu_secs: self.cpu_limit,
+            memory_octets: self.memory_limit,
+        };
+        let processors = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let jobs_max = self.jobs_max.unwrap_or_else(processors).get();
+        Ok(Exec::new(commands, limits, self.output_limit, jobs_max))
+    }
+
+    pub(super) fn download(&self) -> anyhow::Result<Download> {
+        let root = self.root.as_ref().context("no directory: name one with --root DIRECTORY");
+        let root = root.context(Failure::Configuration)?;
+        let opened = Root::open(root);
+        Ok(Download::new(opened.with_context(|| format!("cannot open {}", root.display()))?))
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "a number above 0".into())
+}
+
+fn job(text: &str) -> Result<(String, String), String> {
+    let named = text.split_once('=').filter(|(name, command)| {
+        (1..=super::exec::packet::NAME_MAX).contains(&name.len()) && !command.is_empty()
+    });
+    let (name, command) = named.ok_or("a name and a command, such as count='wc -w'")?;
+    Ok((name.into(), command.into()))
+}
