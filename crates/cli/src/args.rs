@@ -1,6 +1,10 @@
 //! What every command understands.
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use std::ffi::OsString;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum as _};
 
 use crate::command::Command;
 use crate::logging::LogFormat;
@@ -18,12 +22,13 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "rserpool", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The form of what goes to standard output.
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    /// The form of what goes to standard output; `table` by default.
+    // Text, as the file that `get` writes to, which takes the place of this option there.
+    #[arg(short, long, global = true, value_parser = formats(), value_name = "FORMAT")]
+    output: Option<String>,
 
     /// The same as `--output json`.
-    #[arg(long, global = true, conflicts_with = "output")]
+    #[arg(long, global = true)]
     json: bool,
 
     /// Log more to standard error: -v what happens, -vv why, -vvv everything. The environment
@@ -42,8 +47,20 @@ pub(crate) struct Args {
 impl Args {
     /// The arguments of this process. Ends it where they make no sense, or ask for help.
     pub(crate) fn of_process() -> Self {
-        let matches = Self::command_line().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of(
+        args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> clap::error::Result<Self> {
+        let mut command_line = Self::command_line();
+        let matches = command_line.try_get_matches_from_mut(args)?;
+        let args = Self::from_arg_matches(&matches)?;
+        if args.json && args.output.is_some() && !args.command.has_output_file() {
+            let text = "'--json' cannot be used with '--output <FORMAT>'";
+            return Err(command_line.error(ErrorKind::ArgumentConflict, text));
+        }
+        Ok(args)
     }
 
     /// The command line; each command's help ends with the exit codes, too.
@@ -60,8 +77,19 @@ impl Args {
 
     /// The form of what goes to standard output.
     pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output }
+        let format = self.output.as_ref().filter(|_| !self.command.has_output_file());
+        match format {
+            _ if self.json => Format::Json,
+            Some(name) => Format::from_str(name, false).unwrap_or_default(),
+            None => Format::default(),
+        }
     }
+}
+
+/// The names of the formats.
+fn formats() -> PossibleValuesParser {
+    let values = Format::value_variants().iter();
+    PossibleValuesParser::new(values.filter_map(clap::ValueEnum::to_possible_value))
 }
 
 #[cfg(test)]
@@ -75,10 +103,19 @@ mod tests {
 
     #[test]
     fn json_is_short_for_output_json() {
-        let format = |args: &[&str]| Args::try_parse_from(args).map(|args| args.format());
+        let format = |args: &[&str]| Args::of(args).map(|args| args.format());
         assert_eq!(format(&["rserpool", "decode"]).unwrap(), Format::Table);
         assert_eq!(format(&["rserpool", "decode", "--json"]).unwrap(), Format::Json);
         assert_eq!(format(&["rserpool", "-o", "plain", "decode"]).unwrap(), Format::Plain);
         assert!(format(&["rserpool", "decode", "--json", "-o", "plain"]).is_err());
+        assert!(format(&["rserpool", "decode", "-o", "xml"]).is_err());
+    }
+
+    #[test]
+    fn get_writes_to_its_output() {
+        let get = ["rserpool", "get", "--registrar", "tcp://[::1]:1", "Pool/file"];
+        let format = |more: &[&str]| Args::of([&get[..], more].concat()).map(|args| args.format());
+        assert_eq!(format(&["-o", "copy"]).unwrap(), Format::Table);
+        assert_eq!(format(&["--json", "-o", "copy"]).unwrap(), Format::Json);
     }
 }

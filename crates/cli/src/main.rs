@@ -14,6 +14,7 @@ mod pools;
 mod registrars;
 mod runtime;
 mod service;
+mod sessions;
 
 use std::process::ExitCode;
 

@@ -38,6 +38,12 @@ impl Output {
         Ok(writeln!(self.stdout, "{line}")?)
     }
 
+    /// Writes octets as they are.
+    pub(crate) fn octets(&mut self, octets: &[u8]) -> Result<(), OutputError> {
+        self.stdout.write_all(octets)?;
+        Ok(self.stdout.flush()?)
+    }
+
     /// Writes a JSON value on one line.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), OutputError> {
         let line = serde_json::to_string(value).map_err(io::Error::from)?;

@@ -1,10 +1,15 @@
 //! The commands, one file each.
 
 mod bench;
+mod calcapp;
 mod connect;
 mod decode;
 mod demo;
 mod dump;
+mod fractal;
+mod get;
+mod map;
+mod pingpong;
 mod probe;
 mod process;
 mod registrar;
@@ -32,6 +37,16 @@ pub(crate) enum Command {
     Resolve(resolve::Args),
     /// Speak with a pool: standard input goes to a server, its answers to standard output.
     Connect(connect::Args),
+    /// Ask a pool in regular intervals, and find out whether anything gets lost.
+    Pingpong(pingpong::Args),
+    /// Have a pool calculate, and measure how long its jobs take.
+    Calcapp(calcapp::Args),
+    /// Have a pool compute a picture.
+    Fractal(fractal::Args),
+    /// Run a job for each line of standard input on the servers of a pool.
+    Map(map::Args),
+    /// Fetch a file from a pool.
+    Get(get::Args),
     /// Show everything that a registrar knows.
     Dump(dump::Args),
     /// Say which transports work on this host.
@@ -45,6 +60,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// True where `--output` names a file.
+    pub(crate) fn has_output_file(&self) -> bool {
+        matches!(self, Self::Get(_))
+    }
+
     /// Does it. The error carries the exit code, see [`crate::failure::Failure`].
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         match self {
@@ -54,6 +74,11 @@ impl Command {
             Self::Serve(args) => args.run(output),
             Self::Resolve(args) => args.run(output),
             Self::Connect(args) => args.run(output),
+            Self::Pingpong(args) => args.run(output),
+            Self::Calcapp(args) => args.run(output),
+            Self::Fractal(args) => args.run(output),
+            Self::Map(args) => args.run(output),
+            Self::Get(args) => args.run(output),
             Self::Dump(args) => args.run(output),
             Self::Probe(args) => args.run(output),
             Self::Bench(args) => args.run(output),

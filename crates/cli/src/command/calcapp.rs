@@ -1,0 +1,227 @@
+//! `rserpool calcapp`: a client with jobs, and how long they take.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use rserpool::session::Event;
+use rserpool::wire::param::PoolHandle;
+use rserpool::{PoolUser, Session};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::command::resolve::pool_handle;
+use crate::output::{Format, Output};
+use crate::runtime;
+use crate::service::calcapp::packet::{Kind, PPID, Packet};
+use crate::sessions::SessionArgs;
+
+mod report;
+
+use report::{Delays, Report};
+
+/// Has a pool calculate: jobs come at random, wait in a queue, and go to a server one after the
+/// other. When a server fails, another one does what is left of the job. Ends after so many jobs, or
+/// on SIGINT or SIGTERM, with the delays that the published experiments speak of.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The pool handle.
+    #[arg(default_value = "CalcAppPool", value_parser = pool_handle)]
+    pool: PoolHandle,
+
+    /// Calculations of a job, in the mean of an exponential distribution.
+    #[arg(long, value_name = "CALCULATIONS", default_value = "5000000")]
+    job_size: NonZeroU64,
+
+    /// Between two jobs, in the mean of an exponential distribution.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+
+    /// All jobs and intervals are as long as their mean.
+    #[arg(long)]
+    constant: bool,
+
+    /// How many jobs. No end by default.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Where the random numbers begin.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+
+    /// A server that says nothing for so long is asked whether the job is still there, and has
+    /// failed when it says nothing for as long again.
+    #[arg(long, value_name = "DURATION", default_value = "2500ms", value_parser = humantime::parse_duration)]
+    job_keep_alive: Duration,
+
+    #[command(flatten)]
+    sessions: SessionArgs,
+}
+
+/// Who was rejected comes back after up to so long, and no more often than that in a row.
+const RETRY_MAX: Duration = Duration::from_millis(200);
+const REJECTIONS_MAX: u32 = 10_000;
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        runtime::block_on(async {
+            let user = self.sessions.user()?;
+            let random = StdRng::seed_from_u64(self.seed);
+            let mut client = Client { args: &self, user, random, report: Report::default() };
+            let worked = client.work(output).await;
+            client.report.print(&self.pool, output)?;
+            worked
+        })
+    }
+}
+
+struct Client<'a> {
+    args: &'a Args,
+    user: PoolUser,
+    random: StdRng,
+    report: Report,
+}
+
+/// A job that waits or runs.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    number: u32,
+    size: u64,
+    queued: Instant,
+}
+
+impl Client<'_> {
+    async fn work(&mut self, output: &mut Output) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut next_at = Instant::now();
+        let (mut queue, mut made) = (VecDeque::new(), 0_u64);
+        loop {
+            // Jobs come while others run.
+            while next_at <= Instant::now() && self.args.count != Some(made) {
+                made += 1;
+                let number = u32::try_from(made).unwrap_or(u32::MAX);
+                queue.push_back(Job { number, size: self.size(), queued: next_at });
+                next_at += self.pause();
+            }
+            let Some(job) = queue.pop_front() else {
+                if self.args.count == Some(made) {
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = sleep_until(next_at) => continue,
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                }
+            };
+            let delays = tokio::select! {
+                delays = self.job(job) => delays?,
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            };
+            if output.format() != Format::Json {
+                output.line(format_args!("{}: {} calculations, {delays}", job.number, job.size))?;
+            }
+            self.report.add(job.size, delays);
+        }
+    }
+
+    /// One job, until it is done.
+    async fn job(&mut self, job: Job) -> anyhow::Result<Delays> {
+        let started = Instant::now();
+        for _ in 0..REJECTIONS_MAX {
+            let mut session = self.args.sessions.connect(&self.user, &self.args.pool, PPID).await?;
+            let outcome = self.run(&mut session, job, started).await?;
+            tokio::spawn(session.close());
+            if let Some(delays) = outcome {
+                return Ok(delays);
+            }
+            self.report.rejected += 1;
+            sleep(RETRY_MAX.mul_f64(self.random.random())).await;
+        }
+        bail!("no server of {} takes the job", self.args.pool)
+    }
+
+    /// One job in one session; `None` where the server rejects it.
+    async fn run(
+        &mut self,
+        session: &mut Session,
+        job: Job,
+        started: Instant,
+    ) -> anyhow::Result<Option<Delays>> {
+        let request = Packet { size: job.size, ..Packet::about(Kind::Request, job.number) };
+        let say = |session: &mut Session, packet: Packet| {
+            session.send(&packet.encode()).context("cannot send")
+        };
+        say(session, request)?;
+        let mut accepted = None;
+        let mut is_asked = false;
+        loop {
+            let Ok(event) = timeout(self.args.job_keep_alive, session.next()).await else {
+                if is_asked {
+                    session.fail_over();
+                } else {
+                    say(session, Packet::about(Kind::KeepAlive, job.number))?;
+                }
+                is_asked = !is_asked;
+                continue;
+            };
+            is_asked = false;
+            let octets = match event.map_err(|error| self.args.sessions.explain(error))? {
+                Event::Received(octets) => octets,
+                Event::FailedOver { resumed, .. } => {
+                    self.report.failovers += 1;
+                    self.report.resumed += u64::from(resumed);
+                    if !resumed {
+                        say(session, request)?;
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            let Ok(packet) = Packet::decode(&octets) else { continue };
+            match packet.kind {
+                _ if packet.job != job.number => {}
+                Kind::Accept => accepted = accepted.or_else(|| Some(Instant::now())),
+                Kind::Reject | Kind::Abort => return Ok(None),
+                Kind::KeepAlive => say(session, Packet::about(Kind::KeepAliveAck, job.number))?,
+                Kind::Complete => {
+                    let now = Instant::now();
+                    let accepted = accepted.unwrap_or(now);
+                    return Ok(Some(Delays {
+                        queueing: started - job.queued,
+                        startup: accepted - started,
+                        processing: now - accepted,
+                    }));
+                }
+                Kind::Request | Kind::KeepAliveAck => {}
+            }
+        }
+    }
+
+    fn size(&mut self) -> u64 {
+        #[expect(clippy::cast_precision_loss, reason = "a size at random")]
+        let mean = self.args.job_size.get() as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let size = (mean * self.factor()).round() as u64;
+        size.max(1)
+    }
+
+    fn pause(&mut self) -> Duration {
+        const PAUSE_MAX: Duration = Duration::from_secs(1 << 30);
+        let seconds = self.args.interval.as_secs_f64() * self.factor();
+        Duration::try_from_secs_f64(seconds).map_or(PAUSE_MAX, |pause| pause.min(PAUSE_MAX))
+    }
+
+    /// 1 in the mean.
+    fn factor(&mut self) -> f64 {
+        if self.args.constant {
+            return 1.0;
+        }
+        let share: f64 = self.random.random();
+        -(1.0 - share).ln()
+    }
+}

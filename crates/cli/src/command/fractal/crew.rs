@@ -1,0 +1,182 @@
+//! Many sessions at once, each with a tile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rserpool::session::Event;
+use rserpool::wire::param::PoolHandle;
+use rserpool::{PoolUser, Session};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::patch::{Arrival, Patch};
+use super::picture::Picture;
+use super::view::{Tile, View};
+use crate::service::fractal::packet::PPID;
+use crate::sessions::SessionArgs;
+
+/// How tiles are computed.
+pub(super) struct Crew {
+    sessions: SessionArgs,
+    user: PoolUser,
+    pool: PoolHandle,
+    answer_timeout: Duration,
+}
+
+/// What it took.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) tiles: usize,
+    pub(super) points: u64,
+    pub(super) failovers: u64,
+    /// Of these, with a state to go on from.
+    pub(super) resumed: u64,
+    /// How many tiles each server has finished.
+    pub(super) servers: BTreeMap<String, u64>,
+}
+
+/// What a session with a tile tells.
+enum News {
+    Points(usize),
+    FailedOver { resumed: bool },
+}
+
+/// A tile that is computed.
+struct Done {
+    tile: Tile,
+    points: Vec<u32>,
+    server: String,
+}
+
+/// So many servers in a row may fail with a tile without a point.
+const FRUITLESS_MAX: u32 = 20;
+
+impl Crew {
+    pub(super) fn new(
+        sessions: &SessionArgs,
+        user: PoolUser,
+        pool: PoolHandle,
+        answer_timeout: Duration,
+    ) -> Self {
+        Self { sessions: sessions.clone(), user, pool, answer_timeout }
+    }
+
+    /// Computes a view in tiles of that side, so many at once.
+    pub(super) async fn compute(
+        self,
+        view: &View,
+        side: u32,
+        parallel: usize,
+    ) -> anyhow::Result<(Picture, Report)> {
+        let crew = Arc::new(self);
+        let view = *view;
+        let (news, mut inbox) = mpsc::unbounded_channel();
+        let mut tiles = view.tiles(side);
+        let mut workers = JoinSet::new();
+        let mut start = |workers: &mut JoinSet<anyhow::Result<Done>>| {
+            if let Some(tile) = tiles.next() {
+                let (crew, news) = (Arc::clone(&crew), news.clone());
+                workers.spawn(async move { crew.tile(&view, tile, &news).await });
+            }
+        };
+        (0..parallel).for_each(|_| start(&mut workers));
+        let mut picture = Picture::new(&view);
+        let mut report = Report::default();
+        let bar = progress(u64::from(view.width) * u64::from(view.height));
+        while !workers.is_empty() {
+            tokio::select! {
+                Some(done) = workers.join_next() => {
+                    let Done { tile, points, server } = done.context("a tile was dropped")??;
+                    picture.place(tile, &points);
+                    report.tiles += 1;
+                    report.points += points.len() as u64;
+                    *report.servers.entry(server).or_default() += 1;
+                    start(&mut workers);
+                }
+                Some(news) = inbox.recv() => match news {
+                    News::Points(count) => bar.inc(count as u64),
+                    News::FailedOver { resumed } => {
+                        report.failovers += 1;
+                        report.resumed += u64::from(resumed);
+                        bar.set_message(format!("{} failovers", report.failovers));
+                    }
+                },
+            }
+        }
+        bar.finish_and_clear();
+        Ok((picture, report))
+    }
+
+    async fn tile(
+        &self,
+        view: &View,
+        tile: Tile,
+        news: &mpsc::UnboundedSender<News>,
+    ) -> anyhow::Result<Done> {
+        let mut patch = Patch::new(view.parameter(tile));
+        let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
+        ask(&mut session, &patch)?;
+        let mut fruitless = 0;
+        // The state that the last server left is of no use.
+        let mut begins_anew = false;
+        while fruitless < FRUITLESS_MAX {
+            let Ok(event) = timeout(self.answer_timeout, session.next()).await else {
+                begins_anew = true;
+                fruitless += 1;
+                session.fail_over();
+                continue;
+            };
+            match event.map_err(|error| self.sessions.explain(error))? {
+                Event::Received(octets) => match patch.receive(&octets) {
+                    Arrival::Points(0) => {}
+                    Arrival::Points(count) => {
+                        fruitless = 0;
+                        let _ = news.send(News::Points(count));
+                    }
+                    Arrival::Complete => {
+                        let server = session.server().map(|server| server.id.to_string());
+                        let server = server.unwrap_or_default();
+                        // The next tile need not wait for the farewell.
+                        tokio::spawn(session.close());
+                        return Ok(Done { tile, points: patch.into_points(), server });
+                    }
+                    Arrival::Holes => {
+                        fruitless += 1;
+                        ask(&mut session, &patch)?;
+                    }
+                    Arrival::Broken => {
+                        begins_anew = true;
+                        session.fail_over();
+                    }
+                },
+                Event::FailedOver { resumed, .. } => {
+                    fruitless += 1;
+                    let _ = news.send(News::FailedOver { resumed: resumed && !begins_anew });
+                    if !resumed || std::mem::take(&mut begins_anew) {
+                        ask(&mut session, &patch)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        bail!("the servers of {} do not compute this", self.pool)
+    }
+}
+
+fn ask(session: &mut Session, patch: &Patch) -> anyhow::Result<()> {
+    session.send(&patch.request()).map_err(|error| anyhow!("cannot send: {error}"))
+}
+
+/// On a terminal a bar, else nothing.
+fn progress(points: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(points), ProgressDrawTarget::stderr());
+    let template = "{wide_bar} {percent}% {elapsed} {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,264 @@
+//! `rserpool get`: a file from a pool.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rserpool::Session;
+use rserpool::session::Event;
+use rserpool::wire::param::PoolHandle;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::output::{Format, Output};
+use crate::runtime;
+use crate::service::download::packet::{PPID, Refusal};
+use crate::service::download::receiver::{Arrival, Receiver};
+use crate::sessions::SessionArgs;
+
+/// Fetches a file from a server of a pool. When the server fails, another one sends the rest. The
+/// file only gets its name when all of it is there and has the SHA-256 that the server says.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The pool handle and the file's path below the servers' root, with a slash in between.
+    #[arg(value_name = "POOL/PATH", value_parser = source)]
+    from: Source,
+
+    /// The file to write. By default the last part of the path.
+    // It has the place of the option that all other commands have by this name.
+    #[arg(id = "output", short = 'o', long = "output", value_name = "FILE")]
+    out: Option<String>,
+
+    /// A server that sends nothing for so long has failed.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    answer_timeout: Duration,
+
+    #[command(flatten)]
+    sessions: SessionArgs,
+}
+
+/// Where a file is.
+#[derive(Clone, Debug)]
+struct Source {
+    pool: PoolHandle,
+    path: String,
+}
+
+/// So many servers in a row may fail without an octet.
+const FRUITLESS_MAX: u32 = 20;
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        let name = self.from.path.rsplit('/').next().unwrap_or_default();
+        let out = PathBuf::from(self.out.as_deref().unwrap_or(name));
+        ensure!(!out.as_os_str().is_empty(), "no name for the file");
+        let start = Instant::now();
+        let mut target = Target::create(&out)?;
+        let fetched = runtime::block_on(async { Fetch::new(&self, &mut target).run().await });
+        let fetched = fetched.inspect_err(|_| target.give_up())?;
+        target.finish()?;
+        let Fetched { octets, digest, failovers } = fetched;
+        let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
+        let elapsed_ms = (start.elapsed().as_secs_f64() * 1e4).round() / 10.0;
+        let file = out.display().to_string();
+        if output.format() == Format::Json {
+            return Ok(output.json(&json!({
+                "pool": self.from.pool.to_string(),
+                "path": self.from.path,
+                "file": file,
+                "octets": octets,
+                "sha256": digest,
+                "failovers": failovers,
+                "elapsed_ms": elapsed_ms,
+            }))?);
+        }
+        Ok(output.line(format_args!(
+            "{file}: {octets} octets in {elapsed_ms} ms, {failovers} failovers, SHA-256 {digest}"
+        ))?)
+    }
+}
+
+/// A file that grows.
+struct Target {
+    name: PathBuf,
+    /// Its name as long as it is not whole; `None` for what is no file, such as a device.
+    part: Option<PathBuf>,
+    file: File,
+}
+
+impl Target {
+    fn create(name: &Path) -> anyhow::Result<Self> {
+        let is_special = fs::metadata(name).is_ok_and(|status| !status.is_file());
+        let part = (!is_special).then(|| {
+            let mut part = name.to_owned().into_os_string();
+            part.push(".part");
+            PathBuf::from(part)
+        });
+        let at = part.as_deref().unwrap_or(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(at);
+        let file = file.with_context(|| format!("cannot write {}", at.display()))?;
+        Ok(Self { name: name.into(), part, file })
+    }
+
+    fn write(&mut self, octets: &[u8]) -> anyhow::Result<()> {
+        let written = self.file.write_all(octets);
+        written.with_context(|| format!("cannot write {}", self.name.display()))
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        let Self { name, part: Some(part), file } = self else {
+            return Ok(());
+        };
+        // A full disk may say so only now.
+        let named = file.sync_all().and_then(|()| fs::rename(&part, &name));
+        named.with_context(|| format!("cannot write {}", name.display()))
+    }
+
+    fn give_up(&self) {
+        if let Some(part) = &self.part {
+            // It may be gone already; the error that is told is another one.
+            let _ = fs::remove_file(part);
+        }
+    }
+}
+
+/// What there is at the end.
+struct Fetched {
+    octets: u64,
+    digest: [u8; 32],
+    failovers: u64,
+}
+
+/// A file on its way.
+struct Fetch<'a> {
+    args: &'a Args,
+    target: &'a mut Target,
+    receiver: Receiver,
+    failovers: u64,
+    /// Servers in a row that failed without an octet.
+    fruitless: u32,
+    bar: ProgressBar,
+}
+
+impl<'a> Fetch<'a> {
+    fn new(args: &'a Args, target: &'a mut Target) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        let receiver = Receiver::new(args.from.path.clone());
+        Self { args, target, receiver, failovers: 0, fruitless: 0, bar }
+    }
+
+    async fn run(mut self) -> anyhow::Result<Fetched> {
+        let Args { from, sessions, answer_timeout, .. } = self.args;
+        let mut session = sessions.connect(&sessions.user()?, &from.pool, PPID).await?;
+        self.ask(&mut session)?;
+        while self.fruitless < FRUITLESS_MAX {
+            let Ok(event) = timeout(*answer_timeout, session.next()).await else {
+                session.fail_over();
+                continue;
+            };
+            match event.map_err(|error| sessions.explain(error))? {
+                Event::Received(octets) => {
+                    if let Some(digest) = self.receive(&mut session, &octets)? {
+                        self.bar.finish_and_clear();
+                        let (octets, failovers) = (self.receiver.offset(), self.failovers);
+                        session.close().await;
+                        return Ok(Fetched { octets, digest, failovers });
+                    }
+                }
+                Event::FailedOver { .. } => {
+                    self.failovers += 1;
+                    self.fruitless += 1;
+                    self.bar.set_message(format!("{} failovers", self.failovers));
+                    self.ask(&mut session)?;
+                }
+                _ => {}
+            }
+        }
+        bail!("the servers of {} fail one after the other", from.pool)
+    }
+
+    /// Takes a message; the SHA-256 where that was the last one.
+    fn receive(
+        &mut self,
+        session: &mut Session,
+        octets: &[u8],
+    ) -> anyhow::Result<Option<[u8; 32]>> {
+        match self.receiver.receive(octets) {
+            Arrival::Size(size) => self.bar.set_length(size),
+            Arrival::Octets(octets) => {
+                self.fruitless = 0;
+                self.target.write(&octets)?;
+                self.bar.set_position(self.receiver.offset());
+            }
+            Arrival::Nothing => {}
+            Arrival::Complete(digest) => return Ok(Some(digest)),
+            Arrival::Refused(Refusal::Unreadable, _) | Arrival::Broken => session.fail_over(),
+            Arrival::Refused(_, text) => bail!(text),
+            Arrival::Differs(what) => {
+                bail!(
+                    "the servers of {} have {what} at {}",
+                    self.args.from.pool,
+                    self.args.from.path
+                )
+            }
+        }
+        Ok(None)
+    }
+
+    fn ask(&self, session: &mut Session) -> anyhow::Result<()> {
+        let ask = self.receiver.ask().encode();
+        session.send(&ask).map_err(|error| anyhow!("cannot send: {error}"))
+    }
+}
+
+/// A pool and a path as one argument.
+fn source(text: &str) -> Result<Source, String> {
+    let parts = text.split_once('/').filter(|(_, path)| !path.is_empty());
+    let (pool, path) = parts.ok_or("a pool and a path, such as Files/readme.txt")?;
+    let pool = PoolHandle::new(pool.as_bytes()).ok_or("no pool handle before the slash")?;
+    Ok(Source { pool, path: path.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_ends_at_the_first_slash() {
+        let Source { pool, path } = source("Files/a/b.txt").unwrap();
+        assert_eq!((pool.to_string(), &*path), ("Files".into(), "a/b.txt"));
+        for text in ["Files", "Files/", "/a", ""] {
+            assert!(source(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_no_name_before_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("file");
+        let mut target = Target::create(&name).unwrap();
+        target.write(b"abc").unwrap();
+        assert!(!name.exists());
+        target.finish().unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"abc");
+        let target = Target::create(&name).unwrap();
+        target.give_up();
+        assert_eq!(fs::read(&name).unwrap(), b"abc");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_said_to_be_full() {
+        let mut target = Target::create(Path::new("/dev/full")).unwrap();
+        let error = format!("{:#}", target.write(b"abc").unwrap_err());
+        assert!(error.starts_with("cannot write /dev/full: No space left"), "{error}");
+    }
+}

@@ -1,0 +1,189 @@
+//! `rserpool map`: a list of inputs, a job for each, over a pool.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rserpool::wire::param::PoolHandle;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::task::JoinSet;
+
+use crate::command::resolve::pool_handle;
+use crate::failure::OutputError;
+use crate::output::{Format, Output};
+use crate::runtime;
+use crate::service::exec::packet::NAME_MAX;
+use crate::sessions::SessionArgs;
+
+mod order;
+mod worker;
+
+use order::Order;
+use worker::{Ended, Worker};
+
+/// Runs a job for each line of standard input on the servers of a pool, many at once: the line is
+/// the job's standard input. What the jobs say comes out in the order of the lines. A job whose
+/// server fails is run again on another one: each runs at least once.
+///
+/// Exit code 0 if all jobs ended with 0.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The pool handle.
+    #[arg(long, value_name = "HANDLE", default_value = "ExecPool", value_parser = pool_handle)]
+    pool: PoolHandle,
+
+    /// The job, by the name that the servers' operator gave it.
+    #[arg(long, value_name = "NAME", value_parser = job_name)]
+    job: String,
+
+    /// Jobs at once.
+    #[arg(long, value_name = "NUMBER", default_value = "16")]
+    parallel: NonZeroUsize,
+
+    /// How often a job is tried again on another server when its server fails.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    retries: u32,
+
+    /// Octets that a job may say before it counts as failed.
+    #[arg(long, value_name = "OCTETS", default_value_t = 16 << 20)]
+    output_max: usize,
+
+    #[command(flatten)]
+    sessions: SessionArgs,
+}
+
+/// Octets of a line.
+const LINE_MAX: usize = 64 << 20;
+/// So many jobs may be ahead of the first that has not ended, for each that runs at once.
+const AHEAD: usize = 4;
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        let (jobs, failed) = runtime::block_on(async {
+            let worker = Worker {
+                sessions: self.sessions.clone(),
+                user: self.sessions.user()?,
+                pool: self.pool.clone(),
+                job: self.job.clone(),
+                retries: self.retries,
+                output_max: self.output_max,
+            };
+            let mut list = List::new(output, self.parallel);
+            list.work(Arc::new(worker)).await?;
+            Ok((list.printed, list.failed))
+        })?;
+        if failed > 0 {
+            bail!("{failed} of {jobs} jobs failed");
+        }
+        Ok(())
+    }
+}
+
+/// A list under way.
+struct List<'a> {
+    output: &'a mut Output,
+    parallel: usize,
+    ended: Order<Ended>,
+    printed: u64,
+    failed: u64,
+    bar: ProgressBar,
+}
+
+impl<'a> List<'a> {
+    fn new(output: &'a mut Output, parallel: NonZeroUsize) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} jobs {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        Self {
+            output,
+            parallel: parallel.get(),
+            ended: Order::default(),
+            printed: 0,
+            failed: 0,
+            bar,
+        }
+    }
+
+    async fn work(&mut self, worker: Arc<Worker>) -> anyhow::Result<()> {
+        let mut lines = BufReader::new(tokio::io::stdin());
+        let (mut number, mut has_more) = (0_u64, true);
+        let mut line = Vec::new();
+        let mut workers = JoinSet::new();
+        self.begin()?;
+        while has_more || !workers.is_empty() {
+            let is_free = workers.len() < self.parallel
+                && self.ended.waiting() + workers.len() < self.parallel * AHEAD;
+            tokio::select! {
+                // Cancelled, it has put what it read into the line, and goes on there.
+                read = lines.read_until(b'\n', &mut line), if has_more && is_free => {
+                    read.context("cannot read standard input")?;
+                    if line.is_empty() {
+                        has_more = false;
+                        continue;
+                    }
+                    if line.len() > LINE_MAX {
+                        bail!("a line of more than {LINE_MAX} octets");
+                    }
+                    number += 1;
+                    let (worker, input) = (Arc::clone(&worker), std::mem::take(&mut line));
+                    workers.spawn(async move { (number, worker.run(number, &input).await) });
+                }
+                Some(ended) = workers.join_next(), if !workers.is_empty() => {
+                    let (number, ended) = ended.context("a job was dropped")?;
+                    self.ended.put(number, ended?);
+                    while let Some(ended) = self.ended.take() {
+                        self.print(&ended)?;
+                    }
+                }
+            }
+        }
+        self.bar.finish_and_clear();
+        self.end()
+    }
+
+    fn begin(&mut self) -> Result<(), OutputError> {
+        match self.output.format() {
+            Format::Json => self.output.line("["),
+            Format::Table | Format::Plain => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        match self.output.format() {
+            Format::Json => Ok(self.output.line("]")?),
+            Format::Table | Format::Plain => Ok(()),
+        }
+    }
+
+    fn print(&mut self, ended: &Ended) -> anyhow::Result<()> {
+        self.printed += 1;
+        self.failed += u64::from(!ended.is_good());
+        self.bar.inc(1);
+        if self.failed > 0 {
+            self.bar.set_message(format!("{} failed", self.failed));
+        }
+        if self.output.format() == Format::Json {
+            let comma = if self.printed == 1 { "" } else { "," };
+            let value = serde_json::to_string(&ended.json(self.printed))?;
+            return Ok(self.output.line(format_args!("{comma}{value}"))?);
+        }
+        let is_written = self.bar.suspend(|| {
+            // Standard error may be closed; what was asked for is the output.
+            let _ = std::io::stderr().write_all(&ended.output.err);
+            if let Some(why) = ended.why() {
+                let _ = writeln!(std::io::stderr(), "rserpool: job {}: {why}", self.printed);
+            }
+            self.output.octets(&ended.output.out)
+        });
+        Ok(is_written?)
+    }
+}
+
+/// A job's name as an argument.
+fn job_name(text: &str) -> Result<String, String> {
+    let fits = (1..=NAME_MAX).contains(&text.len());
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("a name has 1 to {NAME_MAX} octets"))
+}

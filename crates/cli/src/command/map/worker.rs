@@ -1,0 +1,159 @@
+//! One job, on as many servers as it takes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rserpool::session::Event;
+use rserpool::wire::param::PoolHandle;
+use rserpool::{PoolUser, Session};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::service::exec::job::{Client, Output, Progress};
+use crate::service::exec::packet::{Outcome, PPID, Packet, Refusal};
+use crate::sessions::SessionArgs;
+
+/// What all jobs have in common.
+pub(super) struct Worker {
+    pub(super) sessions: SessionArgs,
+    pub(super) user: PoolUser,
+    pub(super) pool: PoolHandle,
+    pub(super) job: String,
+    pub(super) retries: u32,
+    pub(super) output_max: usize,
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// How the command ended; the text where it did not get that far.
+    pub(super) outcome: Result<Outcome, String>,
+    pub(super) output: Output,
+    /// On how many servers it was begun.
+    pub(super) attempts: u32,
+    /// The last one.
+    pub(super) server: Option<String>,
+}
+
+/// How long servers may say that they have enough to do.
+const BUSY_MAX: Duration = Duration::from_secs(600);
+/// When to ask again, at first and at last.
+const BUSY_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+
+impl Worker {
+    /// Runs a job. The error is one that all other jobs will have, too.
+    pub(super) async fn run(&self, number: u64, input: &[u8]) -> anyhow::Result<Ended> {
+        let mut ended = Ended {
+            outcome: Err(String::new()),
+            output: Output::default(),
+            attempts: 0,
+            server: None,
+        };
+        let started = Instant::now();
+        let mut pause = BUSY_PAUSE[0];
+        while ended.attempts <= self.retries {
+            let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
+            let progress = self.attempt(&mut session, number, input, &mut ended.attempts).await?;
+            ended.server = session.server().map(|server| server.id.to_string());
+            tokio::spawn(session.close());
+            match progress {
+                Progress::Done(outcome, output) => {
+                    return Ok(Ended { outcome: Ok(outcome), output, ..ended });
+                }
+                Progress::Refused(Refusal::Busy, text) => {
+                    // It has not begun.
+                    ended.attempts -= 1;
+                    if started.elapsed() > BUSY_MAX {
+                        bail!("{text}, and that for {} s", BUSY_MAX.as_secs());
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(BUSY_PAUSE[1]);
+                }
+                Progress::Refused(Refusal::Unknown, text) => bail!(text),
+                Progress::Refused(Refusal::Broken, text) => ended.outcome = Err(text),
+                Progress::Broken(why) => ended.outcome = Err(why.into()),
+                Progress::Runs => {}
+            }
+        }
+        Ok(ended)
+    }
+
+    /// One session: the job is begun again at each server that takes the session over.
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        number: u64,
+        input: &[u8],
+        attempts: &mut u32,
+    ) -> anyhow::Result<Progress> {
+        let begin = || Client::new(number, &self.job, input, self.output_max);
+        let (mut client, run) = begin();
+        *attempts += 1;
+        say(session, &run)?;
+        loop {
+            match session.next().await.map_err(|error| self.sessions.explain(error))? {
+                Event::Received(octets) => match client.receive(&octets) {
+                    Progress::Runs => {}
+                    end => return Ok(end),
+                },
+                Event::FailedOver { .. } => {
+                    if *attempts > self.retries {
+                        return Ok(Progress::Broken("its servers fail one after the other"));
+                    }
+                    *attempts += 1;
+                    let (anew, run) = begin();
+                    client = anew;
+                    say(session, &run)?;
+                }
+                _ => {}
+            }
+            while let Some(packet) = client.poll() {
+                say(session, &packet)?;
+            }
+        }
+    }
+}
+
+impl Ended {
+    /// True where the command ended by itself with 0.
+    pub(super) fn is_good(&self) -> bool {
+        self.outcome == Ok(Outcome::Exited(0))
+    }
+
+    /// Why it failed, for people; `None` where it did not.
+    pub(super) fn why(&self) -> Option<String> {
+        match &self.outcome {
+            Ok(Outcome::Exited(0)) => None,
+            Ok(Outcome::Exited(code)) => Some(format!("exit code {code}")),
+            Ok(Outcome::Signalled(signal)) => Some(format!("ended by signal {signal}")),
+            Ok(Outcome::TimeLimit) => Some("it took longer than it may".into()),
+            Ok(Outcome::OutputLimit) => Some("it said more than it may".into()),
+            Err(text) => Some(text.clone()),
+        }
+    }
+
+    /// It as JSON.
+    pub(super) fn json(&self, number: u64) -> Value {
+        let (outcome, code) = match &self.outcome {
+            Ok(Outcome::Exited(code)) => ("exited", Some(*code)),
+            Ok(Outcome::Signalled(signal)) => ("signalled", Some(*signal)),
+            Ok(Outcome::TimeLimit) => ("time-limit", None),
+            Ok(Outcome::OutputLimit) => ("output-limit", None),
+            Err(_) => ("failed", None),
+        };
+        json!({
+            "job": number,
+            "outcome": outcome,
+            "code": code,
+            "why": self.why(),
+            "attempts": self.attempts,
+            "server": self.server,
+            "stdout": String::from_utf8_lossy(&self.output.out),
+            "stderr": String::from_utf8_lossy(&self.output.err),
+        })
+    }
+}
+
+fn say(session: &mut Session, packet: &Packet) -> anyhow::Result<()> {
+    session.send(&packet.encode()).context("cannot send")
+}

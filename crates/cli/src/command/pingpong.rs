@@ -1,0 +1,212 @@
+//! `rserpool pingpong`: a client that finds out whether anything gets lost.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rserpool::Session;
+use rserpool::session::{Event, FailureReason};
+use rserpool::wire::param::{PeId, PoolHandle};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::debug;
+
+use crate::command::resolve::pool_handle;
+use crate::output::{Format, Output};
+use crate::runtime;
+use crate::service::pingpong::packet::{self, Packet};
+use crate::sessions::SessionArgs;
+
+mod tally;
+
+use tally::{Tally, Verdict};
+
+/// Asks a server of a pool in regular intervals, and says whether any question was lost or answered
+/// twice, whatever happens to servers. Servers number their answers; the number goes from server to
+/// server in a cookie. Ends with a summary after so many questions, or on SIGINT or SIGTERM, and
+/// with exit code 0 only if nothing was lost, repeated or begun anew.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The pool handle.
+    #[arg(default_value = "PingPongPool", value_parser = pool_handle)]
+    pool: PoolHandle,
+
+    /// Between two questions.
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = interval_of)]
+    interval: Duration,
+
+    /// How many questions. No end by default.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// A server that does not answer for so long has failed.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    answer_timeout: Duration,
+
+    #[command(flatten)]
+    sessions: SessionArgs,
+}
+
+impl Args {
+    pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        runtime::block_on(async {
+            let user = self.sessions.user()?;
+            let session = self.sessions.connect(&user, &self.pool, packet::PPID).await?;
+            let mut player = Player {
+                args: &self,
+                session,
+                tally: Tally::default(),
+                failovers: Vec::new(),
+                heard: Instant::now(),
+                output,
+            };
+            let played = player.play().await;
+            let is_clean = player.close()?;
+            played?;
+            if !is_clean {
+                bail!("the session was not as if there had been one server");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A session and what came of it.
+struct Player<'a> {
+    args: &'a Args,
+    session: Session,
+    tally: Tally,
+    failovers: Vec<serde_json::Value>,
+    heard: Instant,
+    output: &'a mut Output,
+}
+
+impl Player<'_> {
+    async fn play(&mut self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut ticks = interval(self.args.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let has_asked_all = Some(self.tally.counts.sent) == self.args.count;
+            if has_asked_all && self.tally.is_quiet() {
+                return Ok(());
+            }
+            let late =
+                self.tally.oldest().map(|asked| asked.max(self.heard) + self.args.answer_timeout);
+            tokio::select! {
+                event = self.session.next() => {
+                    let event = event.map_err(|error| self.args.sessions.explain(error))?;
+                    self.on_event(event)?;
+                }
+                _ = ticks.tick(), if !has_asked_all => {
+                    let number = self.tally.ask(Instant::now());
+                    self.ask(number)?;
+                }
+                () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => {
+                    self.heard = Instant::now();
+                    self.session.fail_over();
+                }
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Received(octets) => return self.receive(&octets),
+            Event::FailedOver { from, to, reason, resumed } => {
+                self.heard = Instant::now();
+                self.note_failover(from, to, reason, resumed)?;
+                let numbers: Vec<u64> = self.tally.fail_over(resumed).collect();
+                numbers.into_iter().try_for_each(|number| self.ask(number))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, octets: &[u8]) -> anyhow::Result<()> {
+        let (message, reply) = match Packet::decode(octets) {
+            Ok(Packet::Pong { message, reply, .. }) => (message, reply),
+            Ok(Packet::Ping { .. }) => return Ok(()),
+            Err(error) => {
+                debug!(%error, "no pong");
+                return Ok(());
+            }
+        };
+        self.heard = Instant::now();
+        let verdict = self.tally.answer(self.heard, message, reply);
+        if let Verdict::Answered(latency) = verdict
+            && self.output.format() != Format::Json
+        {
+            let server =
+                self.session.server().map_or_else(String::new, |server| server.id.to_string());
+            let latency = as_ms(latency);
+            self.output
+                .line(format_args!("{message}: reply {reply} of {server} in {latency} ms"))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, number: u64) -> anyhow::Result<()> {
+        let text = format!("question {number}").into_bytes();
+        let ping = Packet::Ping { message: number, text }.encode();
+        self.session.send(&ping).context("cannot send")
+    }
+
+    fn note_failover(
+        &mut self,
+        from: PeId,
+        to: PeId,
+        reason: FailureReason,
+        resumed: bool,
+    ) -> anyhow::Result<()> {
+        let [from, to] = [from, to].map(|id| id.to_string());
+        let reason = format!("{reason:?}").to_lowercase();
+        let state = if resumed { "with its state" } else { "without a state" };
+        if self.output.format() != Format::Json {
+            self.output.line(format_args!("{from} failed ({reason}), {to} goes on {state}"))?;
+        }
+        let failover = json!({ "from": from, "to": to, "reason": reason, "resumed": resumed });
+        self.failovers.push(failover);
+        Ok(())
+    }
+
+    /// Prints the summary. True where all went as if there had been one server.
+    fn close(&mut self) -> anyhow::Result<bool> {
+        self.tally.close();
+        let counts = self.tally.counts;
+        let latencies = self.tally.latencies().map(|latencies| latencies.map(as_ms));
+        if self.output.format() == Format::Json {
+            let mut summary = serde_json::to_value(counts)?;
+            summary["pool"] = self.args.pool.to_string().into();
+            summary["moves"] = std::mem::take(&mut self.failovers).into();
+            summary["latency_ms"] = latencies.map_or(
+                serde_json::Value::Null,
+                |[median, p99, max]| json!({ "median": median, "p99": p99, "max": max }),
+            );
+            self.output.json(&summary)?;
+        } else {
+            let tally::Counts { sent, answered, resent, lost, .. } = counts;
+            let tally::Counts { failovers, restarts, duplicates, repeats, gaps, .. } = counts;
+            self.output.line(format_args!(
+                "{answered} of {sent} answered, {lost} lost, {resent} asked again; {failovers} failovers, \
+                 {restarts} without state; {duplicates} duplicates, {repeats} repeats, {gaps} gaps"
+            ))?;
+        }
+        Ok(counts.is_clean())
+    }
+}
+
+fn as_ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// An interval of at least a millisecond.
+fn interval_of(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let is_long_enough = interval >= Duration::from_millis(1);
+    is_long_enough.then_some(interval).ok_or_else(|| "at least 1ms".into())
+}

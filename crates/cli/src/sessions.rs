@@ -1,0 +1,86 @@
+//! How the clients keep their sessions.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use rserpool::session::{self, KeepAlive};
+use rserpool::transport::Ppid;
+use rserpool::wire::param::PoolHandle;
+use rserpool::{PoolUser, Session, transport_options, user};
+
+use crate::failure::no_registrar;
+use crate::registrars::RegistrarArgs;
+
+/// How patient sessions are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SessionArgs {
+    /// Wait for a registrar, for the pool, and for a server that accepts, however long it takes.
+    #[arg(long)]
+    wait: bool,
+
+    /// How long to look for a server that accepts.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    failover_timeout: Duration,
+
+    /// How many servers to dial in one search. As many as there is time for by default.
+    #[arg(long, value_name = "NUMBER")]
+    dials_max: Option<NonZeroU32>,
+
+    /// How often a server is asked whether it is still there; 0s for never.
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
+    keep_alive: Duration,
+
+    /// A server that answers such questions and has not been heard of for so long has failed.
+    #[arg(long, value_name = "DURATION", default_value = "1500ms", value_parser = humantime::parse_duration)]
+    keep_alive_deadline: Duration,
+
+    #[command(flatten)]
+    registrars: RegistrarArgs,
+}
+
+/// As good as for ever.
+const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl SessionArgs {
+    /// The pool user for all sessions of a command.
+    pub(crate) fn user(&self) -> anyhow::Result<PoolUser> {
+        let mut config = user::Config::new(self.registrars.urls());
+        config.listen = self.registrars.listen();
+        config.user.timing = self.registrars.timing();
+        Ok(PoolUser::start(config)?)
+    }
+
+    /// Connects to a server of the pool.
+    pub(crate) async fn connect(
+        &self,
+        user: &PoolUser,
+        pool: &PoolHandle,
+        ppid: Ppid,
+    ) -> anyhow::Result<Session> {
+        self.registrars.bear(pool)?;
+        Session::connect(user.clone(), pool.clone(), self.config(ppid))
+            .await
+            .map_err(|error| self.explain(error))
+            .with_context(|| format!("cannot connect to {pool}"))
+    }
+
+    /// An error of a session, for people.
+    pub(crate) fn explain(&self, error: rserpool::Error) -> anyhow::Error {
+        no_registrar(error, &self.registrars.describe())
+    }
+
+    fn config(&self, ppid: Ppid) -> session::Config {
+        let (interval, deadline) = (self.keep_alive, self.keep_alive_deadline);
+        session::Config {
+            ppid,
+            failover_timeout: if self.wait { EVER } else { self.failover_timeout },
+            waits_for_pool: self.wait,
+            dials_max: self.dials_max,
+            keep_alive: (!interval.is_zero()).then_some(KeepAlive { interval, deadline }),
+            transport: transport_options(&self.registrars.timing()),
+            ..session::Config::default()
+        }
+    }
+}
