@@ -12,6 +12,7 @@ use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::info;
 
 use crate::command::resolve::pool_handle;
 use crate::output::{Format, Output};
@@ -140,6 +141,7 @@ impl Client<'_> {
                 return Ok(delays);
             }
             self.report.rejected += 1;
+            info!(job.number, "rejected");
             sleep(RETRY_MAX.mul_f64(self.random.random())).await;
         }
         bail!("no server of {} takes the job", self.args.pool)
@@ -185,7 +187,10 @@ impl Client<'_> {
             let Ok(packet) = Packet::decode(&octets) else { continue };
             match packet.kind {
                 _ if packet.job != job.number => {}
-                Kind::Accept => accepted = accepted.or_else(|| Some(Instant::now())),
+                Kind::Accept => {
+                    info!(job.number, "accepted");
+                    accepted = accepted.or_else(|| Some(Instant::now()));
+                }
                 Kind::Reject | Kind::Abort => return Ok(None),
                 Kind::KeepAlive => say(session, Packet::about(Kind::KeepAliveAck, job.number))?,
                 Kind::Complete => {

@@ -10,3 +10,4 @@ mod networks;
 mod pool;
 mod programs;
 mod scopes;
+mod services;

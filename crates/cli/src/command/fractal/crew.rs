@@ -12,6 +12,7 @@ use rserpool::{PoolUser, Session};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::info;
 
 use super::patch::{Arrival, Patch};
 use super::picture::Picture;
@@ -140,6 +141,7 @@ impl Crew {
                     Arrival::Complete => {
                         let server = session.server().map(|server| server.id.to_string());
                         let server = server.unwrap_or_default();
+                        info!(tile.x, tile.y, server, "tile computed");
                         // The next tile need not wait for the farewell.
                         tokio::spawn(session.close());
                         return Ok(Done { tile, points: patch.into_points(), server });

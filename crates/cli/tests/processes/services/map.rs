@@ -1,0 +1,117 @@
+//! Jobs on a pool.
+
+use serde_json::Value;
+
+use super::client;
+use crate::programs::{Ended, Program, Registrar, Server};
+
+fn server(registrar: &Registrar, args: &[&str]) -> Server {
+    let jobs = [
+        "--job=copy=cat",
+        "--job=slow=sleep 0.05; cat",
+        "--job=count=wc -c",
+        "--job=fail=echo no >&2; exit 3",
+        "--job=yes=yes",
+        "--job=forever=sleep 100000 & wait",
+        "--job=id=echo $RSERPOOL_JOB_ID",
+        "--job=limits=ulimit -t; ulimit -v; ulimit -c",
+        "--job=deaf=exec <&-; echo done",
+    ];
+    let head = ["exec", "--transport", "tcp", "--jobs-max", "4"];
+    Server::start(registrar.tcp(), &[&head[..], &jobs, args].concat())
+}
+
+/// Gives a program its input, and waits for its end.
+fn with_input(mut program: Program, input: &str) -> Ended {
+    program.say(input);
+    program.end()
+}
+
+#[test]
+fn results_come_in_order_though_a_server_is_killed() {
+    let registrar = Registrar::patient();
+    let mut servers: Vec<Server> = (0..3).map(|_| server(&registrar, &[])).collect();
+    let list: Vec<String> = (0..120).map(|number| format!("line {number}")).collect();
+    let mut map = client(&registrar, &["map", "--job", "slow"]);
+    list.iter().for_each(|line| map.say(line));
+    drop(map.stdin());
+    for (number, line) in list.iter().enumerate() {
+        if number == 5 {
+            servers[0].program.kill();
+        }
+        assert_eq!(&map.line(), line);
+    }
+    let ended = map.ended();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), ""), "{ended:?}");
+}
+
+#[test]
+fn how_a_job_ended_is_told() {
+    let registrar = Registrar::patient();
+    let _server = server(&registrar, &["--time-limit", "1s", "--output-limit", "100000"]);
+    let outcome = |job: &str| -> Value {
+        let ended = with_input(client(&registrar, &["map", "--json", "--job", job]), "x");
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()[0].take()
+    };
+    let fail = outcome("fail");
+    assert_eq!((&fail["outcome"], &fail["code"]), (&"exited".into(), &3.into()), "{fail}");
+    assert_eq!(fail["stderr"], "no\n");
+    assert_eq!(outcome("yes")["outcome"], "output-limit");
+    assert_eq!(outcome("forever")["outcome"], "time-limit");
+    assert_eq!(outcome("id")["stdout"], "1\n");
+
+    let ended = with_input(client(&registrar, &["map", "--job", "fail"]), "x\ny");
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let expected = [
+        "no",
+        "rserpool: job 1: exit code 3",
+        "no",
+        "rserpool: job 2: exit code 3",
+        "rserpool: 2 of 2 jobs failed",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn only_what_the_operator_allows_is_run() {
+    let registrar = Registrar::patient();
+    let _server = server(&registrar, &[]);
+    for job in ["none", "cat", "copy; id", "/bin/sh"] {
+        let ended = with_input(client(&registrar, &["map", "--job", job]), "x");
+        assert!(ended.failure(1).contains("there is no job"), "{ended:?}");
+    }
+    // Nor does a server without a command start.
+    let args = ["serve", "exec", "--transport", "tcp", "--listen", "127.0.0.1"];
+    let ended = client(&registrar, &args).ended();
+    assert!(ended.failure(78).contains("--job"), "{ended:?}");
+}
+
+#[test]
+fn limits_are_set_before_the_command_runs() {
+    let registrar = Registrar::patient();
+    let _server = server(&registrar, &["--cpu-limit", "7", "--memory-limit", "1073741824"]);
+    let ended = with_input(client(&registrar, &["map", "--job", "limits"]), "x");
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "7\n1048576\n0\n"));
+}
+
+#[test]
+fn a_long_input_flows_whether_or_not_the_job_takes_it() {
+    let registrar = Registrar::patient();
+    let _server = server(&registrar, &[]);
+    let line = "x".repeat(9 << 20);
+    let ended = with_input(client(&registrar, &["map", "--job", "count"]), &line);
+    assert_eq!((ended.code, ended.stdout.trim()), (Some(0), "9437185"));
+    let ended = with_input(client(&registrar, &["map", "--job", "copy"]), &line);
+    assert_eq!((ended.code, ended.stdout.len()), (Some(0), 9_437_185));
+    let ended = with_input(client(&registrar, &["map", "--job", "deaf"]), &line);
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "done\n"));
+}
+
+#[test]
+fn an_empty_list_is_done() {
+    let registrar = Registrar::patient();
+    let _server = server(&registrar, &[]);
+    let ended = client(&registrar, &["map", "--job", "copy"]).end();
+    assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+}
