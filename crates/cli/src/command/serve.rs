@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::command::resolve::pool_handle;
-use crate::failure::no_registrar;
+use crate::failure::{Failure, no_registrar};
 use crate::output::{Format, Output};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
@@ -189,6 +189,10 @@ impl Args {
     }
 
     fn config(&self) -> anyhow::Result<Config> {
+        if self.transport == Carrier::Udp && self.service.needs_order() {
+            let text = "this service needs a transport that loses nothing: sctp or tcp";
+            return Err(anyhow!(text).context(Failure::Configuration));
+        }
         let mut config = Config::new(self.registrars.urls(), self.pool()?, self.url());
         if self.transport == Carrier::Tcp && self.service.is_plain_over_tcp() {
             config.transport_use = TransportUse::DataOnly;

@@ -81,6 +81,19 @@ impl Kind {
         }
     }
 
+    /// True for a service that makes no sense where messages get lost or overtake each other.
+    pub(crate) fn needs_order(self) -> bool {
+        match self {
+            Self::Fractal | Self::Exec | Self::Download => true,
+            Self::Echo
+            | Self::Discard
+            | Self::Daytime
+            | Self::Chargen
+            | Self::Pingpong
+            | Self::Calcapp => false,
+        }
+    }
+
     /// Starts it.
     pub(crate) fn start(self, config: Config, options: &Options) -> anyhow::Result<Server> {
         Ok(match self {
