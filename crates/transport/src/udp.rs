@@ -8,10 +8,12 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
+use socket2::SockRef;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, Interval, interval};
 
@@ -34,11 +36,18 @@ pub struct UdpEndpoint {
     local: Local,
     listener: Option<Listener>,
     /// What was dialed, each with a socket of its own, so that ICMP errors find it.
-    dialed: HashMap<AssocId, UdpSocket>,
+    dialed: HashMap<AssocId, Dialed>,
     next: u64,
     events: VecDeque<Event>,
     counters: Counters,
     buffer: Box<[u8]>,
+}
+
+/// A socket that is connected to one server.
+struct Dialed {
+    socket: Arc<UdpSocket>,
+    /// Ends when there is an ICMP error: reading does not tell of it.
+    failure: Pin<Box<dyn Future<Output = DownReason> + Send>>,
 }
 
 struct Listener {
@@ -154,7 +163,11 @@ impl UdpEndpoint {
 
     fn poll_dialed(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let mut ended = None;
-        for (&assoc, socket) in &self.dialed {
+        for (&assoc, Dialed { socket, failure }) in &mut self.dialed {
+            if let Poll::Ready(reason) = failure.as_mut().poll(cx) {
+                ended = Some((assoc, reason));
+                break;
+            }
             let mut buffer = ReadBuf::new(&mut self.buffer);
             match socket.poll_recv(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
@@ -206,7 +219,9 @@ impl Endpoint for UdpEndpoint {
         let socket = dial().map_err(system)?;
         let local_port = socket.local_addr().ok().map(|local| local.port());
         let assoc = self.name();
-        self.dialed.insert(assoc, socket);
+        let socket = Arc::new(socket);
+        let failure = Box::pin(failure(Arc::clone(&socket)));
+        self.dialed.insert(assoc, Dialed { socket, failure });
         self.events.push_back(Event::Up { assoc, info: info(true, to, local_port) });
         Ok(assoc)
     }
@@ -218,12 +233,13 @@ impl Endpoint for UdpEndpoint {
         if octets.len() > self.options.message_max.min(DATAGRAM_MAX) {
             return Err(SendError::TooLong);
         }
-        let sent = if let Some(socket) = self.dialed.get(&assoc) {
-            socket.try_send(octets)
+        // Past the runtime, which only knows after a turn whether there is room.
+        let sent = if let Some(dialed) = self.dialed.get(&assoc) {
+            SockRef::from(&*dialed.socket).send(octets)
         } else {
             let listener = self.listener.as_ref().ok_or(SendError::Gone)?;
             let (to, _) = listener.peers.get(&assoc).ok_or(SendError::Gone)?;
-            listener.socket.try_send_to(octets, *to)
+            SockRef::from(&listener.socket).send_to(octets, &(*to).into())
         };
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -290,6 +306,19 @@ fn info(dialed: bool, remote: SocketAddr, local_port: Option<u16>) -> AssocInfo 
         remote_port: remote.port(),
         local: Vec::new(),
         local_port: local_port.unwrap_or_default(),
+    }
+}
+
+async fn failure(socket: Arc<UdpSocket>) -> DownReason {
+    loop {
+        if socket.ready(Interest::ERROR).await.is_err() {
+            // The runtime shuts down.
+            std::future::pending::<()>().await;
+        }
+        if let Ok(Some(error)) = socket.take_error() {
+            return reason(&error);
+        }
+        let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }
 

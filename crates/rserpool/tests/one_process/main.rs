@@ -6,5 +6,6 @@ mod element;
 mod leaks;
 mod pool;
 mod servers;
+mod service;
 mod session;
 mod user;
