@@ -15,15 +15,21 @@
 //! | [`invariant`] | what has to hold, whatever happens |
 //! | [`chaos`] | random worlds and random faults from a seed |
 //! | [`trace`] | what happened, in lines for people |
+//! | [`calcapp`] | the workload of the published experiments, on the handlespace alone |
+//! | [`experiment`] | these experiments |
+//! | [`statistics`] | what many runs say together |
 
 #![forbid(unsafe_code)]
 
 pub mod bounds;
+pub mod calcapp;
 pub mod chaos;
 mod clock;
+pub mod experiment;
 pub mod fault;
 pub mod invariant;
 pub mod network;
 pub mod node;
+pub mod statistics;
 pub mod trace;
 pub mod world;

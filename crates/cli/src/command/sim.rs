@@ -1,6 +1,8 @@
-//! `rserpool sim`: worlds in virtual time.
+//! `rserpool sim`: worlds in virtual time, and the published experiments.
 
 mod chaos;
+mod experiment;
+mod plot;
 mod replay;
 
 use clap::Subcommand;
@@ -20,6 +22,9 @@ enum Sim {
     Chaos(chaos::Args),
     /// Run one of these worlds and print everything that happens.
     Replay(replay::Args),
+    /// Run a published experiment.
+    #[command(flatten)]
+    Experiment(experiment::Command),
 }
 
 impl Args {
@@ -28,6 +33,7 @@ impl Args {
         match self.command {
             Sim::Chaos(args) => args.run(output),
             Sim::Replay(args) => args.run(output),
+            Sim::Experiment(command) => command.run(output),
         }
     }
 }
