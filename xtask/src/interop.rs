@@ -12,6 +12,7 @@ mod hostile;
 mod hosts;
 mod judge;
 mod lab;
+mod networks;
 mod octets;
 mod peers;
 mod pool;
@@ -51,11 +52,15 @@ struct Scenario {
     limit: Duration,
     /// Which frames are ours, as a filter of tshark: none of them may be malformed.
     judged: &'static str,
+    /// What tshark does not find out itself, as its option `-d` wants it.
+    decode_as: &'static [&'static str],
     /// Somebody in it says what cannot be read.
     is_hostile: bool,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 }
 
+/// tshark does not know that SCTP may be in UDP. Nothing else is in most captures.
+const ENCAPSULATED: &[&str] = &["udp.port==1-65535,sctp"];
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a scenario in the guest needs.
@@ -77,8 +82,8 @@ const fn ours(
         Place::Guest => GUEST,
         Place::Namespace => NAMESPACE,
     };
-    let (limit, judged, is_hostile) = (LIMIT, "frame", false);
-    Scenario { name, direction, place, needs, limit, judged, is_hostile, run }
+    let (limit, judged, decode_as, is_hostile) = (LIMIT, "frame", ENCAPSULATED, false);
+    Scenario { name, direction, place, needs, limit, judged, decode_as, is_hostile, run }
 }
 
 /// A scenario with rsplib, which needs SCTP of the kernel.
@@ -88,12 +93,12 @@ const fn with_rsplib(
     judged: &'static str,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 ) -> Scenario {
-    let (place, limit, is_hostile) = (Place::Guest, LIMIT, false);
-    Scenario { name, direction, place, needs: RSPLIB, limit, judged, is_hostile, run }
+    let (place, limit, decode_as, is_hostile) = (Place::Guest, LIMIT, ENCAPSULATED, false);
+    Scenario { name, direction, place, needs: RSPLIB, limit, judged, decode_as, is_hostile, run }
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 21] = [
+const SCENARIOS: [Scenario; 24] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -107,6 +112,12 @@ const SCENARIOS: [Scenario; 21] = [
     ours("partition-tcp", TCP, Place::Namespace, scope::partition_over_tcp),
     ours("demo-kernel", KERNEL, Place::Guest, demo::over_kernel_sctp),
     ours("demo-userland", USERLAND, Place::Namespace, demo::over_userland_sctp),
+    ours("multihomed", KERNEL, Place::Guest, networks::multihomed),
+    ours("encapsulated", "userland SCTP and the kernel's", Place::Guest, networks::encapsulated),
+    Scenario {
+        decode_as: &["udp.port==3863,asap", "udp.port==9901,enrp"],
+        ..with_rsplib("multicast", PEERS, networks::OURS_AT_2, networks::multicast)
+    },
     with_rsplib("rsplib-to-ours", AT_OURS, "sctp.srcport == 3863", rsplib::at_our_registrar),
     with_rsplib(
         "rsplib-policies",
@@ -210,7 +221,7 @@ fn outside(scenario: &Scenario) -> Outcome {
     let done = start(scenario).and_then(|()| {
         let out = out(scenario);
         let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
-        println!("{result}{}", judge::run(&out, &binary(), scenario.judged, scenario.is_hostile)?);
+        println!("{result}{}", judge::run(&out, &binary(), scenario)?);
         Ok(())
     });
     done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)
@@ -226,7 +237,7 @@ fn start(scenario: &Scenario) -> anyhow::Result<()> {
     let mut command = match scenario.place {
         Place::Guest => {
             let mut command = Command::new(root().join("interop/uml-run"));
-            command.args(["--timeout", &limit]);
+            command.args(["--module", "bridge", "--timeout", &limit]);
             command
         }
         Place::Namespace => {

@@ -145,7 +145,7 @@ impl Timing {
 
     const WAN: Self = Self {
         keep_alive_interval: ms(2_000),
-        keep_alive_timeout_floor: ms(500),
+        keep_alive_timeout_floor: ms(1_500),
         keep_alive_timeout_cap: ms(3_000),
         presence_interval: ms(2_000),
         peer_silence_max: ms(5_000),
@@ -216,5 +216,21 @@ impl Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self::of(Profile::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In one rack nothing gets lost.
+    #[test]
+    fn a_packet_that_is_lost_and_sent_again_is_no_silence() {
+        for profile in [Profile::Fast, Profile::Wan, Profile::Rsplib, Profile::Rfc] {
+            let timing = Timing::of(profile);
+            // Either the question or its answer.
+            assert!(timing.keep_alive_timeout_floor >= timing.rto_min * 2, "{profile:?}");
+            assert!(timing.keep_alive_timeout_floor <= timing.keep_alive_timeout_cap);
+        }
     }
 }

@@ -6,11 +6,62 @@ use anyhow::{Context, ensure};
 
 use super::lab::Lab;
 
-/// Hosts with one link each, to this one, which is the router between them.
+/// Hosts beside this one.
 pub(super) struct Hosts(());
 
 impl Hosts {
-    /// Makes hosts with these numbers (1 to 254), and captures what passes between them.
+    /// Makes hosts with these numbers (1 to 253) in two networks, with IPv4 and IPv6. This host is
+    /// number 254 there, and captures what passes.
+    pub(super) fn in_two_networks(lab: &mut Lab, numbers: &[u32]) -> anyhow::Result<Self> {
+        prepare()?;
+        for net in NETWORKS {
+            ip(&format!("link add net{net} type bridge mcast_snooping 0"))?;
+            ip(&format!("addr add {}/24 dev net{net}", on_network(net, 254)))?;
+            ip(&format!("link set net{net} up"))?;
+        }
+        for n in numbers {
+            let name = host_name(*n);
+            ip(&format!("netns add {name}"))?;
+            ip(&format!("-n {name} link set lo up"))?;
+            for net in NETWORKS {
+                let port = port(*n, net);
+                ip(&format!("link add {port} type veth peer name eth{net} netns {name}"))?;
+                ip(&format!("link set {port} master net{net} up"))?;
+                let address = on_network(net, *n);
+                ip(&format!("-n {name} addr add {address}/24 dev eth{net}"))?;
+                ip(&format!("-n {name} addr add fd00:{net}::{n}/64 dev eth{net} nodad"))?;
+                ip(&format!("-n {name} link set eth{net} up"))?;
+            }
+            ip(&format!("-n {name} route add 224.0.0.0/4 dev eth1"))?;
+            // Each network namespace has its own.
+            for setting in ["addip_enable", "addip_noauth_enable", "auth_enable"] {
+                lab.at(&name, &["sysctl", "-q", "-w", &format!("net.sctp.{setting}=1")])?;
+            }
+        }
+        lab.capture_at(&NETWORKS.map(|net| format!("net{net}")))?;
+        Ok(Self(()))
+    }
+
+    /// Nothing passes any more between a host and a network. Nobody is told.
+    pub(super) fn cut(&self, n: u32, net: u32) -> anyhow::Result<()> {
+        self.degrade(n, net, "loss 100%")
+    }
+
+    /// What passes between a host and a network suffers, in both directions, as netem is told.
+    pub(super) fn degrade(&self, n: u32, net: u32, how: &str) -> anyhow::Result<()> {
+        tc(&format!("qdisc replace dev {} root netem {how}", port(n, net)))?;
+        let name = host_name(n);
+        tc(&format!("-n {name} qdisc replace dev eth{net} root netem {how}"))
+    }
+
+    /// Undoes [`cut`](Self::cut) and [`degrade`](Self::degrade).
+    pub(super) fn mend(&self, n: u32, net: u32) -> anyhow::Result<()> {
+        tc(&format!("qdisc del dev {} root", port(n, net)))?;
+        tc(&format!("-n {} qdisc del dev eth{net} root", host_name(n)))
+    }
+
+    /// Makes hosts with these numbers (1 to 254) that have one link each, to this one, which is the
+    /// router between them and captures what passes.
     pub(super) fn routed(lab: &mut Lab, numbers: &[u32]) -> anyhow::Result<Self> {
         prepare()?;
         for n in numbers {
@@ -30,7 +81,7 @@ impl Hosts {
         Ok(Self(()))
     }
 
-    /// The address of a host.
+    /// The address of a host that is [`routed`](Self::routed).
     #[expect(clippy::unused_self, reason = "there is no host without this")]
     pub(super) fn address(&self, n: u32) -> String {
         format!("10.0.{n}.2")
@@ -60,6 +111,24 @@ impl Hosts {
 /// The name of a host, for [`Lab::rserpool_at`].
 pub(super) fn host_name(n: u32) -> String {
     format!("host{n}")
+}
+
+const NETWORKS: [u32; 2] = [1, 2];
+
+/// A host's address in one of two networks.
+pub(super) fn on_network(net: u32, n: u32) -> String {
+    format!("10.{net}.0.{n}")
+}
+
+/// Where a host is connected to a network.
+fn port(n: u32, net: u32) -> String {
+    format!("port{n}-{net}")
+}
+
+fn tc(arguments: &str) -> anyhow::Result<()> {
+    let status = Command::new("tc").args(arguments.split_whitespace()).status().context("tc")?;
+    ensure!(status.success(), "tc {arguments}: {status}");
+    Ok(())
 }
 
 fn interface(n: u32) -> String {

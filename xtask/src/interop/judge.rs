@@ -7,31 +7,30 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-/// tshark does not know that SCTP may be in UDP. Nothing else is in these captures.
-const DECODE_AS: [&str; 2] = ["-d", "udp.port==1-65535,sctp"];
+use super::Scenario;
+
 /// Messages, malformed or not.
 const FILTER: &str = "asap || enrp || _ws.malformed";
 const FIELDS: [&str; 4] =
     ["frame.number", "asap.message_type", "enrp.message_type", "_ws.malformed"];
 
 /// Has the capture of a scenario read by tshark and by `binary`, which is our program. Counts the
-/// messages that tshark's filter `judged` lets pass; the error names those that are malformed.
-/// Where somebody `is_hostile`, ours need not be able to read everything.
-pub(super) fn run(
-    out: &Path,
-    binary: &Path,
-    judged: &str,
-    is_hostile: bool,
-) -> anyhow::Result<String> {
-    if is_hostile {
-        return by_tshark(out, judged);
+/// messages that are to be judged; the error names those that are malformed. Where somebody is
+/// hostile, ours need not be able to read everything.
+pub(super) fn run(out: &Path, binary: &Path, scenario: &Scenario) -> anyhow::Result<String> {
+    let found = by_tshark(out, scenario.judged, scenario.decode_as)?;
+    if scenario.is_hostile {
+        return Ok(found);
     }
-    Ok(format!("{}\n{}", by_tshark(out, judged)?, by_decode(out, binary)?))
+    Ok(format!("{found}\n{}", by_decode(out, binary)?))
 }
 
-fn by_tshark(out: &Path, judged: &str) -> anyhow::Result<String> {
+fn by_tshark(out: &Path, judged: &str, decode_as: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new("tshark");
-    command.arg("-r").arg(out.join("capture.pcapng")).args(DECODE_AS);
+    command.arg("-r").arg(out.join("capture.pcapng"));
+    for what in decode_as {
+        command.args(["-d", what]);
+    }
     let filter = format!("({judged}) && ({FILTER})");
     command.args(["-Y", &filter, "-T", "fields", "-E", "occurrence=a"]);
     for field in FIELDS {

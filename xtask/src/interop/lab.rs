@@ -1,5 +1,6 @@
 //! Where a scenario runs: our program, a folder for what comes out, a capture.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(super) struct Lab {
     binary: PathBuf,
     out: PathBuf,
     capture: Capture,
+    /// Programs that run as long as the scenario.
+    kept: RefCell<Vec<Process>>,
 }
 
 impl Lab {
@@ -26,7 +29,7 @@ impl Lab {
         let status = Command::new("ip").args(["link", "set", "lo", "up"]).status();
         ensure!(status.context("ip")?.success(), "the loopback interface does not come up");
         let capture = Capture::start(&out, &["lo".into()])?;
-        Ok(Self { binary, out, capture })
+        Ok(Self { binary, out, capture, kept: RefCell::default() })
     }
 
     /// Gives the loopback interface more addresses.
@@ -49,6 +52,11 @@ impl Lab {
         self.binary.with_file_name("examples").join(name)
     }
 
+    /// Lets a program run until the scenario ends.
+    pub(super) fn keep(&self, process: Process) {
+        self.kept.borrow_mut().push(process);
+    }
+
     /// Where logs go.
     pub(super) fn out(&self) -> &Path {
         &self.out
@@ -56,6 +64,7 @@ impl Lab {
 
     /// Ends the capture.
     pub(super) fn close(self) -> anyhow::Result<()> {
+        self.kept.take();
         self.capture.stop()
     }
 
@@ -77,6 +86,34 @@ impl Lab {
         command.args(["netns", "exec", host]).arg(&self.binary);
         command.args(["-v", "-o", "json"]).args(args);
         Process::start(label, &mut command, &self.out)
+    }
+
+    /// Starts any program on another host.
+    pub(super) fn start_at(
+        &self,
+        host: &str,
+        label: &str,
+        words: &[&str],
+    ) -> anyhow::Result<Process> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", host]).args(words);
+        Process::start(label, &mut command, &self.out)
+    }
+
+    /// Runs a command on another host to its end.
+    pub(super) fn at(&self, host: &str, words: &[&str]) -> anyhow::Result<()> {
+        let status = Command::new("ip").args(["netns", "exec", host]).args(words).status();
+        ensure!(status.context("ip")?.success(), "{} does not work on {host}", words.join(" "));
+        Ok(())
+    }
+
+    /// Runs `rserpool` on another host to its end; what it prints.
+    pub(super) fn ask_at(&self, host: &str, label: &str, args: &[&str]) -> anyhow::Result<Value> {
+        let mut process = self.rserpool_at(host, label, args)?;
+        let answer = json(&process);
+        let status = process.wait(PATIENCE)?;
+        ensure!(status.success(), "{label} ended with {status}");
+        answer
     }
 
     /// Starts `rserpool` and waits for the line by which it says that it serves.

@@ -33,6 +33,10 @@ pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
 /// So often a wait is extended for that reason: a registrar that is always late still finds the dead.
 pub(super) const EXTENSIONS_MAX: u8 = 8;
 
+/// The least time to wait is so many times as long where SCTP may send over another path, in either
+/// direction, what it lost on one.
+const PATH_CHANGE_FLOORS: u32 = 3;
+
 impl Registrar {
     /// Makes an element one of this registrar's own, supervised over this association.
     pub(super) fn supervise_over(&mut self, now: Time, index: ElementIndex, peer: Peer) {
@@ -80,9 +84,12 @@ impl Registrar {
         supervised.probed = Some(now);
         supervised.extensions = 0;
         let timing = &self.config.timing;
-        let wait = supervised
-            .round_trip
-            .timeout(timing.keep_alive_timeout_floor, timing.keep_alive_timeout_cap);
+        let is_multihomed = self.associations.get(&peer).is_some_and(|a| a.link.remote.len() > 1);
+        let floor = match is_multihomed {
+            true => timing.keep_alive_timeout_floor * PATH_CHANGE_FLOORS,
+            false => timing.keep_alive_timeout_floor,
+        };
+        let wait = supervised.round_trip.timeout(floor, timing.keep_alive_timeout_cap);
         self.deadlines.arm(Deadline::Supervision(index), now + wait);
         self.stats.keep_alives += 1;
         let message = KeepAlive {

@@ -288,3 +288,25 @@ fn what_comes_after_the_end_of_an_association_changes_nothing() {
     assert_eq!(lab.input(Input::Down(Peer::accepted(99))), []);
     lab.input(Input::Up(ELEMENT, link(Carrier::Sctp, &[ELEMENT_ADDRESS])));
 }
+
+// What SCTP lost on one path, it sends over the other, once it has noticed: in each direction.
+#[test]
+fn an_element_with_two_paths_has_time_to_change_them() {
+    let silent_after = |addresses: &[IpAddr]| {
+        let mut lab = Lab::new();
+        lab.input(Input::Up(ELEMENT, link(Carrier::Sctp, addresses)));
+        lab.register(ELEMENT, element(1, addresses));
+        for _ in 0..10 {
+            lab.timeout();
+            lab.wait(1);
+            lab.acknowledge(ELEMENT, 1);
+        }
+        lab.timeout();
+        let asked = lab.now;
+        lab.timeout();
+        assert_eq!(left(&lab), [(1, LeaveReason::Silent)]);
+        lab.now - asked
+    };
+    assert_eq!(silent_after(&[ELEMENT_ADDRESS]), Duration::from_millis(200));
+    assert_eq!(silent_after(&[ELEMENT_ADDRESS, OTHER_ADDRESS]), Duration::from_millis(600));
+}

@@ -1,0 +1,189 @@
+//! Hosts in two networks: paths that fail, addresses that come and go, registrars that nobody
+//! configured, and packets that get lost.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::asap::Client;
+use super::hosts::{Hosts, host_name, on_network};
+use super::lab::{Lab, PATIENCE, json as line};
+use super::pool::millis;
+use super::process::{Process, wait_for};
+use super::rsplib::LOG;
+
+const POOL: &str = "EchoPool";
+const REGISTRAR: u32 = 1;
+const ELEMENT: u32 = 2;
+const USER: u32 = 3;
+/// The longest silence of a session while its path fails: some retransmission time-outs.
+const PATH_MAX: Duration = Duration::from_secs(2);
+/// A path that had failed is asked again after at most 1.5 heartbeat intervals and an RTO.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
+/// What our registrar and our element on host 2 send.
+pub(super) const OURS_AT_2: &str = "ip.src == 10.1.0.2 || ip.src == 10.2.0.2";
+
+/// One of two networks fails, for an element, its registrar and its user in turn: nobody loses
+/// anything. It is mended, and the other one fails.
+pub(super) fn multihomed(lab: &mut Lab) -> anyhow::Result<Value> {
+    let hosts = Hosts::in_two_networks(lab, &[REGISTRAR, ELEMENT, USER])?;
+    let both = |n| format!("{},{}", on_network(1, n), on_network(2, n));
+    let registrar = format!("sctp+kernel://{}:3863", both(REGISTRAR));
+    // The client that measures is in both networks, too.
+    let tcp = [1, 2].map(|net| format!("tcp://{}:3863", on_network(net, REGISTRAR)));
+    let arguments = ["registrar", "--id", "0x11", "--asap", &registrar];
+    let arguments = [&arguments[..], &["--asap", &tcp[0], "--asap", &tcp[1]]].concat();
+    let serving = lab.rserpool_at(&host_name(REGISTRAR), "registrar", &arguments)?;
+    line(&serving)?;
+    let listen = both(ELEMENT);
+    let arguments = ["serve", "echo", "--id", "0x21", "--listen", &listen];
+    let arguments = [&arguments[..], &["--registrar", &registrar]].concat();
+    let element = lab.rserpool_at(&host_name(ELEMENT), "element", &arguments)?;
+    line(&element)?;
+    let question = ["resolve", POOL, "--registrar", &registrar];
+    let answer = lab.ask_at(&host_name(USER), "resolve", &question)?;
+    let addresses = &answer["elements"][0]["addresses"];
+    ensure!(addresses.as_array().map_or(0, Vec::len) == 2, "it is at {addresses}");
+
+    let arguments = ["connect", POOL, "--registrar", &registrar];
+    let process = lab.rserpool_at(&host_name(USER), "connect", &arguments)?;
+    let mut session = Session { process, lines: 0 };
+    session.goes_on(Duration::from_millis(300))?;
+    let mut longest = Vec::new();
+    for (net, host) in [(1, ELEMENT), (2, REGISTRAR)] {
+        let mut client = Client::connect(&format!("{}:3863", on_network(3 - net, REGISTRAR)))?;
+        hosts.cut(host, net)?;
+        longest.push(session.goes_on(Duration::from_millis(2500))?);
+        ensure!(client.ids(POOL)? == [0x21], "the element is gone without network {net}");
+        hosts.mend(host, net)?;
+        // The next heartbeat finds out.
+        session.goes_on(HEARTBEAT_MAX)?;
+    }
+    let log = std::fs::read_to_string(lab.out().join("registrar.log"))?;
+    ensure!(!log.contains("left"), "the registrar has missed the element");
+    let log = std::fs::read_to_string(lab.out().join("element.log"))?;
+    ensure!(log.matches("registered").count() == 1, "the element has lost its registrar");
+    let result = json!({ "longest_ms": millis(&longest), "answered": session.lines });
+    ensure!(longest.iter().all(|gap| *gap <= PATH_MAX), "a session waits too long: {result}");
+    Ok(result)
+}
+
+/// A session with an echo service.
+struct Session {
+    process: Process,
+    lines: u32,
+}
+
+impl Session {
+    /// Asks and is answered for so long; the longest wait.
+    fn goes_on(&mut self, span: Duration) -> anyhow::Result<Duration> {
+        let (began, mut longest) = (Instant::now(), Duration::ZERO);
+        while began.elapsed() < span {
+            self.lines += 1;
+            let text = format!("line {}", self.lines);
+            let asked = Instant::now();
+            self.process.tell(&text)?;
+            let answer = self.process.line(PATIENCE)?;
+            ensure!(answer == text, "the answer to {text} is {answer}");
+            longest = longest.max(asked.elapsed());
+        }
+        Ok(longest)
+    }
+}
+
+/// SCTP in UDP between the kernel and userland in both directions, over a network that loses,
+/// delays and reorders.
+pub(super) fn encapsulated(lab: &mut Lab) -> anyhow::Result<Value> {
+    let hosts = Hosts::in_two_networks(lab, &[1, 2])?;
+    let (kernel, userland) = (host_name(1), host_name(2));
+    for setting in ["udp_port=9899", "encap_port=9899"] {
+        lab.at(&kernel, &["sysctl", "-q", "-w", &format!("net.sctp.{setting}")])?;
+    }
+    for (host, url) in [(&kernel, "sctp+kernel"), (&userland, "sctp+udp")] {
+        let id = if *host == kernel { "0x11" } else { "0x12" };
+        let n = if *host == kernel { 1 } else { 2 };
+        let url = format!("{url}://{}:3863", on_network(1, n));
+        let arguments = ["registrar", "--id", id, "--asap", &url, "--profile", "wan"];
+        let process = lab.rserpool_at(host, &format!("registrar-{n}"), &arguments)?;
+        line(&process)?;
+        lab.keep(process);
+    }
+    hosts.degrade(2, 1, "delay 20ms 10ms loss 3% reorder 25%")?;
+    // Each dials the other one's registrar.
+    let routes = [
+        (&kernel, format!("sctp+kernel://{}:3863?encap=3863", on_network(1, 2)), 1),
+        (&userland, format!("sctp+udp://{}:3863?encap=9899", on_network(1, 1)), 2),
+    ];
+    let mut times = Vec::new();
+    for (host, registrar, n) in &routes {
+        let (id, listen) = (format!("{:#x}", 0x20 + n), on_network(1, *n));
+        let arguments = ["serve", "echo", "--id", &id, "--listen", &listen, "--transport", "tcp"];
+        let more = ["--registrar", registrar, "--profile", "wan"];
+        let arguments = [&arguments[..], &more].concat();
+        let element = lab.rserpool_at(host, &format!("element-{n}"), &arguments)?;
+        line(&element)?;
+        let started = Instant::now();
+        for _ in 0..QUESTIONS {
+            let arguments = ["resolve", POOL, "--registrar", registrar, "--profile", "wan"];
+            let answer = lab.ask_at(host, "resolve", &arguments)?;
+            ensure!(answer["elements"][0]["id"] == format!("{:#010x}", 0x20 + n), "{answer}");
+        }
+        times.push(started.elapsed() / QUESTIONS);
+        element.signal(Signal::TERM)?;
+        let mut element = element;
+        ensure!(element.wait(PATIENCE)?.success(), "an element that leaves does not end well");
+    }
+    Ok(json!({ "questions": 2 * QUESTIONS, "mean_ms_kernel_and_userland_dials": millis(&times) }))
+}
+
+/// How often each side of an encapsulated association asks.
+const QUESTIONS: u32 = 12;
+
+/// Nobody is told where anybody is: registrars find each other by multicast, elements and users
+/// find them. Then a network fails.
+pub(super) fn multicast(lab: &mut Lab) -> anyhow::Result<Value> {
+    let hosts = Hosts::in_two_networks(lab, &[1, 2, 3])?;
+    let label = |name: &str| name.to_owned();
+    let started = Instant::now();
+    let theirs = [&["rspregistrar", "-identifier=0x11111111"][..], &LOG].concat();
+    lab.keep(lab.start_at(&host_name(1), &label("rspregistrar"), &theirs)?);
+    // rsplib needs seconds to send over another path what was lost on one.
+    let ours = ["registrar", "--id", "0x22222222", "--dialect", "rsplib", "--profile", "wan"];
+    let at = ["--asap", "sctp+kernel://[::]:3863", "--enrp", "sctp+kernel://[::]:9901"];
+    let groups = ["--announce", "239.0.0.50:3863", "--enrp-announce", "239.0.0.51:9901"];
+    let tcp = ["--asap", "tcp://0.0.0.0:3863"];
+    let ours = [&ours[..], &at, &tcp, &groups].concat();
+    let registrar = lab.rserpool_at(&host_name(2), "registrar", &ours)?;
+    line(&registrar)?;
+    let theirs = ["rspserver", "-echo", "-identifier=0xec400001", "-rereginterval=2000"];
+    let theirs = [&theirs[..], &LOG].concat();
+    lab.keep(lab.start_at(&host_name(3), &label("rspserver"), &theirs)?);
+    let ours = ["serve", "echo", "--id", "0x22", "--dialect", "rsplib"];
+    let ours = [&ours[..], &["--group", "239.0.0.50:3863", "--wait", "20s"]].concat();
+    let element = lab.rserpool_at(&host_name(2), "element", &ours)?;
+    line(&element)?;
+    let mut client = Client::connect(&format!("{}:3863", on_network(2, 2)))?;
+    let whole = |client: &mut Client| -> anyhow::Result<Option<()>> {
+        let mut ids = client.ids(POOL)?;
+        ids.sort_unstable();
+        Ok((ids == [0x22, 0xec40_0001]).then_some(()))
+    };
+    wait_for("elements that nobody configured", PATIENCE, || whole(&mut client))?;
+    let found = started.elapsed();
+    let question = ["resolve", POOL, "--group", "239.0.0.50:3863", "--dialect", "rsplib"];
+    let answer = lab.ask_at(&host_name(3), "resolve", &question)?;
+    ensure!(answer["elements"].as_array().map_or(0, Vec::len) == 2, "our user gets {answer}");
+
+    // Without the network of the multicasts all goes on over the other one.
+    for n in [1, 2, 3] {
+        hosts.cut(n, 1)?;
+    }
+    let cut = Instant::now();
+    while cut.elapsed() < Duration::from_secs(4) {
+        ensure!(whole(&mut client)?.is_some(), "an element is gone: {:x?}", client.ids(POOL)?);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(json!({ "found_ms": millis(&[found])[0] }))
+}
