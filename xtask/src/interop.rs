@@ -6,6 +6,7 @@
 //! leaves (logs, capture, `result.json`) is in `interop/out/NAME`.
 
 mod asap;
+mod beside;
 mod capture;
 mod demo;
 mod hostile;
@@ -56,6 +57,8 @@ struct Scenario {
     decode_as: &'static [&'static str],
     /// Somebody in it says what cannot be read.
     is_hostile: bool,
+    /// Its result are figures: it runs only when it is asked for, and as quick as we can.
+    measures: bool,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 }
 
@@ -71,6 +74,19 @@ const NAMESPACE: &[&str] = &["unshare", "dumpcap", "tshark"];
 const RSPLIB: &[&str] =
     &["linux.uml", "dumpcap", "tshark", "rspregistrar", "rspserver", "rspterminal", "stdbuf"];
 
+/// What a scenario needs that measures.
+const MEASURING: &[&str] = &[
+    "linux.uml",
+    "dumpcap",
+    "tshark",
+    "rspregistrar",
+    "rspserver",
+    "rspterminal",
+    "stdbuf",
+    "valgrind",
+    "strace",
+];
+
 /// A scenario in which all programs are ours.
 const fn ours(
     name: &'static str,
@@ -82,8 +98,18 @@ const fn ours(
         Place::Guest => GUEST,
         Place::Namespace => NAMESPACE,
     };
-    let (limit, judged, decode_as, is_hostile) = (LIMIT, "frame", ENCAPSULATED, false);
-    Scenario { name, direction, place, needs, limit, judged, decode_as, is_hostile, run }
+    Scenario {
+        name,
+        direction,
+        place,
+        needs,
+        limit: LIMIT,
+        judged: "frame",
+        decode_as: ENCAPSULATED,
+        is_hostile: false,
+        measures: false,
+        run,
+    }
 }
 
 /// A scenario with rsplib, which needs SCTP of the kernel.
@@ -93,12 +119,11 @@ const fn with_rsplib(
     judged: &'static str,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 ) -> Scenario {
-    let (place, limit, decode_as, is_hostile) = (Place::Guest, LIMIT, ENCAPSULATED, false);
-    Scenario { name, direction, place, needs: RSPLIB, limit, judged, decode_as, is_hostile, run }
+    Scenario { judged, needs: RSPLIB, ..ours(name, direction, Place::Guest, run) }
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 24] = [
+const SCENARIOS: [Scenario; 25] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -140,6 +165,12 @@ const SCENARIOS: [Scenario; 24] = [
     with_rsplib("peers", PEERS, OURS_IN_PEERS, peers::share),
     with_rsplib("peers-takeover", PEERS, OURS_IN_PEERS, peers::take_over),
     with_rsplib("peers-arbitration", PEERS, OURS_IN_PEERS, peers::arbitrate),
+    Scenario {
+        limit: Duration::from_secs(600),
+        measures: true,
+        needs: MEASURING,
+        ..with_rsplib("beside", "rsplib's costs and ours", "sctp.srcport == 3863", beside::run)
+    },
 ];
 const KERNEL: &str = "ours, kernel SCTP";
 const USERLAND: &str = "ours, SCTP over UDP";
@@ -163,10 +194,17 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     for name in names {
         find(name)?;
     }
-    build()?;
+    let is_named = |scenario: &Scenario| names.contains(&scenario.name);
+    let chosen = |scenario: &&Scenario| match names.is_empty() {
+        true => !scenario.measures,
+        false => is_named(scenario),
+    };
+    build("demo")?;
+    if SCENARIOS.iter().filter(chosen).any(|scenario| scenario.measures) {
+        build("release")?;
+    }
     let mut table = Vec::new();
     let mut failed = 0;
-    let chosen = |scenario: &&Scenario| names.is_empty() || names.contains(&scenario.name);
     for scenario in SCENARIOS.iter().filter(chosen) {
         eprintln!("== {}", scenario.name);
         let started = Instant::now();
@@ -196,7 +234,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
 /// Runs one scenario where it belongs; this is the program there.
 pub(crate) fn inside(name: &str) -> anyhow::Result<()> {
     let scenario = find(name)?;
-    let mut lab = Lab::open(binary(), out(scenario))?;
+    let mut lab = Lab::open(binary(scenario), out(scenario))?;
     let result = (scenario.run)(&mut lab)?;
     lab.close()?;
     let text = serde_json::to_string_pretty(&result)?;
@@ -221,7 +259,7 @@ fn outside(scenario: &Scenario) -> Outcome {
     let done = start(scenario).and_then(|()| {
         let out = out(scenario);
         let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
-        println!("{result}{}", judge::run(&out, &binary(), scenario)?);
+        println!("{result}{}", judge::run(&out, &binary(scenario), scenario)?);
         Ok(())
     });
     done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)
@@ -260,10 +298,10 @@ fn start(scenario: &Scenario) -> anyhow::Result<()> {
 }
 
 /// Builds the program under test, as `cargo demo` does.
-fn build() -> anyhow::Result<()> {
+fn build(profile: &str) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--profile", "demo", "--package", "rserpool-cli"])
+        .args(["build", "--quiet", "--profile", profile, "--package", "rserpool-cli"])
         .args(["--bin", "rserpool", "--package", "rserpool-transport", "--example", "speak"])
         .current_dir(root())
         .status()
@@ -272,8 +310,9 @@ fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn binary() -> PathBuf {
-    root().join("target/demo/rserpool")
+fn binary(scenario: &Scenario) -> PathBuf {
+    let profile = if scenario.measures { "release" } else { "demo" };
+    root().join("target").join(profile).join("rserpool")
 }
 
 fn out(scenario: &Scenario) -> PathBuf {
@@ -283,4 +322,29 @@ fn out(scenario: &Scenario) -> PathBuf {
 fn is_installed(command: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| Path::new(&folder).join(command).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The last column of the tables of docs/rsplib.md.
+    #[test]
+    fn the_page_on_rsplib_names_tests_and_scenarios_that_exist() {
+        let mut known: BTreeSet<String> = SCENARIOS.iter().map(|one| one.name.into()).collect();
+        for file in crate::tree::text_files().unwrap().iter().filter(|file| file.is_source()) {
+            for rest in file.text.split("fn ").skip(1) {
+                let name = rest.split(['(', '<']).next().unwrap_or_default();
+                known.insert(name.to_owned());
+            }
+        }
+        let page = fs::read_to_string(root().join("docs/rsplib.md")).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| "));
+        let shown = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit('|').next());
+        let names = shown.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let missing: Vec<&str> = names.filter(|name| !known.contains(*name)).collect();
+        assert_eq!(missing, [""; 0]);
+    }
 }

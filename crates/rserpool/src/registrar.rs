@@ -97,6 +97,8 @@ impl Registrar {
             announced.extend(announceable(&local));
             urls.push(local.url);
         }
+        // rsplib looks at the last one, and wants SCTP there.
+        announced.sort_by_key(|transport| matches!(transport, Transport::Sctp(_)));
         if !announce.is_empty() && protocol.announced.is_none() {
             protocol.announced = Some(announced);
         }

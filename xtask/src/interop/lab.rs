@@ -47,6 +47,11 @@ impl Lab {
         Ok(())
     }
 
+    /// The program under test.
+    pub(super) fn program(&self) -> &Path {
+        &self.binary
+    }
+
     /// Where an example program is that was built beside ours.
     pub(super) fn example(&self, name: &str) -> PathBuf {
         self.binary.with_file_name("examples").join(name)

@@ -145,10 +145,7 @@ const QUESTIONS: u32 = 12;
 /// find them. Then a network fails.
 pub(super) fn multicast(lab: &mut Lab) -> anyhow::Result<Value> {
     let hosts = Hosts::in_two_networks(lab, &[1, 2, 3])?;
-    let label = |name: &str| name.to_owned();
     let started = Instant::now();
-    let theirs = [&["rspregistrar", "-identifier=0x11111111"][..], &LOG].concat();
-    lab.keep(lab.start_at(&host_name(1), &label("rspregistrar"), &theirs)?);
     // rsplib needs seconds to send over another path what was lost on one.
     let ours = ["registrar", "--id", "0x22222222", "--dialect", "rsplib", "--profile", "wan"];
     let at = ["--asap", "sctp+kernel://[::]:3863", "--enrp", "sctp+kernel://[::]:9901"];
@@ -159,12 +156,17 @@ pub(super) fn multicast(lab: &mut Lab) -> anyhow::Result<Value> {
     line(&registrar)?;
     let theirs = ["rspserver", "-echo", "-identifier=0xec400001", "-rereginterval=2000"];
     let theirs = [&theirs[..], &LOG].concat();
-    lab.keep(lab.start_at(&host_name(3), &label("rspserver"), &theirs)?);
+    lab.keep(lab.start_at(&host_name(3), "rspserver", &theirs)?);
+    let mut client = Client::connect(&format!("{}:3863", on_network(2, 2)))?;
+    wait_for("rsplib's element at our registrar", PATIENCE, || {
+        Ok(client.ids(POOL)?.contains(&0xec40_0001).then_some(()))
+    })?;
+    let theirs = [&["rspregistrar", "-identifier=0x11111111"][..], &LOG].concat();
+    lab.keep(lab.start_at(&host_name(1), "rspregistrar", &theirs)?);
     let ours = ["serve", "echo", "--id", "0x22", "--dialect", "rsplib"];
     let ours = [&ours[..], &["--group", "239.0.0.50:3863", "--wait", "20s"]].concat();
     let element = lab.rserpool_at(&host_name(2), "element", &ours)?;
     line(&element)?;
-    let mut client = Client::connect(&format!("{}:3863", on_network(2, 2)))?;
     let whole = |client: &mut Client| -> anyhow::Result<Option<()>> {
         let mut ids = client.ids(POOL)?;
         ids.sort_unstable();
@@ -172,6 +174,11 @@ pub(super) fn multicast(lab: &mut Lab) -> anyhow::Result<Value> {
     };
     wait_for("elements that nobody configured", PATIENCE, || whole(&mut client))?;
     let found = started.elapsed();
+    let log = lab.out().join("registrar.log");
+    wait_for("rsplib's registrar", PATIENCE, || {
+        let text = std::fs::read_to_string(&log)?;
+        Ok(text.contains("peer up peer=0x11111111").then_some(()))
+    })?;
     let question = ["resolve", POOL, "--group", "239.0.0.50:3863", "--dialect", "rsplib"];
     let answer = lab.ask_at(&host_name(3), "resolve", &question)?;
     ensure!(answer["elements"].as_array().map_or(0, Vec::len) == 2, "our user gets {answer}");

@@ -78,6 +78,18 @@ impl Process {
         kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.label))
     }
 
+    /// The processor time that it has taken so far, of all its threads.
+    pub(super) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(&path).context(path)?;
+        // After the name, which ends with the last bracket, user and system time are the 12th and
+        // 13th field, in hundredths of a second.
+        let (_, rest) = text.rsplit_once(')').context("no name in stat")?;
+        let fields = rest.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks: u64 = fields.sum::<Result<_, _>>().context("no times in stat")?;
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// Waits until it has ended.
     pub(super) fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let label = self.label.clone();
