@@ -123,7 +123,7 @@ const fn with_rsplib(
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 25] = [
+const SCENARIOS: [Scenario; 26] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -138,6 +138,7 @@ const SCENARIOS: [Scenario; 25] = [
     ours("demo-kernel", KERNEL, Place::Guest, demo::over_kernel_sctp),
     ours("demo-userland", USERLAND, Place::Namespace, demo::over_userland_sctp),
     ours("multihomed", KERNEL, Place::Guest, networks::multihomed),
+    ours("addresses", KERNEL, Place::Guest, networks::addresses),
     ours("encapsulated", "userland SCTP and the kernel's", Place::Guest, networks::encapsulated),
     Scenario {
         decode_as: &["udp.port==3863,asap", "udp.port==9901,enrp"],

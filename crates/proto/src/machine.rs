@@ -50,6 +50,8 @@ pub enum Input<C> {
     Malformed(Peer, Malformed),
     /// The peer of an association has other addresses than before (RFC 5061).
     Addresses(Peer, Vec<IpAddr>),
+    /// An association has other own addresses than before (RFC 5061).
+    OwnAddresses(Peer, Vec<IpAddr>),
     /// A message arrived by multicast, from this address.
     Announce(IpAddr, Message),
     /// The time of [`Machine::next_timeout`] has come. An early one does nothing.

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
 use rserpool_transport::multicast::{Announcement, Announcer, Listener};
 use rserpool_transport::{
-    Address, AssocId, AssocInfo, Backend, Endpoints, Error, Event, Framing, Ppid, Remote, Scheme,
-    SendError,
+    Address, AssocId, AssocInfo, Backend, ByNumber, Endpoints, Error, Event, Framing, Ppid, Remote,
+    Scheme, SendError,
 };
 use rserpool_wire::param::Transport;
 use rserpool_wire::{Message, Protocol};
@@ -22,17 +22,17 @@ pub(crate) struct Associations {
     configured: Vec<Address>,
     announcers: Vec<(Announcer, Protocol)>,
     listeners: Vec<(Listener, Protocol)>,
-    by_assoc: HashMap<AssocId, (Peer, Protocol)>,
-    by_peer: HashMap<Peer, AssocId>,
+    by_assoc: HashMap<AssocId, (Peer, Protocol), ByNumber>,
+    by_peer: HashMap<Peer, AssocId, ByNumber>,
     accepted: u64,
     /// Names that are being looked up, for dials that wait for them.
     lookups: JoinSet<(Peer, Protocol, Result<Remote, Error>)>,
     /// Dials that wait for a name, and are still wanted.
-    looking_up: HashSet<Peer>,
+    looking_up: HashSet<Peer, ByNumber>,
     /// What is over already, and the machine does not know yet.
     outcomes: VecDeque<Outcome>,
     /// Associations that are closing; nobody but [`finish`](Self::finish) asks for them.
-    closing: HashSet<AssocId>,
+    closing: HashSet<AssocId, ByNumber>,
     /// Messages that were neither of ASAP nor of ENRP.
     foreign: u64,
 }
@@ -54,13 +54,13 @@ impl Associations {
             configured,
             announcers: Vec::new(),
             listeners: Vec::new(),
-            by_assoc: HashMap::new(),
-            by_peer: HashMap::new(),
+            by_assoc: HashMap::default(),
+            by_peer: HashMap::default(),
             accepted: 0,
             lookups: JoinSet::new(),
-            looking_up: HashSet::new(),
+            looking_up: HashSet::default(),
             outcomes: VecDeque::new(),
-            closing: HashSet::new(),
+            closing: HashSet::default(),
             foreign: 0,
         }
     }
@@ -241,9 +241,10 @@ impl Associations {
                 batch.push(input);
                 batch.extend(report);
             }
-            Event::Addresses { assoc, remote } => {
+            Event::Addresses { assoc, remote, local } => {
                 if let Some((peer, _)) = self.by_assoc.get(&assoc) {
                     batch.push(Input::Addresses(*peer, remote));
+                    batch.push(Input::OwnAddresses(*peer, local));
                 }
             }
             Event::Path { assoc, address, reachable } => {

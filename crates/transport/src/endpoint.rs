@@ -150,12 +150,14 @@ pub enum Event {
         /// The message.
         octets: Vec<u8>,
     },
-    /// The peer's set of addresses changed (RFC 5061).
+    /// The peer's set of addresses changed, or the own one (RFC 5061).
     Addresses {
         /// The association.
         assoc: AssocId,
         /// All addresses that the peer now has.
         remote: Vec<IpAddr>,
+        /// All own addresses that the association now has.
+        local: Vec<IpAddr>,
     },
     /// A path of a multihomed association stopped or began to answer.
     Path {

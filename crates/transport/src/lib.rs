@@ -9,6 +9,7 @@
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
 //! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
+//! | `numbers` | [`ByNumber`]: quick tables of what is named here | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
@@ -25,6 +26,7 @@ mod endpoints;
 pub mod kernel;
 mod memory;
 pub mod multicast;
+mod numbers;
 pub mod probe;
 mod ready;
 mod sctp;
@@ -43,6 +45,7 @@ pub use endpoints::Endpoints;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelEndpoint;
 pub use memory::{MemoryEndpoint, MemoryNetwork};
+pub use numbers::{ByNumber, NumberHasher};
 pub use probe::{Finding, Subject, kernel_sctp_available, probe};
 pub use sctp::SctpEndpoint;
 pub use tcp::{Framing, TcpEndpoint};

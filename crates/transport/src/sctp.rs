@@ -18,6 +18,7 @@ use crate::endpoint::{
     AssocId, AssocInfo, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote,
     SendError,
 };
+use crate::numbers::ByNumber;
 use crate::userland::UserlandEndpoint;
 
 /// How long the first way may take before the second is tried beside it.
@@ -34,9 +35,9 @@ pub struct SctpEndpoint {
     associations_max: usize,
     over_limit: u64,
     sides: [Option<Box<dyn Endpoint>>; 2],
-    associations: HashMap<AssocId, Association>,
+    associations: HashMap<AssocId, Association, ByNumber>,
     /// The own name of each association of a side.
-    names: HashMap<(Side, AssocId), AssocId>,
+    names: HashMap<(Side, AssocId), AssocId, ByNumber>,
     last: u64,
     events: VecDeque<Event>,
     /// Dials that get their second way, in order.
@@ -145,8 +146,8 @@ impl SctpEndpoint {
             associations_max,
             over_limit: 0,
             sides: [kernel, userland],
-            associations: HashMap::new(),
-            names: HashMap::new(),
+            associations: HashMap::default(),
+            names: HashMap::default(),
             last: 0,
             events: VecDeque::new(),
             second_ways: VecDeque::new(),
@@ -286,9 +287,9 @@ impl SctpEndpoint {
                 let assoc = self.adopt(side, inner);
                 self.events.push_back(Event::Message { assoc, ppid, octets });
             }
-            Event::Addresses { remote, .. } => {
+            Event::Addresses { remote, local, .. } => {
                 let assoc = self.adopt(side, inner);
-                self.events.push_back(Event::Addresses { assoc, remote });
+                self.events.push_back(Event::Addresses { assoc, remote, local });
             }
             Event::Path { address, reachable, .. } => {
                 let assoc = self.adopt(side, inner);

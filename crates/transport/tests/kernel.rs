@@ -172,12 +172,15 @@ async fn addresses_come_and_go() {
 
     server.add_address(two).unwrap();
     assert_eq!(server.local().addresses, [one, two]);
-    let Event::Addresses { assoc, remote } = next(&mut client).await else { panic!("not told") };
+    let Event::Addresses { assoc, remote, local } = next(&mut client).await else {
+        panic!("not told")
+    };
+    assert_eq!(local, [one]);
     assert_eq!((assoc, set(&remote)), (there, set(&[one, two])));
 
     server.remove_address(one).unwrap();
     assert_eq!(server.local().addresses, [two]);
-    let told = Event::Addresses { assoc: there, remote: vec![two] };
+    let told = Event::Addresses { assoc: there, remote: vec![two], local: vec![one] };
     assert_eq!(next(&mut client).await, told);
 
     client.send(there, Ppid::ASAP, b"to the new address").unwrap();

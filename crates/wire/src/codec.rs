@@ -42,11 +42,14 @@ pub trait Codec: Sized {
 
     /// The value as octets.
     fn to_octets(&self) -> Vec<u8> {
-        let mut w = Writer::default();
+        let mut w = Writer { octets: Vec::with_capacity(USUAL_OCTETS), padding: 0 };
         self.encode(&mut w);
         w.into_octets()
     }
 }
+
+/// Room for all but long lists: growing costs more.
+const USUAL_OCTETS: usize = 256;
 
 /// Parameters of unknown types that were skipped on the way, as their types asked (RFC 5354 §3).
 #[derive(Debug, Default)]

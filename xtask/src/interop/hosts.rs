@@ -60,6 +60,17 @@ impl Hosts {
         tc(&format!("-n {} qdisc del dev eth{net} root", host_name(n)))
     }
 
+    /// Gives a host one more address, or takes it away: `verb` is `add` or `del`.
+    pub(super) fn change_address(
+        &self,
+        verb: &str,
+        n: u32,
+        net: u32,
+        address: &str,
+    ) -> anyhow::Result<()> {
+        ip(&format!("-n {} addr {verb} {address}/24 dev eth{net}", host_name(n)))
+    }
+
     /// Makes hosts with these numbers (1 to 254) that have one link each, to this one, which is the
     /// router between them and captures what passes.
     pub(super) fn routed(lab: &mut Lab, numbers: &[u32]) -> anyhow::Result<Self> {

@@ -70,6 +70,51 @@ pub(super) fn multihomed(lab: &mut Lab) -> anyhow::Result<Value> {
     Ok(result)
 }
 
+/// A host gets an address and loses one (RFC 5061): its element tells its registrar at once, over the
+/// association that it has, and its session goes on.
+pub(super) fn addresses(lab: &mut Lab) -> anyhow::Result<Value> {
+    let hosts = Hosts::in_two_networks(lab, &[REGISTRAR, ELEMENT])?;
+    let (registrar, at) = (host_name(REGISTRAR), host_name(ELEMENT));
+    let url = "sctp+kernel://0.0.0.0:3863";
+    let arguments = ["registrar", "--id", "0x11", "--asap", url, "--asap", "tcp://0.0.0.0:3863"];
+    let serving = lab.rserpool_at(&registrar, "registrar", &arguments)?;
+    line(&serving)?;
+    let url = format!("sctp+kernel://{}:3863", on_network(1, REGISTRAR));
+    let arguments = ["serve", "echo", "--id", "0x21", "--registrar", &url];
+    let element = lab.rserpool_at(&at, "element", &arguments)?;
+    line(&element)?;
+    let arguments = ["connect", POOL, "--registrar", &url];
+    let process = lab.rserpool_at(&registrar, "connect", &arguments)?;
+    let mut session = Session { process, lines: 0 };
+    session.goes_on(Duration::from_millis(300))?;
+
+    let tcp = format!("tcp://{}:3863", on_network(1, REGISTRAR));
+    let mut has = |address: &str, wanted: bool| -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        wait_for("another registration", PATIENCE, || {
+            let answer = lab.ask("resolve", &["resolve", POOL, "--registrar", &tcp])?;
+            let addresses = answer["elements"][0]["addresses"].as_array();
+            let has = addresses.is_some_and(|all| all.iter().any(|one| one == address));
+            session.goes_on(Duration::from_millis(20))?;
+            Ok((has == wanted).then_some(()))
+        })?;
+        Ok(started.elapsed())
+    };
+    let (old, new) = (on_network(1, ELEMENT), on_network(2, 77));
+    has(&old, true)?;
+    hosts.change_address("add", ELEMENT, 2, &new)?;
+    let added = has(&new, true)?;
+    hosts.change_address("del", ELEMENT, 1, &old)?;
+    let removed = has(&old, false)?;
+    session.goes_on(Duration::from_millis(300))?;
+
+    let log = std::fs::read_to_string(lab.out().join("registrar.log"))?;
+    ensure!(log.matches("joined").count() == 1, "the registrar has lost the element");
+    let log = std::fs::read_to_string(lab.out().join("element.log"))?;
+    ensure!(!log.contains("home registrar lost"), "the element has lost its association");
+    Ok(json!({ "added_ms": millis(&[added])[0], "removed_ms": millis(&[removed])[0] }))
+}
+
 /// A session with an echo service.
 struct Session {
     process: Process,

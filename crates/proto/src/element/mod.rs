@@ -139,6 +139,8 @@ impl Kind for Timer {
 struct Told {
     user_transport: Transport,
     policy: Policy,
+    /// It serves at other addresses since then.
+    has_moved: bool,
 }
 
 impl PoolElement {
@@ -152,8 +154,11 @@ impl PoolElement {
         let hunt = Hunt::new(config.registrars, &config.timing, rng.random());
         let drawn = draw_id(&mut rng);
         let id = config.id.filter(|id| id.0 != 0).unwrap_or(drawn);
-        let told =
-            Told { user_transport: config.user_transport.clone(), policy: config.policy.clone() };
+        let told = Told {
+            user_transport: config.user_transport.clone(),
+            policy: config.policy.clone(),
+            has_moved: false,
+        };
         Self {
             config,
             id,
@@ -318,6 +323,7 @@ impl Machine for PoolElement {
                     association.home.link.remote = remote;
                 }
             }
+            (_, Input::OwnAddresses(peer, local)) => self.moved(now, peer, local),
             (_, Input::Malformed(peer, malformed)) => self.malformed(peer, malformed),
             (_, Input::Announce(source, Message::Asap(Asap::Announce(announce)))) => {
                 self.hunt.announced(now, source, &announce, &mut self.outputs);

@@ -73,6 +73,7 @@ impl PoolElement {
         self.told = Told {
             user_transport: self.config.user_transport.clone(),
             policy: self.config.policy.clone(),
+            has_moved: false,
         };
         let association = self.association(home);
         let local = association.map_or(&[][..], |association| &association.home.link.local);
@@ -107,6 +108,23 @@ impl PoolElement {
     pub(super) fn has_news(&self) -> bool {
         self.told.user_transport != self.config.user_transport
             || self.told.policy != self.config.policy
+            || self.told.has_moved
+    }
+
+    /// This host has other addresses than before, and an association knows (RFC 5061): an element
+    /// that serves at all of them tells its home at once.
+    pub(super) fn moved(&mut self, now: Time, peer: Peer, local: Vec<IpAddr>) {
+        let transport = self.config.user_transport.clone();
+        let Some(association) = self.association_mut(peer) else { return };
+        let before = placed(&transport, &association.home.link.local);
+        let has_moved = before != placed(&transport, &local);
+        association.home.link.local = local;
+        if has_moved && self.state.home() == Some(peer) {
+            self.told.has_moved = true;
+            if let State::Registered { home } = self.state {
+                self.register(now, home);
+            }
+        }
     }
 
     fn registration_answered(&mut self, now: Time, home: Peer, response: RegistrationResponse) {

@@ -81,6 +81,13 @@ impl Registrar {
             .is_some_and(|association| association.link.protocol == protocol)
     }
 
+    /// From now on this registrar tells that peer that it is there.
+    pub(super) fn on_own_addresses(&mut self, peer: Peer, local: Vec<IpAddr>) {
+        if let Some(association) = self.associations.get_mut(&peer) {
+            association.link.local = local;
+        }
+    }
+
     pub(super) fn on_addresses(&mut self, peer: Peer, remote: Vec<IpAddr>) {
         if let Some(association) = self.associations.get_mut(&peer) {
             association.link.remote = remote;

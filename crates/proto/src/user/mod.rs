@@ -226,6 +226,13 @@ impl Machine for PoolUser {
                     home.link.remote = remote;
                 }
             }
+            Input::OwnAddresses(peer, local) => {
+                if self.state.home() == Some(peer)
+                    && let Some(home) = &mut self.home
+                {
+                    home.link.local = local;
+                }
+            }
             Input::Message(peer, message) => self.message(now, peer, message),
             Input::Malformed(peer, malformed) => self.malformed(peer, malformed),
             Input::Announce(source, Message::Asap(Asap::Announce(announce))) => {

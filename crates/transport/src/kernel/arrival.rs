@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::KernelEndpoint;
 use super::association::{Association, Piece, State};
 use super::notification::{AddressChange, KernelId, Notification};
+use super::{KernelEndpoint, Socket};
 use super::{sockaddr, socket};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event};
 use crate::sys::sctp::{self, Received};
@@ -102,13 +102,13 @@ impl KernelEndpoint {
 
     fn say_up(&mut self, assoc: AssocId, kernel: KernelId) {
         let Some(association) = self.table.get_mut(assoc) else { return };
-        let locals = self.socket.get_ref().locals(kernel).unwrap_or_default();
+        association.local = own_addresses(self.socket.get_ref(), kernel);
         let info = AssocInfo {
             backend: Backend::KernelSctp,
             dialed: association.dialed,
             remote: association.remote.clone(),
             remote_port: association.remote_port,
-            local: locals.iter().map(|address| address.ip()).collect(),
+            local: association.local.clone(),
             local_port: self.local.port,
         };
         self.events.push_back(Event::Up { assoc, info });
@@ -121,14 +121,33 @@ impl KernelEndpoint {
         self.end(assoc, reason);
     }
 
-    fn addresses_changed(&mut self, kernel: KernelId) {
-        let Ok(peers) = self.socket.get_ref().peers(kernel) else { return };
+    /// The peer has told of other addresses, or this host has others.
+    pub(super) fn addresses_changed(&mut self, kernel: KernelId) {
+        let socket = self.socket.get_ref();
+        let Ok(peers) = socket.peers(kernel) else { return };
+        let local = own_addresses(socket, kernel);
         let Some((assoc, association)) = self.table.find(kernel) else { return };
         let remote: Vec<IpAddr> = peers.iter().map(|peer| peer.ip()).collect();
         association.unreachable.retain(|address| remote.contains(address));
-        if association.remote != remote {
+        if association.remote != remote || association.local != local {
             association.remote.clone_from(&remote);
-            self.events.push_back(Event::Addresses { assoc, remote });
+            association.local.clone_from(&local);
+            self.events.push_back(Event::Addresses { assoc, remote, local });
+        }
+    }
+
+    /// Looks whether this host has other addresses than before: nothing else tells those who are
+    /// bound to all of them. Peers are told by the kernel, which takes a moment.
+    pub(super) fn look_at_own_addresses(&mut self) {
+        let here = own_addresses(self.socket.get_ref(), KernelId::ALL);
+        let settled = self.here == here;
+        if settled && self.settled {
+            return;
+        }
+        self.settled = settled;
+        self.here = here;
+        for kernel in self.table.kernel_ids() {
+            self.addresses_changed(kernel);
         }
     }
 
@@ -159,4 +178,9 @@ impl KernelEndpoint {
             self.writers.push_back(assoc);
         }
     }
+}
+
+fn own_addresses(socket: &Socket, kernel: KernelId) -> Vec<IpAddr> {
+    let locals = socket.locals(kernel).unwrap_or_default();
+    locals.iter().map(|address| address.ip()).collect()
 }

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use super::notification::KernelId;
 use super::socket::Socket;
 use crate::endpoint::{AssocId, Ppid};
+use crate::numbers::ByNumber;
 
 /// The associations of an endpoint, by both their names.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_id: HashMap<AssocId, Association>,
-    by_kernel: HashMap<KernelId, AssocId>,
+    by_id: HashMap<AssocId, Association, ByNumber>,
+    by_kernel: HashMap<KernelId, AssocId, ByNumber>,
     last: u64,
 }
 
@@ -26,6 +27,8 @@ pub(super) struct Association {
     pub(super) dialed: bool,
     pub(super) remote: Vec<IpAddr>,
     pub(super) remote_port: u16,
+    /// The own addresses, once it is up.
+    pub(super) local: Vec<IpAddr>,
     /// Those of `remote` that do not answer.
     pub(super) unreachable: Vec<IpAddr>,
     pub(super) inbound: Inbound,
@@ -121,6 +124,15 @@ impl Table {
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
+
+    /// The kernel's names of those that are up.
+    pub(super) fn kernel_ids(&self) -> Vec<KernelId> {
+        let up = |association: &Association| match association.state {
+            State::Up { kernel } => Some(kernel),
+            _ => None,
+        };
+        self.by_id.values().filter_map(up).collect()
+    }
 }
 
 impl Association {
@@ -130,6 +142,7 @@ impl Association {
             dialed,
             remote,
             remote_port,
+            local: Vec::new(),
             unreachable: Vec::new(),
             inbound: Inbound::default(),
             outbound: Outbound::default(),

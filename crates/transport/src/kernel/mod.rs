@@ -38,7 +38,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use self::association::{Association, State, Table};
 use self::dial::Dial;
@@ -48,10 +48,13 @@ use crate::address::{Address, Host, Scheme};
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
+use crate::numbers::ByNumber;
 use crate::sys::sctp::{self, Batch};
 
 /// What one association may have in the kernel, unacknowledged, before the rest waits.
 const WINDOW_OCTETS: usize = 256 << 10;
+/// How often an endpoint at all addresses looks whether there are others than before.
+const LOOK: Duration = Duration::from_secs(1);
 /// A limit on waiting that nobody lives to see.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
@@ -64,7 +67,7 @@ pub struct KernelEndpoint {
     window: usize,
     table: Table,
     /// Those that were aborted and whose last notification is still to be read.
-    killed: HashSet<KernelId>,
+    killed: HashSet<KernelId, ByNumber>,
     events: VecDeque<Event>,
     /// Associations that can write something.
     writers: VecDeque<AssocId>,
@@ -74,6 +77,12 @@ pub struct KernelEndpoint {
     deadlines: BTreeSet<(Instant, AssocId)>,
     waiting: Vec<AssocId>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// When to look at the own addresses again; `None` where they are chosen by name.
+    look: Option<Interval>,
+    /// The addresses of this host when they were last looked at, and whether they were the same as
+    /// before.
+    here: Vec<IpAddr>,
+    settled: bool,
     batch: Option<Box<Batch>>,
     /// The rest of a long notification follows.
     notification_goes_on: bool,
@@ -128,6 +137,12 @@ impl KernelEndpoint {
         if send_buffer < options.message_max {
             tracing::warn!(send_buffer, "longer messages cannot be sent: see net.core.wmem_max");
         }
+        let is_everywhere = local.addresses.iter().all(IpAddr::is_unspecified);
+        let look = is_everywhere.then(|| {
+            let mut look = tokio::time::interval(LOOK);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            look
+        });
         let system = |source| Error::System { operation: "registering a socket", source };
         Ok(Self {
             socket: sctp::register(socket).map_err(system)?,
@@ -138,13 +153,16 @@ impl KernelEndpoint {
             local,
             window: WINDOW_OCTETS.min(send_buffer / 4),
             table: Table::default(),
-            killed: HashSet::new(),
+            killed: HashSet::default(),
             events: VecDeque::new(),
             writers: VecDeque::new(),
             blocked: false,
             deadlines: BTreeSet::new(),
             waiting: Vec::new(),
             timer: None,
+            look,
+            here: Vec::new(),
+            settled: false,
             batch: Some(Box::new(Batch::new())),
             notification_goes_on: false,
             counters: Counters::default(),
@@ -310,6 +328,9 @@ impl Endpoint for KernelEndpoint {
                 return Poll::Ready(event);
             }
             self.poll_deadlines(cx);
+            while self.look.as_mut().is_some_and(|look| look.poll_tick(cx).is_ready()) {
+                self.look_at_own_addresses();
+            }
             if self.events.is_empty() {
                 ready!(self.poll_receive(cx));
             }

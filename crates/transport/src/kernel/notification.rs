@@ -8,6 +8,11 @@ use super::sockaddr;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct KernelId(pub(super) i32);
 
+impl KernelId {
+    /// None in particular: the socket itself.
+    pub(super) const ALL: Self = Self(0);
+}
+
 /// A notification that matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Notification {

@@ -1,5 +1,8 @@
 //! Keep-alives, homes that change, homes that fall silent.
 
+use std::net::IpAddr;
+
+use rserpool_wire::param::TransportUse;
 use rserpool_wire::registry::PolicyType;
 
 use super::*;
@@ -281,4 +284,29 @@ fn the_home_tells_when_its_addresses_change() {
     let address = Ipv4Addr::new(10, 0, 0, 1).into();
     assert_eq!(lab.input(Input::Addresses(FIRST, vec![address])), []);
     assert_eq!(lab.element.home().unwrap().link.remote, [address]);
+}
+
+// draft-dreibholz-rserpool-applic-mobility: at once, and over the same association.
+#[test]
+fn a_host_that_gets_or_loses_an_address_is_told_of() {
+    let everywhere = Transport::Tcp {
+        port: 7,
+        transport_use: TransportUse::DataOnly,
+        address: Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let mut lab = Lab::registered_with(Config { user_transport: everywhere.clone(), ..config() });
+    let at = |last| vec![IpAddr::from([10, 0, 0, last])];
+    let outputs = lab.input(Input::OwnAddresses(FIRST, at(1)));
+    let [Output::Send(FIRST, Message::Asap(Asap::Registration(registration)))] = &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(registration.element.user_transport.addresses(), at(1));
+    // One registration at a time: what changes meanwhile is told after the answer.
+    assert_eq!(lab.input(Input::OwnAddresses(FIRST, at(2))), []);
+    assert_eq!(lab.message(FIRST, accepted()).len(), 1);
+    assert_eq!(lab.message(FIRST, accepted()), []);
+    // Who serves at one address stays there.
+    let mut lab = Lab::registered();
+    assert_eq!(lab.input(Input::OwnAddresses(FIRST, at(1))), []);
 }
