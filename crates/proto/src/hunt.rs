@@ -55,6 +55,9 @@ pub struct Hunt {
     fruitless: u32,
     /// Associations that came up since then, answered or not.
     found: (Time, u32),
+    /// When the rest ends that has begun, and that no round has followed yet: it goes on where the
+    /// hunt is ended before it is over, as by a user who has no more patience.
+    rest: Option<Time>,
     /// Not dialed in the first round, unless there is no other.
     avoided: Option<Target>,
     /// How many were dialed when this round began.
@@ -112,6 +115,7 @@ impl Hunt {
             timeout: timing.hunt_timeout,
             fruitless: 0,
             found: (Time::ZERO, 0),
+            rest: None,
             avoided: None,
             round_start: 0,
             stats: HuntStats::default(),
@@ -127,11 +131,13 @@ impl Hunt {
         if now - self.found.0 >= self.hunt_timeout {
             self.found = (now, 0);
         }
-        if self.fruitless >= Self::FRUITLESS_MAX || self.found.1 >= Self::FOUND_MAX {
-            self.stats.rests += 1;
-            self.state = State::Resting { until: now + self.timeout };
-        } else {
-            self.begin_round(now, outputs);
+        if self.fruitless < Self::FRUITLESS_MAX && self.found.1 < Self::FOUND_MAX {
+            return self.begin_round(now, outputs);
+        }
+        let until = self.rest.unwrap_or_else(|| self.begin_rest(now));
+        self.state = State::Resting { until };
+        if until <= now {
+            self.end_rest(now, outputs);
         }
     }
 
@@ -214,8 +220,7 @@ impl Hunt {
                 true
             }
             State::Resting { until } if until <= now => {
-                self.back_off();
-                self.begin_round(now, outputs);
+                self.end_rest(now, outputs);
                 false
             }
             State::Off | State::Round { .. } | State::Resting { .. } => false,
@@ -235,8 +240,21 @@ impl Hunt {
         self.stats
     }
 
+    fn begin_rest(&mut self, now: Time) -> Time {
+        self.stats.rests += 1;
+        let until = now + self.timeout;
+        self.rest = Some(until);
+        until
+    }
+
+    fn end_rest<E>(&mut self, now: Time, outputs: &mut VecDeque<Output<E>>) {
+        self.back_off();
+        self.begin_round(now, outputs);
+    }
+
     fn begin_round<E>(&mut self, now: Time, outputs: &mut VecDeque<Output<E>>) {
         self.forget_outdated(now);
+        self.rest = None;
         self.state = State::Round { until: now + self.timeout };
         self.round_start = self.stats.dials;
         self.rotation = self.rng.random_range(0..self.candidates.len().max(1));

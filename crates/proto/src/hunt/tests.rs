@@ -301,6 +301,30 @@ fn registrars_that_never_answer_are_not_dialed_in_a_circle() {
 }
 
 #[test]
+fn a_rest_goes_on_while_nobody_hunts() {
+    let mut lab = Lab::new(1);
+    for _ in 0..Hunt::FRUITLESS_MAX {
+        let dials = lab.start();
+        assert!(lab.up(dials[0].0).0.is_some());
+    }
+    // Whoever has less patience than it rests, and begins anew, gets there nevertheless.
+    for _ in 0..3 {
+        assert_eq!(lab.start(), []);
+        lab.wait(3);
+        lab.hunt.stop(&mut lab.outputs);
+    }
+    assert_eq!(lab.start(), []);
+    assert_eq!(lab.timeout().0, 1);
+    lab.hunt.stop(&mut lab.outputs);
+    lab.drain();
+    // The next rest is a longer one, and may be over before anybody hunts again.
+    assert_eq!(lab.start(), []);
+    lab.hunt.stop(&mut lab.outputs);
+    lab.wait(20);
+    assert_eq!(targets(&lab.start()), BTreeSet::from([0]));
+}
+
+#[test]
 fn registrars_that_answer_and_hang_up_are_not_dialed_in_a_circle_either() {
     let mut lab = Lab::new(1);
     for _ in 0..Hunt::FOUND_MAX {
