@@ -10,7 +10,8 @@ use crate::time::Time;
 /// identifier 0. That is our extension; a server that has never answered one is left alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeepAlive {
-    /// The server is asked when it was not heard of for so long. Default: 500 ms.
+    /// The server is asked when it was not heard of for so long, and once at the beginning in any
+    /// case. Default: 500 ms.
     pub interval: Duration,
     /// It has failed when it was not heard of for so long. At least two intervals count, so that
     /// it was asked and had time to answer. Default: 1.5 s.
@@ -35,7 +36,9 @@ pub(super) struct Watch {
     asked: Time,
     /// Questions since the server was last heard of.
     open: u32,
-    /// It knows these keep-alives.
+    /// Questions while it is not known whether it knows these keep-alives.
+    tries: u32,
+    /// It knows them.
     answers: bool,
 }
 
@@ -53,7 +56,7 @@ impl Watch {
     pub(super) fn new(keep_alive: KeepAlive, now: Time) -> Self {
         let interval = keep_alive.interval.max(Duration::from_millis(1));
         let deadline = keep_alive.deadline.max(interval * 2);
-        Self { interval, deadline, heard: now, asked: now, open: 0, answers: false }
+        Self { interval, deadline, heard: now, asked: now, open: 0, tries: 0, answers: false }
     }
 
     /// The server sent something.
@@ -69,8 +72,11 @@ impl Watch {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Time> {
+        // One that talks all the time is asked, too: only who has answered is missed later.
+        let tries = !self.answers && self.tries < ASKED_IN_VAIN_MAX;
         let asks = self.answers || self.open < ASKED_IN_VAIN_MAX;
-        let ask = asks.then(|| self.heard.max(self.asked) + self.interval);
+        let since = if tries { self.asked } else { self.heard.max(self.asked) };
+        let ask = (tries || asks).then(|| since + self.interval);
         let end = self.answers.then(|| self.heard + self.deadline);
         [ask, end].into_iter().flatten().min()
     }
@@ -88,6 +94,7 @@ impl Watch {
         }
         self.asked = now;
         self.open += 1;
+        self.tries += u32::from(!self.answers);
         Verdict::Ask
     }
 }
@@ -118,12 +125,42 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_talks_is_not_asked() {
+    fn a_server_that_talks_is_not_asked_once_it_has_answered() {
         let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        watch.answered(at(0));
         for millis in (0..1_000).step_by(49) {
             assert_eq!(watch.timeout(at(millis)), Verdict::Nothing);
             watch.heard(at(millis));
         }
+    }
+
+    #[test]
+    fn a_server_that_talks_and_falls_silent_has_failed_too() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        for millis in (0..50).step_by(10) {
+            watch.heard(at(millis));
+        }
+        // Whether it knows keep-alives has to be found out while it lives.
+        assert_eq!(watch.timeout(at(50)), Verdict::Ask);
+        watch.answered(at(51));
+        for millis in (60..=500).step_by(10) {
+            assert_eq!(watch.timeout(at(millis)), Verdict::Nothing);
+            watch.heard(at(millis));
+        }
+        assert_eq!(watch.timeout(at(550)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(600)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(650)), Verdict::Silent);
+    }
+
+    #[test]
+    fn a_server_that_talks_and_knows_no_keep_alives_is_asked_three_times() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        let mut asked = 0;
+        for millis in 0..1_000 {
+            asked += u32::from(watch.timeout(at(millis)) == Verdict::Ask);
+            watch.heard(at(millis));
+        }
+        assert_eq!(asked, ASKED_IN_VAIN_MAX);
     }
 
     #[test]
