@@ -391,7 +391,9 @@ impl Client {
                 self.named = card.elements;
                 self.stats.cards += 1;
             }
-            Asap::KeepAliveAck(ack) if ack.id == server.id => {
+            Asap::KeepAliveAck(ack) if ack.handle == self.config.handle => {
+                // It may have been started anew since it was listed under another identifier.
+                server.id = ack.id;
                 watch.iter_mut().for_each(|watch| watch.answered(now));
             }
             // Cards of other pools, and what belongs elsewhere.

@@ -62,11 +62,10 @@ impl Control {
                     Err(refusal) => Reaction::Refused(refusal),
                 }
             }
-            // Of a registrar it would have a sender; one for another element is nobody's here.
+            // Of a registrar it would have a sender. A user may know this server by the identifier
+            // that it, or another one in its place, had before: the answer tells the right one.
             Asap::KeepAlive(question)
-                if question.sender.is_none()
-                    && question.handle == identity.handle
-                    && question.id.is_none_or(|id| id == identity.id) =>
+                if question.sender.is_none() && question.handle == identity.handle =>
             {
                 let Identity { handle, id } = identity.clone();
                 Reaction::Reply(Asap::KeepAliveAck(KeepAliveAck { handle, id }))

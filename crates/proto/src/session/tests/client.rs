@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool_wire::Asap;
 use rserpool_wire::asap::{BusinessCard, KeepAlive as Question, KeepAliveAck};
-use rserpool_wire::param::{Cookie, PeId};
+use rserpool_wire::param::{Cookie, PeId, PoolHandle};
 
 use super::{answer, element, handle};
 use crate::machine::Peer;
@@ -183,6 +183,27 @@ fn a_silent_server_is_left() {
     let outputs = bench.after(interval);
     let silent = FailureReason::Silent;
     let expected = [Output::Abort(peer), Output::Report(PeId(1)), needed(1, silent)];
+    assert_eq!(outputs[..3], expected);
+}
+
+#[test]
+fn a_server_may_have_another_identifier_than_the_registrar_said() {
+    // It was started anew, in the place of the one that the registrar still lists.
+    let (interval, deadline) = (Duration::from_millis(50), Duration::from_millis(150));
+    let mut bench = Bench::new(|config| config.keep_alive = Some(KeepAlive { interval, deadline }));
+    let peer = bench.connected(&[1]);
+    bench.after(interval);
+    let ack = |handle, id| Asap::KeepAliveAck(KeepAliveAck { handle, id: PeId(id) });
+    assert_eq!(bench.with(Input::Control(peer, ack(handle(), 2))), []);
+    assert_eq!(bench.client.server().map(|(_, server)| server.id), Some(PeId(2)));
+    // One of another pool is none of ours.
+    let other = PoolHandle::new(&b"Other"[..]).unwrap();
+    assert_eq!(bench.with(Input::Control(peer, ack(other, 3))), []);
+    bench.after(interval);
+    bench.after(interval);
+    let outputs = bench.after(interval);
+    let silent = FailureReason::Silent;
+    let expected = [Output::Abort(peer), Output::Report(PeId(2)), needed(2, silent)];
     assert_eq!(outputs[..3], expected);
 }
 
