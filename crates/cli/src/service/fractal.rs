@@ -53,6 +53,9 @@ impl Service for Fractal {
                     }
                     Some(Event::Resumed(cookie)) => {
                         generator.resume(Instant::now(), &cookie);
+                        if let Some(Piece { from, .. }) = generator.piece() {
+                            info!(from, "a picture goes on");
+                        }
                         Vec::new()
                     }
                     Some(Event::Draining) => {
@@ -64,7 +67,11 @@ impl Service for Fractal {
                     None => return,
                 },
                 points = self.compute(generator.piece()) => {
-                    generator.computed(Instant::now(), points)
+                    let outgoing = generator.computed(Instant::now(), points);
+                    if generator.piece().is_none() {
+                        info!("a picture is complete");
+                    }
+                    outgoing
                 }
             };
             if send(&session, outgoing).await.is_err() {

@@ -6,7 +6,7 @@ pub(crate) mod packet;
 use std::sync::Arc;
 
 use rserpool::server::{Event, Gone, Service, Session};
-use tracing::debug;
+use tracing::{debug, info};
 
 use packet::Packet;
 
@@ -19,7 +19,10 @@ impl Service for PingPong {
         let mut counter = Counter::default();
         while let Some(event) = session.next().await {
             match event {
-                Event::Resumed(state) => counter.resume(&state),
+                Event::Resumed(state) => {
+                    counter.resume(&state);
+                    info!(counter.next, "a session goes on");
+                }
                 Event::Message { octets, .. } => {
                     let Some(answer) = counter.answer(&octets) else { continue };
                     if answer.send(&session).await.is_err() {

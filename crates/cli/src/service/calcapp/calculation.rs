@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::packet::{Kind, Packet};
 use super::processor::{Processor, Share};
@@ -94,6 +94,7 @@ impl Calculation {
         processor: &mut Processor,
     ) -> Option<Outgoing> {
         let state = Packet::from_cookie(cookie)?;
+        info!(state.size, state.completed, "a job goes on");
         self.job.is_none().then(|| self.admit(now, state, processor))
     }
 
