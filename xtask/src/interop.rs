@@ -20,6 +20,7 @@ mod pool;
 mod process;
 mod rsplib;
 mod scope;
+mod services;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,18 @@ const MEASURING: &[&str] = &[
     "strace",
 ];
 
+/// What a scenario with rsplib's services needs.
+const SERVICES: &[&str] = &[
+    "linux.uml",
+    "dumpcap",
+    "tshark",
+    "rspserver",
+    "stdbuf",
+    "pingpongclient",
+    "calcappclient",
+    "fractalpooluser",
+];
+
 /// A scenario in which all programs are ours.
 const fn ours(
     name: &'static str,
@@ -122,8 +135,14 @@ const fn with_rsplib(
     Scenario { judged, needs: RSPLIB, ..ours(name, direction, Place::Guest, run) }
 }
 
+/// A scenario with services of rsplib and ours in one pool.
+const fn in_one_pool(name: &'static str, run: fn(&mut Lab) -> anyhow::Result<Value>) -> Scenario {
+    let judged = "sctp.srcport == 3863 || ip.src == 10.0.0.3";
+    Scenario { needs: SERVICES, ..with_rsplib(name, IN_ONE_POOL, judged, run) }
+}
+
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 26] = [
+const SCENARIOS: [Scenario; 30] = [
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -172,7 +191,12 @@ const SCENARIOS: [Scenario; 26] = [
         needs: MEASURING,
         ..with_rsplib("beside", "rsplib's costs and ours", "sctp.srcport == 3863", beside::run)
     },
+    in_one_pool("services-pingpong", services::pingpong),
+    in_one_pool("services-calcapp", services::calcapp),
+    in_one_pool("services-fractal", services::fractal),
+    in_one_pool("services-fractal-user", services::fractal_user),
 ];
+const IN_ONE_POOL: &str = "rsplib and ours, services";
 const KERNEL: &str = "ours, kernel SCTP";
 const USERLAND: &str = "ours, SCTP over UDP";
 const TCP: &str = "ours, TCP";

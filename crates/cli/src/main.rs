@@ -15,6 +15,7 @@ mod registrars;
 mod runtime;
 mod service;
 mod sessions;
+mod whole_file;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,6 @@
 //! `rserpool fractal`: a picture that a pool computes.
 
-use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use crate::output::{Format, Output};
 use crate::runtime;
 use crate::service::fractal::packet::{Algorithm, ITERATIONS_MAX};
 use crate::sessions::SessionArgs;
+use crate::whole_file::WholeFile;
 
 mod crew;
 mod local;
@@ -97,8 +97,7 @@ const POINTS_MAX: u64 = 1 << 29;
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let view = self.view()?;
-        let file = File::create(&self.out);
-        let file = file.with_context(|| format!("cannot write {}", self.out.display()))?;
+        let mut file = WholeFile::create(&self.out)?;
         let start = Instant::now();
         let (picture, report) = runtime::block_on(async {
             let user = self.sessions.user()?;
@@ -107,9 +106,11 @@ impl Args {
                 .await
         })?;
         let elapsed = start.elapsed();
-        picture
-            .write(self.samples, BufWriter::new(file))
-            .with_context(|| format!("cannot write {}", self.out.display()))?;
+        let mut to = BufWriter::new(&mut file);
+        let written = picture.write(self.samples, &mut to).and_then(|()| Ok(to.flush()?));
+        written.with_context(|| format!("cannot write {}", self.out.display()))?;
+        drop(to);
+        file.finish()?;
         let is_identical = self.verify.then(|| local::compute(&view) == picture);
         self.print(output, &report, elapsed, is_identical)?;
         if is_identical == Some(false) {

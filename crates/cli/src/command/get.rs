@@ -1,6 +1,5 @@
 //! `rserpool get`: a file from a pool.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use crate::runtime;
 use crate::service::download::packet::{PPID, Refusal};
 use crate::service::download::receiver::{Arrival, Receiver};
 use crate::sessions::SessionArgs;
+use crate::whole_file::WholeFile;
 
 /// Fetches a file from a server of a pool. When the server fails, another one sends the rest. The
 /// file only gets its name when all of it is there and has the SHA-256 that the server says.
@@ -56,9 +56,8 @@ impl Args {
         let out = PathBuf::from(self.out.as_deref().unwrap_or(name));
         ensure!(!out.as_os_str().is_empty(), "no name for the file");
         let start = Instant::now();
-        let mut target = Target::create(&out)?;
-        let fetched = runtime::block_on(async { Fetch::new(&self, &mut target).run().await });
-        let fetched = fetched.inspect_err(|_| target.give_up())?;
+        let mut target = WholeFile::create(&out)?;
+        let fetched = runtime::block_on(Fetch::new(&self, &out, &mut target).run())?;
         target.finish()?;
         let Fetched { octets, digest, failovers } = fetched;
         let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
@@ -81,50 +80,6 @@ impl Args {
     }
 }
 
-/// A file that grows.
-struct Target {
-    name: PathBuf,
-    /// Its name as long as it is not whole; `None` for what is no file, such as a device.
-    part: Option<PathBuf>,
-    file: File,
-}
-
-impl Target {
-    fn create(name: &Path) -> anyhow::Result<Self> {
-        let is_special = fs::metadata(name).is_ok_and(|status| !status.is_file());
-        let part = (!is_special).then(|| {
-            let mut part = name.to_owned().into_os_string();
-            part.push(".part");
-            PathBuf::from(part)
-        });
-        let at = part.as_deref().unwrap_or(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(at);
-        let file = file.with_context(|| format!("cannot write {}", at.display()))?;
-        Ok(Self { name: name.into(), part, file })
-    }
-
-    fn write(&mut self, octets: &[u8]) -> anyhow::Result<()> {
-        let written = self.file.write_all(octets);
-        written.with_context(|| format!("cannot write {}", self.name.display()))
-    }
-
-    fn finish(self) -> anyhow::Result<()> {
-        let Self { name, part: Some(part), file } = self else {
-            return Ok(());
-        };
-        // A full disk may say so only now.
-        let named = file.sync_all().and_then(|()| fs::rename(&part, &name));
-        named.with_context(|| format!("cannot write {}", name.display()))
-    }
-
-    fn give_up(&self) {
-        if let Some(part) = &self.part {
-            // It may be gone already; the error that is told is another one.
-            let _ = fs::remove_file(part);
-        }
-    }
-}
-
 /// What there is at the end.
 struct Fetched {
     octets: u64,
@@ -135,7 +90,8 @@ struct Fetched {
 /// A file on its way.
 struct Fetch<'a> {
     args: &'a Args,
-    target: &'a mut Target,
+    name: &'a Path,
+    target: &'a mut WholeFile,
     receiver: Receiver,
     failovers: u64,
     /// Servers in a row that failed without an octet.
@@ -144,14 +100,14 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(args: &'a Args, target: &'a mut Target) -> Self {
+    fn new(args: &'a Args, name: &'a Path, target: &'a mut WholeFile) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         let receiver = Receiver::new(args.from.path.clone());
-        Self { args, target, receiver, failovers: 0, fruitless: 0, bar }
+        Self { args, name, target, receiver, failovers: 0, fruitless: 0, bar }
     }
 
     async fn run(mut self) -> anyhow::Result<Fetched> {
@@ -194,7 +150,8 @@ impl<'a> Fetch<'a> {
             Arrival::Size(size) => self.bar.set_length(size),
             Arrival::Octets(octets) => {
                 self.fruitless = 0;
-                self.target.write(&octets)?;
+                let written = self.target.write_all(&octets);
+                written.with_context(|| format!("cannot write {}", self.name.display()))?;
                 self.bar.set_position(self.receiver.offset());
             }
             Arrival::Nothing => {}
@@ -237,28 +194,5 @@ mod tests {
         for text in ["Files", "Files/", "/a", ""] {
             assert!(source(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_file_has_no_name_before_it_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = folder.path().join("file");
-        let mut target = Target::create(&name).unwrap();
-        target.write(b"abc").unwrap();
-        assert!(!name.exists());
-        target.finish().unwrap();
-        assert_eq!(fs::read(&name).unwrap(), b"abc");
-        let target = Target::create(&name).unwrap();
-        target.give_up();
-        assert_eq!(fs::read(&name).unwrap(), b"abc");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_full_disk_is_said_to_be_full() {
-        let mut target = Target::create(Path::new("/dev/full")).unwrap();
-        let error = format!("{:#}", target.write(b"abc").unwrap_err());
-        assert!(error.starts_with("cannot write /dev/full: No space left"), "{error}");
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rserpool::server::{Event, Service, Session, Standing};
 use rserpool::wire::param::Load;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use job::{Server, Step};
@@ -46,6 +48,9 @@ impl Service for Exec {
         Standing { load: Load::from_fraction(load), policy: None }
     }
 }
+
+/// A client that takes nothing for so long is cut off, and its command ended.
+const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// A session with its command.
 struct Running {
@@ -102,8 +107,12 @@ impl Running {
                 };
                 match step {
                     Step::Send(packet) => {
-                        if session.send(packet::PPID, &packet.encode()).await.is_err() {
-                            return Ok(());
+                        let octets = packet.encode();
+                        match timeout(STALL_MAX, session.send(packet::PPID, &octets)).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(_)) => return Ok(()),
+                            // It gives credit, and takes nothing.
+                            Err(_) => return Err(session),
                         }
                     }
                     Step::Feed(octets) => self.with_process(|process| process.feed(octets)),
