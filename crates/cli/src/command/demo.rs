@@ -1,9 +1,11 @@
 //! `rserpool demo`: a pool that survives its servers, to watch.
 
 pub(crate) mod client;
+mod picture;
 mod stage;
 mod summary;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -16,9 +18,15 @@ use stage::{Cause, Stage};
 
 /// Shows a pool that survives its servers: registrars, echo servers and a client, each a process of
 /// its own, over SCTP on this host. Servers are killed and frozen, and a registrar is killed, while
-/// the client goes on; it ends with a summary, and with exit code 0 only if no request was lost.
+/// the client goes on. Then a pool computes a picture while its servers are killed and frozen. It
+/// ends with a summary, and with exit code 0 only if no request was lost and the picture is the one
+/// that a single process computes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Where to put the picture that the pool computes, as PNG.
+    #[arg(long, value_name = "FILE", default_value = "rserpool-demo.png")]
+    picture: PathBuf,
+}
 
 const REGISTRARS: usize = 3;
 /// The demo ends by then, whatever happens.
@@ -29,19 +37,22 @@ const PAUSE: Duration = Duration::from_millis(1000);
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let summary = runtime::block_on(async {
-            let played = timeout(DURATION_MAX, play());
+            let played = timeout(DURATION_MAX, play(&self.picture));
             played.await.context("the demo did not come to its end in time")?
         })?;
         summary.print(output)?;
         if summary.count.requests != summary.count.answered {
             bail!("requests were lost");
         }
+        if !summary.picture.identical {
+            bail!("the pool came to another picture than one process alone");
+        }
         Ok(())
     }
 }
 
 /// One act after the other.
-async fn play() -> anyhow::Result<summary::Summary> {
+async fn play(picture: &Path) -> anyhow::Result<summary::Summary> {
     let mut stage = Stage::open(REGISTRARS).await?;
     for _ in 0..3 {
         stage.add_element().await?;
@@ -67,5 +78,8 @@ async fn play() -> anyhow::Result<summary::Summary> {
     stage.watch(PAUSE).await?;
     stage.fail(Cause::Killed).await?;
     stage.watch(PAUSE).await?;
-    stage.close().await
+    stage.end_client().await?;
+
+    let picture = stage.paint(picture).await?;
+    Ok(stage.close(picture))
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Count, Report, now_us};
+use super::picture::Picture;
 use super::summary::{Failover, Summary, Takeover};
 use crate::command::process::Process;
 
@@ -42,7 +43,7 @@ impl Cause {
 pub(super) struct Stage {
     start: Instant,
     backend: Backend,
-    registrars: Vec<Registrar>,
+    pub(super) registrars: Vec<Registrar>,
     /// What the registrars say of the pool: which of them, and what.
     sightings: mpsc::UnboundedReceiver<(RegistrarId, UserEvent)>,
     watchers: mpsc::UnboundedSender<(RegistrarId, UserEvent)>,
@@ -55,8 +56,8 @@ pub(super) struct Stage {
     takeovers: Vec<Takeover>,
 }
 
-struct Registrar {
-    process: Process,
+pub(super) struct Registrar {
+    pub(super) process: Process,
     id: RegistrarId,
     url: String,
     enrp: String,
@@ -120,7 +121,7 @@ impl Stage {
 
     /// Starts a registrar that shares the handlespace of the others, and watches the pool through
     /// it.
-    async fn add_registrar(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn add_registrar(&mut self) -> anyhow::Result<()> {
         let endpoint = "sctp://127.0.0.1:0";
         let mut arguments =
             vec!["registrar", "--asap", endpoint, "--enrp", endpoint, "--exit-with-stdin"];
@@ -149,7 +150,7 @@ impl Stage {
     }
 
     /// Arguments that name all registrars, beginning with another one for each who asks.
-    fn registrar_arguments(&self, who: usize) -> Vec<String> {
+    pub(super) fn registrar_arguments(&self, who: usize) -> Vec<String> {
         let count = self.registrars.len();
         let urls = (0..count).map(|turn| &self.registrars[(who + turn) % count].url);
         urls.flat_map(|url| ["--registrar".into(), url.clone()]).collect()
@@ -296,8 +297,8 @@ impl Stage {
         server.and_then(|element| element.home).context("the client's server is unknown")
     }
 
-    /// Ends everything, and sums it up.
-    pub(super) async fn close(mut self) -> anyhow::Result<Summary> {
+    /// Ends the client, once it has its last answers.
+    pub(super) async fn end_client(&mut self) -> anyhow::Result<()> {
         if let Some(client) = &mut self.client {
             client.end();
         }
@@ -305,14 +306,20 @@ impl Stage {
             let report = self.report().await?;
             self.note(&report);
         }
+        Ok(())
+    }
+
+    /// Ends everything, and sums it up.
+    pub(super) fn close(mut self, picture: Picture) -> Summary {
         self.registrars.iter_mut().for_each(|registrar| registrar.process.end());
-        Ok(Summary {
+        Summary {
             backend: self.backend,
             count: self.count,
             failovers: self.failovers,
             takeovers: self.takeovers,
+            picture,
             seconds: self.start.elapsed().as_secs_f64(),
-        })
+        }
     }
 
     async fn report(&mut self) -> anyhow::Result<Report> {
@@ -336,7 +343,7 @@ impl Stage {
         }
     }
 
-    fn tell(&self, what: std::fmt::Arguments<'_>) {
+    pub(super) fn tell(&self, what: std::fmt::Arguments<'_>) {
         eprintln!("{:7.3} s  {what}", self.start.elapsed().as_secs_f64());
     }
 }

@@ -4,6 +4,7 @@ use rserpool::transport::Backend;
 use serde_json::json;
 
 use super::client::Count;
+use super::picture::Picture;
 use super::stage::Cause;
 use crate::output::{Format, Output};
 
@@ -13,6 +14,7 @@ pub(super) struct Summary {
     pub(super) count: Count,
     pub(super) failovers: Vec<Failover>,
     pub(super) takeovers: Vec<Takeover>,
+    pub(super) picture: Picture,
     pub(super) seconds: f64,
 }
 
@@ -66,6 +68,13 @@ impl Summary {
                 "\na registrar was killed: its servers had another one after {after:.1} ms"
             ))?;
         }
+        let Picture { file, identical, tiles, resumed, elapsed_ms, .. } = &self.picture;
+        let verdict = if *identical { "identical to" } else { "NOT THE SAME AS" };
+        output.line(format_args!(
+            "\n{file}: {tiles} tiles by a pool whose servers died, {resumed} of them resumed, in \
+             {:.1} s; {verdict} the picture computed by one process",
+            elapsed_ms / 1e3
+        ))?;
         output.line(format_args!(
             "\n{requests} requests over {}: {answered} answered, {resent} of them sent again, \
              {lost} lost, in {:.1} s",
@@ -99,6 +108,7 @@ impl Summary {
                 .iter()
                 .map(|takeover| json!({ "cause": "killed", "rehomed_ms": ms(takeover.rehomed_us) }))
                 .collect::<Vec<_>>(),
+            "picture": &self.picture,
             "seconds": (self.seconds * 1e3).round() / 1e3,
         })
     }
