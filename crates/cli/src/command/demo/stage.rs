@@ -67,6 +67,14 @@ pub(super) struct Registrar {
     user: PoolUser,
 }
 
+/// What was seen after a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sight {
+    AsExpected,
+    /// The client turned to another server before this one failed.
+    LeftBefore,
+}
+
 struct Element {
     process: Process,
     /// What people call it.
@@ -222,8 +230,16 @@ impl Stage {
             Cause::Frozen => element.process.freeze()?,
         }
         let mut failover = Failover { cause, name, ..Failover::default() };
-        while failover.recovered_us == 0 || failover.removed_us == 0 {
-            self.follow(victim, signalled, &mut failover, &mut waiting).await?;
+        // On a busy machine the client may have left the server just before.
+        let mut has_left = false;
+        while !has_left && failover.recovered_us == 0 || failover.removed_us == 0 {
+            let sight = self.follow(victim, signalled, &mut failover, &mut waiting).await?;
+            has_left |= sight == Sight::LeftBefore;
+        }
+        if has_left {
+            self.tell(format_args!("   the client had left it just before; once more"));
+            self.add_element().await?;
+            return Box::pin(self.fail(cause)).await;
         }
         self.failovers.push(failover);
         Ok(())
@@ -237,13 +253,18 @@ impl Stage {
         signalled: u64,
         failover: &mut Failover,
         waiting: &mut BTreeSet<RegistrarId>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Sight> {
         let client = self.client.as_mut().context("there is no client")?;
         tokio::select! {
             report = client.line::<Report>() => {
                 let report = report?;
                 self.note(&report);
                 match report {
+                    Report::Failed { at_us, .. } | Report::Recovered { at_us, .. }
+                        if at_us < signalled =>
+                    {
+                        return Ok(Sight::LeftBefore);
+                    }
                     Report::Failed { at_us, .. } if failover.detected_us == 0 => {
                         failover.detected_us = at_us.saturating_sub(signalled).max(1);
                         let after = milliseconds(failover.detected_us);
@@ -266,7 +287,7 @@ impl Stage {
                 }
             }
         }
-        Ok(())
+        Ok(Sight::AsExpected)
     }
 
     /// Kills the registrar that looks after the client's server, and waits until the others say
