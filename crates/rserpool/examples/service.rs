@@ -1,0 +1,58 @@
+//! A service whose sessions outlive their servers: it counts the messages of each session.
+//!
+//! ```sh
+//! rserpool registrar --asap tcp://127.0.0.1:3863
+//! cargo run --example service -- tcp://127.0.0.1:3863      # twice, and kill one of them
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserpool::server::{Config, Event, Session};
+use rserpool::wire::param::PoolHandle;
+use rserpool::{Server, Service};
+
+/// Counts the messages of a session; the count is its state.
+struct Counter;
+
+impl Service for Counter {
+    async fn serve(self: Arc<Self>, mut session: Session) {
+        let mut count: u64 = 0;
+        while let Some(event) = session.next().await {
+            let answered = match event {
+                // What the session's former server has sent as its last cookie.
+                Event::Resumed(state) => {
+                    count = state.try_into().map_or(0, u64::from_be_bytes);
+                    Ok(())
+                }
+                Event::Message { ppid, .. } => {
+                    count += 1;
+                    // First the state, then what it covers: no number is told twice.
+                    match session.send_cookie(&count.to_be_bytes()).await {
+                        Ok(()) => session.send(ppid, format!("{count}\n").as_bytes()).await,
+                        gone => gone,
+                    }
+                }
+                // The next server goes on from the last cookie.
+                Event::Draining => return,
+                _ => Ok(()),
+            };
+            if answered.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let registrars: Vec<_> =
+        std::env::args().skip(1).map(|url| url.parse()).collect::<Result<_, _>>()?;
+    let pool = PoolHandle::new(&b"CounterPool"[..]).ok_or("no pool handle")?;
+    let server =
+        Server::start(Config::new(registrars, pool, "sctp://0.0.0.0:0".parse()?), Counter)?;
+    server.element().registered().await?;
+    println!("{} counts at {}", server.id(), server.url());
+    tokio::signal::ctrl_c().await?;
+    Ok(server.drain(Duration::from_secs(2)).await?)
+}
