@@ -41,7 +41,7 @@ pub(crate) struct SessionArgs {
 }
 
 /// As good as for ever.
-const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(crate) const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl SessionArgs {
     /// The pool user for all sessions of a command.

@@ -65,6 +65,8 @@ pub(crate) struct Args {
 /// Who was rejected comes back after up to so long, and no more often than that in a row.
 const RETRY_MAX: Duration = Duration::from_millis(200);
 const REJECTIONS_MAX: u32 = 10_000;
+/// So many servers in a row may take the session and say nothing of the job.
+const FRUITLESS_MAX: u32 = 10;
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
@@ -161,7 +163,8 @@ impl Client<'_> {
         say(session, request)?;
         let mut accepted = None;
         let mut is_asked = false;
-        loop {
+        let mut fruitless = 0;
+        while fruitless < FRUITLESS_MAX {
             let Ok(event) = timeout(self.args.job_keep_alive, session.next()).await else {
                 if is_asked {
                     session.fail_over();
@@ -175,6 +178,7 @@ impl Client<'_> {
             let octets = match event.map_err(|error| self.args.sessions.explain(error))? {
                 Event::Received(octets) => octets,
                 Event::FailedOver { resumed, .. } => {
+                    fruitless += 1;
                     self.report.failovers += 1;
                     self.report.resumed += u64::from(resumed);
                     if !resumed {
@@ -185,6 +189,7 @@ impl Client<'_> {
                 _ => continue,
             };
             let Ok(packet) = Packet::decode(&octets) else { continue };
+            fruitless = 0;
             match packet.kind {
                 _ if packet.job != job.number => {}
                 Kind::Accept => {
@@ -205,6 +210,7 @@ impl Client<'_> {
                 Kind::Request | Kind::KeepAliveAck => {}
             }
         }
+        bail!("the servers of {} do not calculate", self.args.pool)
     }
 
     fn size(&mut self) -> u64 {

@@ -48,7 +48,7 @@ struct Source {
 }
 
 /// So many servers in a row may fail without an octet.
-const FRUITLESS_MAX: u32 = 20;
+const FRUITLESS_MAX: u32 = 10;
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {

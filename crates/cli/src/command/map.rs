@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -46,6 +47,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     retries: u32,
 
+    /// A server that does not say within so long whether it runs a job has failed.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    answer_timeout: Duration,
+
     /// Octets that a job may say before it counts as failed.
     #[arg(long, value_name = "OCTETS", default_value_t = 16 << 20)]
     output_max: usize,
@@ -68,6 +73,7 @@ impl Args {
                 pool: self.pool.clone(),
                 job: self.job.clone(),
                 retries: self.retries,
+                answer_timeout: self.answer_timeout,
                 output_max: self.output_max,
             };
             let mut list = List::new(output, self.parallel);

@@ -58,6 +58,7 @@ impl Args {
                 tally: Tally::default(),
                 failovers: Vec::new(),
                 heard: Instant::now(),
+                fruitless: 0,
                 output,
             };
             let played = player.play().await;
@@ -78,8 +79,13 @@ struct Player<'a> {
     tally: Tally,
     failovers: Vec<serde_json::Value>,
     heard: Instant,
+    /// Servers in a row that did not answer.
+    fruitless: u32,
     output: &'a mut Output,
 }
+
+/// So many servers in a row may take the session and not answer.
+const FRUITLESS_MAX: u32 = 10;
 
 impl Player<'_> {
     async fn play(&mut self) -> anyhow::Result<()> {
@@ -87,8 +93,10 @@ impl Player<'_> {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
         let mut ticks = interval(self.args.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // When it was told to end: it asks no more, and what it has asked may still be answered.
+        let mut end = None;
         loop {
-            let has_asked_all = Some(self.tally.counts.sent) == self.args.count;
+            let has_asked_all = end.is_some() || Some(self.tally.counts.sent) == self.args.count;
             if has_asked_all && self.tally.is_quiet() {
                 return Ok(());
             }
@@ -107,8 +115,9 @@ impl Player<'_> {
                     self.heard = Instant::now();
                     self.session.fail_over();
                 }
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => return Ok(()),
+                _ = terminate.recv() => end = Some(Instant::now() + self.args.answer_timeout),
+                _ = interrupt.recv() => end = Some(Instant::now() + self.args.answer_timeout),
             }
         }
     }
@@ -118,6 +127,10 @@ impl Player<'_> {
             Event::Received(octets) => return self.receive(&octets),
             Event::FailedOver { from, to, reason, resumed } => {
                 self.heard = Instant::now();
+                self.fruitless += 1;
+                if self.fruitless > FRUITLESS_MAX {
+                    bail!("the servers of {} do not answer", self.args.pool);
+                }
                 self.note_failover(from, to, reason, resumed)?;
                 let numbers: Vec<u64> = self.tally.fail_over(resumed).collect();
                 numbers.into_iter().try_for_each(|number| self.ask(number))?;
@@ -137,6 +150,7 @@ impl Player<'_> {
             }
         };
         self.heard = Instant::now();
+        self.fruitless = 0;
         let verdict = self.tally.answer(self.heard, message, reply);
         if let Verdict::Answered(latency) = verdict
             && self.output.format() != Format::Json

@@ -54,7 +54,7 @@ struct Done {
 }
 
 /// So many servers in a row may fail with a tile without a point.
-const FRUITLESS_MAX: u32 = 20;
+const FRUITLESS_MAX: u32 = 10;
 
 impl Crew {
     pub(super) fn new(

@@ -7,11 +7,11 @@ use rserpool::session::Event;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::service::exec::job::{Client, Output, Progress};
 use crate::service::exec::packet::{Outcome, PPID, Packet, Refusal};
-use crate::sessions::SessionArgs;
+use crate::sessions::{EVER, SessionArgs};
 
 /// What all jobs have in common.
 pub(super) struct Worker {
@@ -20,6 +20,8 @@ pub(super) struct Worker {
     pub(super) pool: PoolHandle,
     pub(super) job: String,
     pub(super) retries: u32,
+    /// How long a server may take to say whether it runs a job.
+    pub(super) answer_timeout: Duration,
     pub(super) output_max: usize,
 }
 
@@ -91,7 +93,13 @@ impl Worker {
         *attempts += 1;
         say(session, &run)?;
         loop {
-            match session.next().await.map_err(|error| self.sessions.explain(error))? {
+            // A command may take its time; the servers' limits bound it.
+            let patience = if client.is_accepted() { EVER } else { self.answer_timeout };
+            let Ok(event) = timeout(patience, session.next()).await else {
+                session.fail_over();
+                continue;
+            };
+            match event.map_err(|error| self.sessions.explain(error))? {
                 Event::Received(octets) => match client.receive(&octets) {
                     Progress::Runs => {}
                     end => return Ok(end),

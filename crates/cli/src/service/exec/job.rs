@@ -280,6 +280,11 @@ impl<'a> Client<'a> {
         Progress::Runs
     }
 
+    /// True where the server runs the job.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.is_accepted
+    }
+
     /// The next message; `None` where there is nothing to say now.
     pub(crate) fn poll(&mut self) -> Option<Packet> {
         if self.taken >= WINDOW / 2 {

@@ -115,3 +115,14 @@ fn an_empty_list_is_done() {
     let ended = client(&registrar, &["map", "--job", "copy"]).end();
     assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
 }
+
+#[test]
+fn servers_that_say_nothing_are_given_up() {
+    let registrar = Registrar::patient();
+    let _silent = Server::start(registrar.tcp(), &["discard", "--transport", "sctp"]);
+    let args = ["map", "--pool", "DiscardPool", "--job", "copy", "--retries", "3"];
+    let quick = ["--answer-timeout", "20ms"];
+    let ended = with_input(client(&registrar, &[&args[..], &quick].concat()), "x");
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
+    assert!(ended.stderr.contains("its servers fail one after the other"), "{ended:?}");
+}

@@ -144,3 +144,27 @@ fn who_wants_to_wait_does() {
     assert_eq!(waiting.ended().code, Some(0));
     server.program.kill();
 }
+
+#[test]
+fn servers_that_say_nothing_are_given_up() {
+    let registrar = Registrar::patient();
+    let _silent = Server::start(registrar.tcp(), &["discard", "--transport", "sctp"]);
+    let args = ["pingpong", "DiscardPool", "--answer-timeout", "20ms", "--json"];
+    let ended = client(&registrar, &args).ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("do not answer"), "{ended:?}");
+    let summary: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&summary["answered"], &summary["failovers"]), (&0.into(), &10.into()));
+}
+
+#[test]
+fn told_to_end_it_waits_for_the_answers_that_are_due() {
+    let registrar = Registrar::patient();
+    let _server = Server::start(registrar.tcp(), &["pingpong", "--transport", "udp"]);
+    let mut client = client(&registrar, &["pingpong", "--interval", "1ms"]);
+    up_to(&mut client, 50);
+    client.signal(Signal::TERM);
+    let ended = client.ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(" 0 lost"), "{ended:?}");
+}
