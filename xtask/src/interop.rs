@@ -21,6 +21,7 @@ mod process;
 mod rsplib;
 mod scope;
 mod services;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ struct Scenario {
     decode_as: &'static [&'static str],
     /// Somebody in it says what cannot be read.
     is_hostile: bool,
+    /// Nobody says anything in it: there is no capture to judge.
+    is_silent: bool,
     /// Its result are figures: it runs only when it is asked for, and as quick as we can.
     measures: bool,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
@@ -120,6 +123,7 @@ const fn ours(
         judged: "frame",
         decode_as: ENCAPSULATED,
         is_hostile: false,
+        is_silent: false,
         measures: false,
         run,
     }
@@ -142,7 +146,7 @@ const fn in_one_pool(name: &'static str, run: fn(&mut Lab) -> anyhow::Result<Val
 }
 
 /// All scenarios, in the order in which they run.
-const SCENARIOS: [Scenario; 30] = [
+const SCENARIOS: &[Scenario] = &[
     ours("pool-kernel", KERNEL, Place::Guest, pool::over_kernel_sctp),
     ours("pool-userland", USERLAND, Place::Namespace, pool::over_userland_sctp),
     ours("pool-tcp", TCP, Place::Namespace, pool::over_tcp),
@@ -177,6 +181,7 @@ const SCENARIOS: [Scenario; 30] = [
         "sctp.dstport == 3863",
         rsplib::policies_at_their_registrar,
     ),
+    Scenario { is_silent: true, ..ours("bad-input", KERNEL, Place::Guest, settings::run) },
     Scenario {
         judged: hostile::JUDGED,
         is_hostile: true,
@@ -284,7 +289,11 @@ fn outside(scenario: &Scenario) -> Outcome {
     let done = start(scenario).and_then(|()| {
         let out = out(scenario);
         let result = fs::read_to_string(out.join("result.json")).context("result.json")?;
-        println!("{result}{}", judge::run(&out, &binary(scenario), scenario)?);
+        let judgement = match scenario.is_silent {
+            true => String::new(),
+            false => judge::run(&out, &binary(scenario), scenario)?,
+        };
+        println!("{}", format!("{result}{judgement}").trim_end());
         Ok(())
     });
     done.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Passed)

@@ -22,6 +22,8 @@ pub enum Subject {
     Backend(Backend),
     /// Receiving multicast, which announces use.
     Multicast,
+    /// Addresses that come and go while associations of the kernel's SCTP are up (RFC 5061).
+    AddressChanges,
 }
 
 /// Tries what this host can do. Binds loopback sockets for a moment; leaves nothing behind.
@@ -32,6 +34,7 @@ pub fn probe() -> Vec<Finding> {
         backend(Backend::UserlandSctp, udp().err().map(|e| format!("no UDP sockets: {e}"))),
         backend(Backend::Tcp, tcp().err().map(|e| format!("no TCP sockets: {e}"))),
         Finding { subject: Subject::Multicast, missing: multicast().err().map(no_multicast) },
+        Finding { subject: Subject::AddressChanges, missing: no_address_changes() },
     ]
 }
 
@@ -76,6 +79,37 @@ pub(crate) fn missing_sctp(error: &io::Error) -> Option<String> {
         _ => return None,
     };
     Some(format!("{what} ({error})"))
+}
+
+/// Why addresses cannot change while associations are up, and what to type.
+fn no_address_changes() -> Option<String> {
+    let is_off = |name: &str| setting(name).is_none_or(|value| value == 0);
+    if setting("addip_enable").is_none() {
+        return Some("the kernel has no SCTP".into());
+    }
+    let mut wanted = Vec::new();
+    if is_off("addip_enable") {
+        wanted.push("net.sctp.addip_enable=1");
+    }
+    // Without authentication it needs another setting, which the RFC does not want.
+    if is_off("auth_enable") && is_off("addip_noauth_enable") {
+        wanted.push("net.sctp.auth_enable=1");
+    }
+    (!wanted.is_empty()).then(|| format!("peers are not told: sysctl -w {}", wanted.join(" ")))
+}
+
+/// A setting of the kernel's SCTP, where it has one.
+fn setting(name: &str) -> Option<u16> {
+    let text = std::fs::read_to_string(format!("/proc/sys/net/sctp/{name}")).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Who has a UDP port that SCTP in userland wants, where it is the kernel itself, and what to type.
+pub(crate) fn taken_by_kernel(error: &io::Error, udp: u16) -> Option<String> {
+    let is_taken = error.kind() == io::ErrorKind::AddrInUse && setting("udp_port") == Some(udp);
+    is_taken.then(|| {
+        format!("the kernel's own SCTP in UDP has port {udp}: sysctl -w net.sctp.udp_port=0")
+    })
 }
 
 fn udp() -> io::Result<()> {
@@ -126,7 +160,7 @@ mod tests {
     #[test]
     fn tells_about_each_back_end() {
         let findings = probe();
-        assert_eq!(findings.len(), 4);
+        assert_eq!(findings.len(), 5);
         let kernel = findings.iter().find(|f| f.subject == Subject::Backend(Backend::KernelSctp));
         assert_eq!(kernel.unwrap().missing, kernel_sctp_available().err());
     }

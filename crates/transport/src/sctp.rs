@@ -127,6 +127,10 @@ impl SctpEndpoint {
                 tracing::warn!(%url, %source, "no SCTP in UDP but what the kernel has itself");
                 None
             }
+            Err(error @ Error::Unsupported { .. }) if kernel.is_some() => {
+                tracing::warn!(%url, %error, "no SCTP in UDP but what the kernel has itself");
+                None
+            }
             Err(error) => return Err(as_asked(error)),
         };
         let bound = userland.as_ref().or(kernel.as_ref()).map(|endpoint| endpoint.local());

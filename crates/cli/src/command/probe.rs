@@ -35,6 +35,7 @@ fn name(subject: Subject) -> String {
     match subject {
         Subject::Backend(backend) => backend.to_string(),
         Subject::Multicast => "multicast".into(),
+        Subject::AddressChanges => "address changes".into(),
         _ => "?".into(),
     }
 }

@@ -20,6 +20,7 @@ use crate::address::{Address, Host, Scheme};
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
+use crate::probe::taken_by_kernel;
 use crate::sys::SctpSocket;
 
 /// Largest SCTP packet: Ethernet without the headers of IP and UDP.
@@ -59,7 +60,8 @@ impl UserlandEndpoint {
     /// # Errors
     ///
     /// [`Error::Resolve`] for a name without address, [`Error::Bind`] where the port is not to be had,
-    /// [`Error::System`] where there is no randomness.
+    /// [`Error::Unsupported`] where the kernel itself has it, [`Error::System`] where there is no
+    /// randomness.
     ///
     /// # Panics
     ///
@@ -67,7 +69,10 @@ impl UserlandEndpoint {
     pub fn bind(url: &Address, options: &Options) -> Result<Self, Error> {
         let addresses = url.bind_addresses()?;
         let udp = url.encapsulation.unwrap_or(url.port);
-        let bind = |source| Error::Bind { url: url.clone(), source };
+        let bind = |source| match taken_by_kernel(&source, udp) {
+            Some(why) => Error::Unsupported { what: "SCTP in UDP", why },
+            None => Error::Bind { url: url.clone(), source },
+        };
         let sockets = bind_all(&addresses, udp).map_err(bind)?;
         let udp = sockets.first().map_or(Ok(0), UdpSocket::port).map_err(bind)?;
         let port = if url.port == 0 { udp } else { url.port };
