@@ -28,6 +28,8 @@ impl Process {
     pub(super) fn start(label: &str, command: &mut Command, out: &Path) -> anyhow::Result<Self> {
         let log = File::create(out.join(format!("{label}.log"))).context("cannot make a log")?;
         let mut child = command
+            // Some of rsplib's leave files where they are.
+            .current_dir(out)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
