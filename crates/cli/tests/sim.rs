@@ -15,7 +15,7 @@ fn chaos_sums_up_its_worlds() {
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["worlds"], 4);
     assert_eq!(summary["violations"], serde_json::json!([]));
-    for key in ["faults", "messages", "requests_resolved", "virtual_hours"] {
+    for key in ["faults", "messages", "requests_resolved", "session_replies", "virtual_hours"] {
         assert!(summary[key].as_f64().unwrap() > 0.0, "{key} in {summary}");
     }
 }

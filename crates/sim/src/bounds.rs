@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use rserpool_proto::registrar;
+use rserpool_proto::session::KeepAlive;
 use rserpool_proto::timing::{Profile, Timing};
 
 use crate::network::Weather;
+use crate::session::Calling;
 
 /// The bounds of one world.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub struct Bounds {
 const EXTENSIONS_MAX: u32 = 8;
 /// The longest pause between two dials to a configured registrar: `registrar::dialing`.
 const REDIAL_MAX: Duration = Duration::from_secs(5);
+/// The longest pause of a session that nobody accepts: `session::search`.
+const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The longest pause between two audits of one that never agrees: `registrar::presence`.
 const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -94,6 +98,27 @@ impl Bounds {
     pub fn answer(&self, repetitions: u32, homes_found: u32) -> Duration {
         let waits = repetitions + 1 + homes_found;
         self.by_any_clock(self.timing.request_timeout * waits) + LATENESS
+    }
+
+    /// A session has found a server, where registrars agree and one of these elements lives: the
+    /// question that is under way ends, all elements of an older answer are dialed in vain, and
+    /// after a pause another answer names one that lives.
+    pub fn resumption(&self, calling: &Calling, repetitions: u32, elements: usize) -> Duration {
+        let dials = self.dial_timeout() * u32::try_from(elements).unwrap_or(u32::MAX);
+        let silence = calling.session.keep_alive.map_or(Duration::ZERO, |it| self.silence(it));
+        let search = self.by_any_clock(dials + SEARCH_PAUSE_MAX) + 2 * self.answer(repetitions, 1);
+        silence + calling.patience.unwrap_or_default() + search + self.reply(calling.period)
+    }
+
+    /// A reply has come to an application that has its turn so often, and its server is well.
+    pub fn reply(&self, period: Duration) -> Duration {
+        3 * period + 2 * self.round_trip + LATENESS
+    }
+
+    /// A server that has answered keep-alives is left, when it was not heard of for so long.
+    pub fn silence(&self, keep_alive: KeepAlive) -> Duration {
+        let deadline = keep_alive.deadline.max(2 * keep_alive.interval);
+        self.by_any_clock(deadline) + LATENESS
     }
 
     /// How much more traffic than by default there may be.

@@ -1,5 +1,6 @@
 //! Random worlds, random faults, and a verdict: all from one seed.
 
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -8,14 +9,17 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rserpool_proto::dialect::Lifetime;
 use rserpool_proto::machine::Carrier;
-use rserpool_proto::registrar;
+use rserpool_proto::session::KeepAlive;
+use rserpool_proto::session::client::{self, Order};
 use rserpool_proto::timing::{Profile, Timing};
+use rserpool_proto::{element, registrar};
 use rserpool_wire::param::{Load, Policy, PoolHandle, RegistrarId};
 
 use crate::fault::Fault;
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Stack, Weather};
-use crate::node::NodeId;
+use crate::node::{self, NodeId};
+use crate::session::{Calling, Serving};
 use crate::world::{Acquaintance, Asking, Counts, Setup, World};
 
 /// What came of a world.
@@ -69,6 +73,8 @@ struct Chaos {
     registrars: Vec<NodeId>,
     elements: Vec<NodeId>,
     users: Vec<NodeId>,
+    /// Those that hold a session.
+    clients: Vec<NodeId>,
 }
 
 /// Registrars of a world at most.
@@ -109,8 +115,16 @@ impl Chaos {
             trace,
         };
         let world = World::new(setup);
-        let (registrars, elements, users) = (Vec::new(), Vec::new(), Vec::new());
-        let mut chaos = Self { rng, world, pace, calm, registrars, elements, users };
+        let mut chaos = Self {
+            rng,
+            world,
+            pace,
+            calm,
+            registrars: Vec::new(),
+            elements: Vec::new(),
+            users: Vec::new(),
+            clients: Vec::new(),
+        };
         chaos.populate();
         chaos
     }
@@ -132,16 +146,22 @@ impl Chaos {
             .filter_map(PoolHandle::new)
             .collect();
         let policies: Vec<Policy> = pools.iter().map(|_| self.policy()).collect();
+        let has_sessions = self.rng.random_bool(0.5);
+        let serving = has_sessions.then(|| self.serving());
         for number in 0..self.rng.random_range(1..=9) {
             let which = number % pools.len();
             let policy = policies[which].clone();
             let life = self.pace * self.rng.random_range(30..=300);
-            let element = self.world.add_element(pools[which].clone(), |config| {
+            let tweak = |config: &mut element::Config| {
                 config.policy = policy;
                 config.lifetime = Lifetime::For(life);
                 // So early that no clock is wrong enough to let the registration run out.
                 config.reregistration_interval = Some(life / 2);
-            });
+            };
+            let element = match &serving {
+                Some(serving) => self.add_server(pools[which].clone(), serving, tweak),
+                None => self.world.add_element(pools[which].clone(), tweak),
+            };
             self.elements.push(element);
         }
         for _ in 0..self.rng.random_range(1..=3) {
@@ -155,12 +175,63 @@ impl Chaos {
             });
             self.users.push(user);
         }
+        if has_sessions {
+            for _ in 0..self.rng.random_range(1..=3) {
+                let pool = pools.choose(&mut self.rng).unwrap_or(&pools[0]);
+                let calling = self.calling(pool.clone());
+                let client = self.world.add_client(calling);
+                self.clients.push(client);
+            }
+        }
     }
 
     fn policy(&mut self) -> Policy {
         match self.rng.random_range(0..3) {
             0 => Policy::least_used(Load::from_fraction(0.5)),
             _ => Policy::round_robin(),
+        }
+    }
+
+    /// How the servers of a world make their cookies.
+    fn serving(&mut self) -> Serving {
+        let keys = (0..self.rng.random_range(0..=2)).map(|_| self.rng.random()).collect();
+        let (encrypts, names_others) = (self.rng.random_bool(0.5), self.rng.random_bool(0.5));
+        Serving { keys, encrypts, names_others }
+    }
+
+    fn add_server(
+        &mut self,
+        pool: PoolHandle,
+        serving: &Serving,
+        tweak: impl FnOnce(&mut element::Config),
+    ) -> NodeId {
+        let mut serving = serving.clone();
+        if self.rng.random_bool(0.5) {
+            // Keys are being changed: here the other one seals already, or still.
+            serving.keys.reverse();
+        }
+        self.world.add_server(pool, serving, tweak)
+    }
+
+    fn calling(&mut self, pool: PoolHandle) -> Calling {
+        let round_trip = self.calm.round_trip_max();
+        let mut session = client::Config::new(pool);
+        session.failover_timeout = self.pace * self.rng.random_range(1..=30);
+        session.dials_max = NonZeroU32::new(self.rng.random_range(0..=4));
+        session.waits_for_pool = self.rng.random_bool(0.5);
+        if self.rng.random_bool(0.3) {
+            session.order = Order::Policy;
+        }
+        let interval = self.pace.mul_f64(self.rng.random_range(0.05..=0.5)).max(2 * round_trip);
+        let deadline = interval.mul_f64(self.rng.random_range(1.0..=4.0));
+        session.keep_alive = self.rng.random_bool(0.8).then_some(KeepAlive { interval, deadline });
+        let patience = self.pace.mul_f64(self.rng.random_range(0.5..=4.0)).max(4 * round_trip);
+        Calling {
+            session,
+            period: self.pace.mul_f64(self.rng.random_range(0.2..=1.0)),
+            window: self.rng.random_range(1..=4),
+            patience: self.rng.random_bool(0.3).then_some(patience),
+            items: self.rng.random_bool(0.8).then(|| self.rng.random_range(1..=4)),
         }
     }
 
@@ -185,11 +256,14 @@ impl Chaos {
     fn storm(&mut self) -> Duration {
         let begin = self.world.now();
         let window = self.pace.mul_f64(self.rng.random_range(0.5..=8.0));
-        let count = self.rng.random_range(1..=8);
+        let count = self.rng.random_range(1..=if self.clients.is_empty() { 8 } else { 16 });
         for _ in 0..count {
             if self.rng.random_bool(0.7) {
                 let pause = (2 * window / count).mul_f64(self.rng.random_range(0.0..=1.0));
                 self.world.run_for(pause);
+            }
+            if self.rng.random_bool(0.7) {
+                self.hurry();
             }
             let fault = self.fault();
             self.world.upset(&fault);
@@ -198,6 +272,20 @@ impl Chaos {
         self.world.run_for(pause);
         self.restore();
         self.world.now() - begin
+    }
+
+    /// All clients have something to ask, so that the next fault finds requests, cookies and replies
+    /// on their way.
+    fn hurry(&mut self) {
+        for client in self.clients.clone() {
+            for _ in 0..self.rng.random_range(1..=4) {
+                self.world.order(client, node::Order::Session);
+            }
+        }
+        if !self.clients.is_empty() {
+            let round_trip = self.calm.round_trip_max();
+            self.world.run_for(round_trip.mul_f64(self.rng.random_range(0.0..=1.5)));
+        }
     }
 
     fn restore(&mut self) {
@@ -227,7 +315,7 @@ impl Chaos {
     /// Everything settles; then everything has to be as it should be, and to stay so.
     fn quiet(&mut self, outage: Duration) {
         let settlement = self.world.bounds.settlement(outage);
-        self.world.run_for(settlement);
+        self.world.run_for(settlement + self.world.resumption());
         self.world.expect_quiet();
         for _ in 0..6 {
             self.world.check_quiet();
@@ -271,8 +359,14 @@ impl Chaos {
         }
     }
 
-    /// Registrars are hit more often than their number says.
+    /// Registrars are hit more often than their number says, and servers that have a session.
     fn victim(&mut self) -> NodeId {
+        if self.rng.random_bool(0.5)
+            && let Some(client) = self.clients.choose(&mut self.rng)
+            && let Some(server) = self.world.server_of(*client)
+        {
+            return server;
+        }
         let all: Vec<NodeId> = self.world.nodes().collect();
         let from = if self.rng.random_bool(0.4) { &self.registrars } else { &all };
         from.choose(&mut self.rng).copied().unwrap_or(NodeId(0))

@@ -21,7 +21,7 @@ pub enum Invariant {
     /// At every step: what a machine wants done after one round is bounded
     /// ([`OUTPUTS_PER_ROUND_MAX`], and one more for each input).
     OutputsAreBounded,
-    /// At every step: no node sends more than [`MESSAGES_PER_SECOND_MAX`].
+    /// At every step: the machines of no node send more than [`MESSAGES_PER_SECOND_MAX`].
     TrafficIsBounded,
     /// At every step: a machine never uses the name of an association twice.
     NamesAreUsedOnce,
@@ -54,10 +54,37 @@ pub enum Invariant {
     AnswersAreTrue,
     /// In quiet: no node has more associations than it needs.
     NothingLeaks,
+    /// At every step: the replies that the application of a session gets have no gap and no repeat,
+    /// whichever servers they are of.
+    RepliesInSequence,
+    /// At every step: a client has an association with one server at most, the one that it believes
+    /// to have its session or that it dials.
+    OneServerAtOnce,
+    /// At every step: a cookie has at most [`COOKIE_OCTETS_MAX`], after however many failovers.
+    CookiesAreBounded,
+    /// At every step: the cookie of one server is taken by the next, and comes before all else.
+    CookiesAreTaken,
+    /// At every step: a server that has answered keep-alives and falls silent is left within
+    /// [`Bounds::silence`](crate::bounds::Bounds::silence).
+    SilentAreLeft,
+    /// In quiet: a session with a pool that has members is with one of them and gets replies.
+    SessionsGoOn,
+    /// In quiet: the server of a session with keep-alives has answered one, however much else it
+    /// has to say.
+    KeepAlivesAreAnswered,
+    /// In quiet: a session stays with its server.
+    SessionsStay,
 }
 
 /// Besides one for each input: outputs of a machine in one round.
 pub const OUTPUTS_PER_ROUND_MAX: usize = 1000;
+
+/// Outputs of the machine of a session for one input.
+pub const SESSION_OUTPUTS_MAX: usize = 8;
+
+/// Octets of the longest cookie that the service of a world makes: 16 of state, sealed, encrypted,
+/// in a pool with a handle of up to 32 octets.
+pub const COOKIE_OCTETS_MAX: usize = 16 + (20 + 32 + 32 + 3) + (24 + 16);
 
 /// At the default timers; quicker ones allow more in proportion.
 pub const MESSAGES_PER_SECOND_MAX: u64 = 2000;
@@ -128,6 +155,7 @@ impl World {
         self.check_peers(&registrars, &mut findings);
         for node in self.nodes() {
             self.check_node(node, registrars.len(), &mut findings);
+            self.check_session(node, &mut findings);
         }
         for (invariant, detail) in findings {
             self.violate(invariant, || detail);
@@ -222,8 +250,8 @@ impl World {
             // One with each element and user, and with each other registrar one either way.
             Program::Registrar(_) => others + registrars,
             // The home, and one that a registrar has which looked after it before.
-            Program::Element(_) => 2,
-            Program::User(_) => 1,
+            Program::Element(_) => 2 + self.callers_of(node),
+            Program::User(_) => 1 + usize::from(self.caller(node).is_some()),
         };
         if count > most {
             let detail = format!("{} has {count} associations", self.name(node));

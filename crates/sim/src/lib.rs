@@ -10,6 +10,7 @@
 //! | [`world`] | nodes, time, what happens |
 //! | [`network`] | hosts, links, associations |
 //! | [`node`] | processes and their machines |
+//! | [`session`] | sessions: a service and its clients |
 //! | [`fault`] | what can go wrong |
 //! | [`bounds`] | how long things may take, from timer values |
 //! | [`invariant`] | what has to hold, whatever happens |
@@ -30,6 +31,7 @@ pub mod fault;
 pub mod invariant;
 pub mod network;
 pub mod node;
+pub mod session;
 pub mod statistics;
 pub mod trace;
 pub mod world;

@@ -11,7 +11,8 @@ use rserpool_proto::user::{self, PoolUser};
 use rserpool_wire::param::RegistrarId;
 
 use crate::clock::Clock;
-use crate::network::{Arrival, Dial};
+use crate::network::{Arrival, Dial, Payload};
+use crate::session::{Role, Sessions};
 use crate::world::Application;
 
 /// The number of a node in its world.
@@ -38,6 +39,8 @@ pub enum Order {
     Element(element::Command),
     /// For a pool user.
     User(user::Command),
+    /// The application of a session has its turn.
+    Session,
 }
 
 /// What a machine tells its application.
@@ -103,6 +106,7 @@ impl Brain {
             (Self::User(machine), Order::User(command)) => {
                 machine.handle(own, Input::Command(command));
             }
+            // One for another machine, or for none.
             (Self::Registrar(_) | Self::Element(_) | Self::User(_), _) => {}
         }
     }
@@ -135,7 +139,16 @@ fn feed<M: Machine>(machine: &mut M, own: Time, fed: Fed) -> Legible {
                 Err(_) => return Legible::No,
             }
         }
-        Fed::Arrival(Arrival::Message { peer, protocol, octets, .. }) => {
+        // Of sessions, which are not for these machines.
+        Fed::Arrival(Arrival::Session(..) | Arrival::Message { payload: Payload::Data, .. }) => {
+            return Legible::No;
+        }
+        Fed::Arrival(Arrival::Message {
+            peer,
+            payload: Payload::Protocol(protocol),
+            octets,
+            ..
+        }) => {
             let (input, report) = machine::read(peer, protocol, &octets);
             let is_legible = report.is_none() && !matches!(input, Input::Malformed(..));
             machine.handle(own, input);
@@ -175,6 +188,8 @@ pub(crate) struct Node {
     /// What [`Target::Configured`](machine::Target::Configured) counts.
     pub(crate) targets: Vec<Dial>,
     pub(crate) application: Application,
+    /// What it does in sessions.
+    pub(crate) role: Option<Role>,
     /// Decides what the machine draws; another one at each start.
     pub(crate) seed: u64,
     /// How often the process was started.
@@ -192,6 +207,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) brain: Brain,
+    pub(crate) sessions: Sessions,
     pub(crate) clock: Clock,
     pub(crate) inbox: VecDeque<Arrival>,
     pub(crate) orders: VecDeque<Order>,
@@ -203,6 +219,8 @@ pub(crate) struct Running {
     pub(crate) taken_over: BTreeSet<RegistrarId>,
     /// The last name that the machine gave.
     pub(crate) last_dialed: Option<Peer>,
+    /// The last name that the machine of a session gave.
+    pub(crate) last_session: Option<Peer>,
     /// Dials and sends that failed at once.
     pub(crate) failed: VecDeque<Peer>,
     pub(crate) wakes_at: Option<Time>,
@@ -214,9 +232,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(brain: Brain, clock: Clock, now: Time) -> Self {
+    pub(crate) fn new(brain: Brain, sessions: Sessions, clock: Clock, now: Time) -> Self {
         Self {
             brain,
+            sessions,
             clock,
             inbox: VecDeque::new(),
             orders: VecDeque::new(),
@@ -224,12 +243,18 @@ impl Running {
             just_lost: BTreeSet::new(),
             taken_over: BTreeSet::new(),
             last_dialed: None,
+            last_session: None,
             failed: VecDeque::new(),
             wakes_at: None,
             busy_until: now,
             sent: (0, 0),
             timeouts: (Time::ZERO, 0),
         }
+    }
+
+    /// When something is to be handed a timeout, by its own clock.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        [self.brain.next_timeout(), self.sessions.next_timeout()].into_iter().flatten().min()
     }
 }
 

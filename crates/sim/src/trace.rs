@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use rserpool_proto::time::Time;
-use rserpool_proto::{element, registrar, user};
+use rserpool_proto::{element, registrar, session, user};
 use rserpool_wire::enrp::{Body, Enrp, UpdateAction};
 use rserpool_wire::param::{Cause, PoolElement, RegistrarId};
 use rserpool_wire::{Asap, Message};
@@ -147,6 +147,21 @@ fn causes(causes: &[Cause]) -> String {
         let _ = write!(text, ", {}", cause.code);
     }
     text
+}
+
+/// What the application of a session is told, in a few words.
+pub(crate) fn session_in_words(event: &session::client::Event) -> String {
+    use session::client::Event;
+    match event {
+        Event::Connected { server } => format!("session with {server}"),
+        Event::FailoverNeeded { from, reason } => {
+            format!("session needs another server than {from}: {reason:?}")
+        }
+        Event::FailedOver { to, resumed: true, .. } => format!("session resumed at {to}"),
+        Event::FailedOver { to, resumed: false, .. } => format!("session begun anew at {to}"),
+        Event::CookieStored { octets } => format!("session has a cookie of {octets} octets"),
+        Event::GaveUp(problem) => format!("session without server: {problem:?}"),
+    }
 }
 
 /// What an application is told, in a few words.

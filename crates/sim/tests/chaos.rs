@@ -48,4 +48,7 @@ fn worlds_are_busy() {
     assert!(sum(|report| report.counts.resolved) > 2000);
     assert!(sum(|report| report.counts.failed) > 20);
     assert!(sum(|report| report.counts.messages) > 20_000);
+    assert!(sum(|report| report.counts.replies) > 2000);
+    assert!(sum(|report| report.counts.failovers) > 50);
+    assert!(sum(|report| report.counts.resumed) > 30);
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use rserpool_proto::registrar;
+use rserpool_proto::session::client;
 use rserpool_sim::fault::Fault;
 use rserpool_sim::node::{NodeId, Order};
+use rserpool_sim::session::{Calling, Serving};
 use rserpool_sim::world::{Asking, Setup, World};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
@@ -223,4 +225,53 @@ fn a_registrar_leaves_on_purpose() {
     world.run_for(millis(700));
     world.check_quiet();
     assert_trace("a_registrar_leaves_on_purpose", &world);
+}
+
+/// A registrar, two servers with a key, and a client with a request every 300 ms: settled, and the
+/// first reply is there. The client has the first of the servers.
+fn session() -> (World, [NodeId; 2], NodeId) {
+    let mut world = World::new(Setup::lan(7));
+    let id = RegistrarId::new(0x11);
+    let registrar = world.add_registrar(registrar::Config { id, ..Default::default() });
+    let serving = Serving { keys: vec![[7; 32]], ..Serving::default() };
+    let servers = [1, 2].map(|number| {
+        world.add_server(pool(), serving.clone(), |config| config.id = Some(PeId(number)))
+    });
+    let session = client::Config::new(pool());
+    let client = world.add_client(Calling { period: millis(300), ..Calling::new(session) });
+    world.start(registrar);
+    world.run_for(millis(500));
+    for server in servers {
+        world.start(server);
+        world.run_for(millis(10));
+    }
+    world.trace_mut().clear();
+    world.start(client);
+    world.run_for(millis(420));
+    assert_eq!(world.session(client).map(|session| session.server), Some(Some(PeId(1))));
+    (world, servers, client)
+}
+
+#[test]
+fn a_session_outlives_its_server() {
+    let (mut world, servers, client) = session();
+    world.upset(&Fault::Kill(servers[0]));
+    world.run_for(millis(700));
+    assert_trace("a_session_outlives_its_server", &world);
+    let session = world.session(client).expect("it runs");
+    assert_eq!(session.server, Some(PeId(2)));
+    assert!(session.replies >= 3);
+}
+
+#[test]
+fn a_session_leaves_a_frozen_server() {
+    let (mut world, servers, client) = session();
+    world.run_for(millis(1000));
+    world.trace_mut().clear();
+    world.upset(&Fault::Freeze(servers[0]));
+    world.run_for(millis(1600));
+    world.upset(&Fault::Thaw(servers[0]));
+    world.run_for(millis(2));
+    assert_trace("a_session_leaves_a_frozen_server", &world);
+    assert_eq!(world.session(client).expect("it runs").server, Some(PeId(2)));
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Payload;
+use crate::node::NodeId;
 use rserpool_proto::machine::{Carrier, Peer};
 use rserpool_proto::time::Time;
-use rserpool_wire::Protocol;
-
-use crate::node::NodeId;
 
 /// The name of an association in the network.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -65,7 +64,7 @@ impl fmt::Display for Reason {
 /// What goes over an association, in order.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
-    Message(Arc<[u8]>),
+    Message(Payload, Arc<[u8]>),
     /// Nothing follows.
     End,
 }
@@ -73,7 +72,7 @@ pub(crate) enum Parcel {
 impl Parcel {
     pub(super) fn octets(&self) -> usize {
         match self {
-            Self::Message(octets) => octets.len(),
+            Self::Message(_, octets) => octets.len(),
             Self::End => 0,
         }
     }
@@ -145,7 +144,7 @@ impl End {
 
 #[derive(Debug)]
 pub(super) struct Association {
-    pub(super) protocol: Protocol,
+    pub(super) purpose: Payload,
     pub(super) carrier: Carrier,
     pub(super) ends: [End; 2],
 }
@@ -162,6 +161,13 @@ impl Association {
     /// Host and port of this side, and of the other.
     pub(super) fn ports(&self, side: Side) -> [(NodeId, u16); 2] {
         [side, side.other()].map(|side| (self.end(side).host, self.end(side).port))
+    }
+
+    /// True where the kernel ends it in good order when the process of this side is gone: TCP does
+    /// so, unless there is something that nobody will read.
+    pub(super) fn ends_in_order(&self, side: Side) -> bool {
+        let end = self.end(side);
+        self.carrier == Carrier::Tcp && end.is_up() && end.unread == 0
     }
 
     pub(super) fn hosts(&self, from: Side) -> (NodeId, NodeId) {

@@ -34,7 +34,13 @@ impl Network {
             ended.extend(Side::BOTH.into_iter().filter(own).map(|side| (id, side)));
         }
         for (id, side) in ended {
-            self.vanish(now, id, side, tells);
+            match self.associations.get_mut(&id) {
+                Some(association) if tells && association.ends_in_order(side) => {
+                    association.end_mut(side).peer = None;
+                    self.push(now, id, side, Parcel::End);
+                }
+                _ => self.vanish(now, id, side, tells),
+            }
         }
         self.by_peer.retain(|(at, _), _| *at != host);
         self.hosts[host.0].accepted = 0;

@@ -4,7 +4,7 @@ use rserpool_proto::machine::{Carrier, Link, Peer};
 use rserpool_proto::time::Time;
 
 use super::association::{Association, End, Reason, State};
-use super::{Arrival, AssocId, Dial, Happening, Network, Process, Refused, Side};
+use super::{Arrival, AssocId, Dial, Happening, Network, Payload, Process, Refused, Side};
 use crate::node::NodeId;
 
 impl Network {
@@ -23,11 +23,12 @@ impl Network {
         // An address that nobody has is a host that is off for ever.
         let to = dial.addresses.iter().find_map(|address| self.host_of(*address)).unwrap_or(from);
         let host = &mut self.hosts[from.0];
-        let listening = host.listens.iter().find(|(_, protocol)| *protocol == dial.protocol);
-        let port = match (dial.carrier, listening) {
-            (Carrier::Tcp, _) => host.draw_port(),
-            (Carrier::Sctp, Some((port, _))) => *port,
-            (Carrier::Sctp, None) => host.dials_from,
+        let listening = host.listens.iter().find(|(_, purpose)| *purpose == dial.purpose);
+        let port = match (dial.carrier, dial.from, listening) {
+            (Carrier::Tcp, ..) => host.draw_port(),
+            (Carrier::Sctp, Some(port), _) => port,
+            (Carrier::Sctp, None, Some((port, _))) => *port,
+            (Carrier::Sctp, None, None) => host.dials_from,
         };
         let taken = |association: &Association| {
             Side::BOTH.into_iter().any(|side| {
@@ -43,8 +44,8 @@ impl Network {
         let mut near = End::new(from, port, State::Dialing { since: now, attempts: 0 });
         near.peer = Some(peer);
         let far = End::new(to, dial.port, State::Unborn);
-        let Dial { protocol, carrier, .. } = *dial;
-        self.associations.insert(id, Association { protocol, carrier, ends: [near, far] });
+        let Dial { purpose, carrier, .. } = *dial;
+        self.associations.insert(id, Association { purpose, carrier, ends: [near, far] });
         self.by_peer.insert((from, peer), (id, Side::Dialer));
         self.ask(now, id);
         Ok(())
@@ -85,7 +86,7 @@ impl Network {
         if !host.responds() && !nobody_is_there {
             return;
         }
-        let wanted = (association.end(Side::Acceptor).port, association.protocol);
+        let wanted = (association.end(Side::Acceptor).port, association.purpose);
         let state = association.end(Side::Acceptor).state;
         if nobody_is_there || !host.listens.contains(&wanted) {
             self.send_packet(now, to, from, Happening::Refusal(id));
@@ -113,8 +114,8 @@ impl Network {
         match (near.state, near.peer) {
             (State::Dialing { .. }, Some(peer)) if self.hosts[from.0].responds() => {
                 near.state = State::Up;
-                let link = self.link(id, Side::Dialer);
-                self.arrivals.push_back((from, Arrival::Up(peer, link)));
+                let up = self.up(id, Side::Dialer, peer);
+                self.arrivals.push_back((from, up));
                 if far_is_gone {
                     self.suspect(now, id, Side::Dialer);
                 }
@@ -147,8 +148,8 @@ impl Network {
             end.peer = Some(name);
         }
         self.by_peer.insert((to, name), (id, Side::Acceptor));
-        let link = self.link(id, Side::Acceptor);
-        self.arrivals.push_back((to, Arrival::Up(name, link)));
+        let up = self.up(id, Side::Acceptor, name);
+        self.arrivals.push_back((to, up));
     }
 
     /// The dial of the acceptor to the dialer that is under way, where there is one.
@@ -192,15 +193,20 @@ impl Network {
         }
     }
 
-    fn link(&self, id: AssocId, side: Side) -> Link {
+    /// What a process is told of an association that is up.
+    fn up(&self, id: AssocId, side: Side, peer: Peer) -> Arrival {
         let association = &self.associations[&id];
         let (near, far) = (association.end(side), association.end(side.other()));
-        Link {
-            protocol: association.protocol,
+        let Payload::Protocol(protocol) = association.purpose else {
+            return Arrival::Session(peer, far.host);
+        };
+        let link = Link {
+            protocol,
             carrier: association.carrier,
             remote: self.hosts[far.host.0].addresses.clone(),
             remote_port: far.port,
             local: self.hosts[near.host.0].addresses.clone(),
-        }
+        };
+        Arrival::Up(peer, link)
     }
 }

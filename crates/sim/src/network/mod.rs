@@ -52,15 +52,26 @@ pub enum Stack {
 #[derive(Clone, Debug)]
 pub(crate) enum Arrival {
     Up(Peer, Link),
+    /// An association for a session is up, with the host at the other end.
+    Session(Peer, NodeId),
     /// With the host at the other end.
     Down(Peer, Reason, NodeId),
     Message {
         peer: Peer,
-        protocol: Protocol,
+        payload: Payload,
         octets: Arc<[u8]>,
         over: (AssocId, Side),
     },
     Announce(IpAddr, Protocol, Arc<[u8]>),
+}
+
+/// What a message is, as its payload protocol identifier says; of a port, what it is there for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Payload {
+    /// Of a protocol. Where a port is there for data, ASAP is the control channel beside it.
+    Protocol(Protocol),
+    /// What applications send each other in sessions.
+    Data,
 }
 
 /// What is to happen in the network.
@@ -102,10 +113,10 @@ pub(crate) struct Host {
     pub(crate) is_on: bool,
     pub(crate) process: Process,
     /// Where the process listens, and for what.
-    pub(crate) listens: Vec<(u16, Protocol)>,
+    pub(crate) listens: Vec<(u16, Payload)>,
     /// The announces of which protocols the process hears.
     pub(crate) hears: Vec<Protocol>,
-    /// The port from which it dials by SCTP, for each protocol that it listens for; else this one.
+    /// The port from which it dials by SCTP where it does not listen for the same.
     pub(crate) dials_from: u16,
     /// The next port that nobody has used here.
     pub(crate) free_port: u16,
@@ -184,8 +195,17 @@ impl Settings {
 pub(crate) struct Dial {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) port: u16,
-    pub(crate) protocol: Protocol,
+    pub(crate) purpose: Payload,
     pub(crate) carrier: Carrier,
+    /// The own port over SCTP, where it is not the usual one.
+    pub(crate) from: Option<u16>,
+}
+
+impl Dial {
+    /// The same from this port.
+    pub(crate) fn with_port(self, from: Option<u16>) -> Self {
+        Self { from, ..self }
+    }
 }
 
 /// Why something was not sent, or a dial not started.

@@ -7,7 +7,7 @@ use rserpool_proto::machine::Peer;
 use rserpool_proto::time::Time;
 
 use super::association::{Association, Parcel, Reason, State};
-use super::{Arrival, AssocId, Happening, Network, Refused, Side};
+use super::{Arrival, AssocId, Happening, Network, Payload, Refused, Side};
 use crate::node::NodeId;
 
 impl Network {
@@ -22,6 +22,7 @@ impl Network {
         now: Time,
         from: NodeId,
         peer: Peer,
+        payload: Payload,
         octets: Arc<[u8]>,
     ) -> Result<(), Refused> {
         let Some(&(id, side)) = self.by_peer.get(&(from, peer)) else { return Ok(()) };
@@ -30,7 +31,7 @@ impl Network {
         if end.is_up() && end.octets_under_way() + octets.len() > self.settings.send_queue_max {
             return Err(Refused::Full);
         }
-        self.push(now, id, side, Parcel::Message(octets));
+        self.push(now, id, side, Parcel::Message(payload, octets));
         Ok(())
     }
 
@@ -159,19 +160,18 @@ impl Network {
     /// Hands over what is in order.
     fn deliver(&mut self, now: Time, id: AssocId, side: Side) {
         while let Some(association) = self.associations.get_mut(&id) {
-            let protocol = association.protocol;
             let end = association.end_mut(side);
             let Some(parcel) = end.early.remove(&end.expected) else { return };
             end.expected += 1;
             match (parcel, end.peer) {
-                (Parcel::Message(octets), Some(peer)) => {
+                (Parcel::Message(payload, octets), Some(peer)) => {
                     end.unread += octets.len();
                     let over = (id, side);
-                    let message = Arrival::Message { peer, protocol, octets, over };
+                    let message = Arrival::Message { peer, payload, octets, over };
                     self.arrivals.push_back((end.host, message));
                 }
                 // A process that has left hears nothing more.
-                (Parcel::Message(_), None) => {}
+                (Parcel::Message(..), None) => {}
                 (Parcel::End, _) => return self.ended_by_peer(now, id, side),
             }
         }

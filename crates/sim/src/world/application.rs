@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::RngExt;
+use rserpool_proto::session::client::Input;
 use rserpool_proto::time::Time;
 use rserpool_proto::user::{Answer, Request, RequestId, ResolveError};
 use rserpool_proto::{element, registrar, user};
@@ -49,7 +50,7 @@ pub struct Asking {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     /// Numbers the requests.
-    count: u64,
+    pub(super) count: u64,
     pub(crate) open: BTreeMap<RequestId, Open>,
     /// Associations to registrars that came up.
     pub(crate) homes: u32,
@@ -64,6 +65,8 @@ pub(crate) struct Open {
     pub(crate) homes: u32,
     /// Everybody had to know already.
     pub(crate) is_exam: bool,
+    /// The question of a session that it answers.
+    pub(crate) question: Option<u64>,
     pub(crate) handle: PoolHandle,
 }
 
@@ -119,7 +122,7 @@ impl World {
         asked.count += 1;
         let id = RequestId(asked.count);
         let (homes, about) = (asked.homes, handle.clone());
-        asked.open.insert(id, Open { since: now, homes, is_exam, handle: about });
+        asked.open.insert(id, Open { since: now, homes, is_exam, question: None, handle: about });
         let request = Request { items, ..Request::new(id, handle) };
         self.order(node, Order::User(user::Command::Resolve(request)));
     }
@@ -170,6 +173,9 @@ impl World {
             user::Event::Resolved { request, answer } => {
                 self.counts.resolved += 1;
                 let Some(open) = self.close_request(node, request) else { return };
+                if let Some(question) = open.question {
+                    return self.feed_session(node, Input::Answer(question, Ok(answer)));
+                }
                 if open.is_exam {
                     let ids = answer.resolution.elements.iter().map(|e| e.id).collect();
                     self.mark_exam(node, &open.handle, ids);
@@ -179,6 +185,9 @@ impl World {
             user::Event::Failed { request, error } => {
                 self.counts.failed += 1;
                 let Some(open) = self.close_request(node, request) else { return };
+                if let Some(question) = open.question {
+                    return self.feed_session(node, Input::Answer(question, Err(error)));
+                }
                 match (open.is_exam, error) {
                     (true, ResolveError::UnknownPool) => {
                         self.mark_exam(node, &open.handle, Vec::new());
@@ -249,11 +258,16 @@ impl World {
         }
     }
 
+    /// True where the process is not slowed down.
+    pub(crate) fn is_quick(&self, node: NodeId) -> bool {
+        self.nodes[node.0].cost <= COST
+    }
+
     /// Whether requests have gone on for too long.
     pub(crate) fn check_requests(&mut self, node: NodeId) {
         let Application::User(_, asked) = &self.nodes[node.0].application else { return };
         // A slow process serves its transport first, and its application when there is time.
-        if !self.is_running(node) || self.nodes[node.0].cost > COST {
+        if !self.is_running(node) || !self.is_quick(node) {
             return;
         }
         let Program::User(config) = &self.nodes[node.0].program else { return };

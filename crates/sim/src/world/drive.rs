@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_proto::machine::{Carrier, Output, Peer, Target};
+use rserpool_proto::session;
 use rserpool_proto::time::Time;
 use rserpool_proto::user::{self, Request};
 use rserpool_wire::Message;
@@ -11,11 +12,12 @@ use rserpool_wire::Protocol;
 use rserpool_wire::enrp::{Body, Enrp};
 use rserpool_wire::param::Transport;
 
+use super::sessions::Fit;
 use super::{Event, World};
 use crate::invariant::{
     Invariant, MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_MAX, TIMEOUTS_AT_ONCE_MAX,
 };
-use crate::network::{Arrival, Dial, Reason};
+use crate::network::{Arrival, Dial, Payload, Reason};
 use crate::node::{Brain, Fed, Known, Legible, NodeId, Order, Running, Told};
 use crate::trace::summary;
 
@@ -70,7 +72,7 @@ impl World {
         running.busy_until = now + cost;
         running.just_lost.clear();
         let has_more = !running.inbox.is_empty() || !running.orders.is_empty();
-        let timer = running.brain.next_timeout().map(|own| running.clock.when(own));
+        let timer = running.next_timeout().map(|own| running.clock.when(own));
         match timer {
             _ if has_more => self.plan_wake(node, now + cost),
             Some(at) => self.plan_wake(node, at),
@@ -90,6 +92,9 @@ impl World {
             return count;
         }
         if let Some(order) = running.orders.pop_front() {
+            if self.feed_session_order(node, &order) == Fit::Session {
+                return 1;
+            }
             self.trace.line(self.now, || {
                 format!("{} is told: {}", self.names[node.0], order_text(&order))
             });
@@ -98,10 +103,15 @@ impl World {
             }
             return 1;
         }
-        if running.brain.next_timeout().is_none_or(|due| due > own) {
+        if running.next_timeout().is_none_or(|due| due > own) {
             return 0;
         }
-        running.brain.feed(own, Fed::Timeout);
+        if running.brain.next_timeout().is_some_and(|due| due <= own) {
+            running.brain.feed(own, Fed::Timeout);
+        } else {
+            self.feed_session(node, session::client::Input::Timeout);
+        }
+        let Some(running) = self.running(node) else { return 1 };
         running.timeouts = match running.timeouts {
             (at, count) if at == own => (at, count + 1),
             _ => (own, 1),
@@ -132,6 +142,15 @@ impl World {
                 });
                 None
             }
+            Arrival::Session(peer, other) => {
+                let (peer, other) = (*peer, *other);
+                let is_wanted = running.known.get(&peer) == Some(&Known::Dialing);
+                if peer.is_dialed() && !is_wanted {
+                    return;
+                }
+                running.known.insert(peer, Known::Up);
+                return self.session_up(node, peer, other);
+            }
             Arrival::Down(peer, reason, other) => {
                 if running.known.remove(peer).is_none() {
                     return;
@@ -139,6 +158,9 @@ impl World {
                 running.just_lost.insert(*peer);
                 let other = &self.names[other.0];
                 self.trace.line(self.now, || format!("{name} loses {other}: {reason}"));
+                if running.sessions.has(*peer) {
+                    return self.session_down(node, *peer, *reason);
+                }
                 None
             }
             Arrival::Message { peer, octets, over, .. } => {
@@ -153,6 +175,11 @@ impl World {
         };
         if peer.is_some_and(|peer| !running.known.contains_key(&peer)) {
             return;
+        }
+        if let Arrival::Message { peer, payload, octets, .. } = &arrival
+            && running.sessions.has(*peer)
+        {
+            return self.session_message(node, *peer, *payload, octets);
         }
         if running.brain.feed(own, Fed::Arrival(arrival)) == Legible::No {
             let name = name.clone();
@@ -173,14 +200,20 @@ impl World {
             let Some(lost) = running.failed.pop_front() else { return outputs };
             running.known.remove(&lost);
             running.just_lost.insert(lost);
-            let own = running.clock.show(now);
-            running.brain.feed(own, Fed::Lost(lost));
+            let is_session = running.sessions.has(lost);
             let name = &self.names[node.0];
             self.trace.line(now, || format!("{name} loses what it dialed: {}", Reason::Local));
+            if is_session {
+                self.session_down(node, lost, Reason::Local);
+                continue;
+            }
+            let Some(running) = self.running(node) else { return outputs };
+            let own = running.clock.show(now);
+            running.brain.feed(own, Fed::Lost(lost));
         }
     }
 
-    fn running(&mut self, node: NodeId) -> Option<&mut Running> {
+    pub(super) fn running(&mut self, node: NodeId) -> Option<&mut Running> {
         self.nodes[node.0].running.as_mut()
     }
 
@@ -213,7 +246,7 @@ impl World {
         let now = self.now;
         let dial = match target {
             Target::Configured(number) => self.nodes[node.0].targets.get(number).cloned(),
-            Target::Learned(transport) => dial_of(&transport, protocol),
+            Target::Learned(transport) => dial_of(&transport, Payload::Protocol(protocol)),
         };
         let other = dial.as_ref().and_then(|dial| self.network.host_of(*dial.addresses.first()?));
         self.trace.line(now, || {
@@ -235,41 +268,56 @@ impl World {
 
     fn send(&mut self, node: NodeId, peers: &[Peer], message: &Message) {
         let octets: Arc<[u8]> = message.encode().into();
+        let payload = Payload::Protocol(message.protocol());
         for &peer in peers {
-            self.count_message(node);
-            let Some(running) = self.running(node) else { return };
-            let is_known = running.known.get(&peer).copied();
-            if running.just_lost.contains(&peer) {
-                continue;
-            }
-            let other = self.network.other_host(node, peer);
-            self.trace.line(self.now, || {
-                let other = other.map_or("?", |other| &self.names[other.0]);
-                format!("{} -> {other}  {}", self.names[node.0], summary(message))
+            self.check_traffic(node);
+            self.check_taken_over(node, peer, message);
+            self.post(node, peer, payload, &octets, || summary(message));
+        }
+    }
+
+    /// Sends octets; `text` says what they are.
+    pub(super) fn post(
+        &mut self,
+        node: NodeId,
+        peer: Peer,
+        payload: Payload,
+        octets: &Arc<[u8]>,
+        text: impl Fn() -> String,
+    ) {
+        self.counts.messages += 1;
+        let Some(running) = self.running(node) else { return };
+        let is_known = running.known.get(&peer).copied();
+        if running.just_lost.contains(&peer) {
+            return;
+        }
+        let other = self.network.other_host(node, peer);
+        self.trace.line(self.now, || {
+            let other = other.map_or("?", |other| &self.names[other.0]);
+            format!("{} -> {other}  {}", self.names[node.0], text())
+        });
+        if is_known != Some(Known::Up) {
+            let name = self.names[node.0].clone();
+            return self.violate(Invariant::NothingToTheDeparted, || {
+                format!("{name} to {peer:?}: {}", text())
             });
-            if is_known != Some(Known::Up) {
-                let name = self.names[node.0].clone();
-                self.violate(Invariant::NothingToTheDeparted, || {
-                    format!("{name} to {peer:?}: {}", summary(message))
-                });
-                continue;
-            }
-            self.check_taken_over(node, other, message);
-            if self.network.send(self.now, node, peer, Arc::clone(&octets)).is_err() {
-                self.network.abort(self.now, node, peer);
-                if let Some(running) = self.running(node) {
-                    running.failed.push_back(peer);
-                }
+        }
+        if self.network.send(self.now, node, peer, payload, Arc::clone(octets)).is_err() {
+            self.network.abort(self.now, node, peer);
+            if let Some(running) = self.running(node) {
+                running.failed.push_back(peer);
             }
         }
     }
 
     /// Design 9.13: after its takeover a registrar gets nothing but presences.
-    fn check_taken_over(&mut self, node: NodeId, other: Option<NodeId>, message: &Message) {
+    fn check_taken_over(&mut self, node: NodeId, peer: Peer, message: &Message) {
         let is_presence = matches!(message, Message::Enrp(Enrp { body: Body::Presence(_), .. }));
+        let other = self.network.other_host(node, peer);
         let identity = other.and_then(|other| self.identities[other.0]);
         let Some(running) = self.running(node) else { return };
-        if !is_presence && identity.is_some_and(|it| running.taken_over.contains(&it)) {
+        let is_up = running.known.get(&peer) == Some(&Known::Up);
+        if is_up && !is_presence && identity.is_some_and(|it| running.taken_over.contains(&it)) {
             let name = self.names[node.0].clone();
             self.violate(Invariant::TakenOverAreLeftAlone, || {
                 format!("{name}: {}", summary(message))
@@ -277,7 +325,7 @@ impl World {
         }
     }
 
-    fn end(&mut self, node: NodeId, peer: Peer, how: &str) {
+    pub(super) fn end(&mut self, node: NodeId, peer: Peer, how: &str) {
         let other = self.network.other_host(node, peer);
         self.trace.line(self.now, || {
             let other = other.map_or("what is gone", |other| &self.names[other.0]);
@@ -290,8 +338,8 @@ impl World {
         }
     }
 
-    fn count_message(&mut self, node: NodeId) {
-        self.counts.messages += 1;
+    /// A machine sends one more message; what applications do in sessions does not count.
+    pub(super) fn check_traffic(&mut self, node: NodeId) {
         let second = self.now.since_origin().as_secs();
         let scale = self.bounds.traffic_scale();
         let Some(running) = self.running(node) else { return };
@@ -319,14 +367,14 @@ impl World {
 }
 
 /// A transport that a machine has learned of, as its driver dials it.
-fn dial_of(transport: &Transport, protocol: Protocol) -> Option<Dial> {
+pub(super) fn dial_of(transport: &Transport, purpose: Payload) -> Option<Dial> {
     let carrier = match transport {
         Transport::Sctp(_) => Carrier::Sctp,
         Transport::Tcp { .. } => Carrier::Tcp,
         _ => return None,
     };
     let addresses = transport.addresses().to_vec();
-    Some(Dial { addresses, port: transport.port()?, protocol, carrier })
+    Some(Dial { addresses, port: transport.port()?, purpose, carrier, from: None })
 }
 
 fn protocol_text(protocol: Protocol) -> &'static str {
@@ -340,6 +388,7 @@ fn order_text(order: &Order) -> String {
     match order {
         Order::Registrar(command) => format!("{command:?}"),
         Order::Element(command) => format!("{command:?}"),
+        Order::Session => "its session has its turn".into(),
         Order::User(command) => match command {
             user::Command::Resolve(Request { id, handle, items, .. }) => {
                 let items = items.map_or(String::new(), |items| format!(", {items} at most"));

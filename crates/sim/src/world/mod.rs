@@ -2,6 +2,7 @@
 
 mod application;
 mod drive;
+mod sessions;
 mod upset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,9 @@ pub(crate) use application::{Application, Asked, Membership};
 use crate::bounds::Bounds;
 use crate::clock::Agenda;
 use crate::invariant::{Invariant, Violation};
-use crate::network::{Dial, Happening, Host, Links, Network, Process, Settings, Stack, Weather};
+use crate::network::{
+    Dial, Happening, Host, Links, Network, Payload, Process, Settings, Stack, Weather,
+};
 use crate::node::{Node, NodeId, Order, Program};
 use crate::trace::Trace;
 
@@ -96,6 +99,14 @@ pub struct Counts {
     pub failed: u64,
     /// Rounds of all drivers.
     pub rounds: u64,
+    /// Replies that applications got in sessions.
+    pub replies: u64,
+    /// Replies that they had already.
+    pub repeated: u64,
+    /// Sessions that moved to another server, or to the same one again.
+    pub failovers: u64,
+    /// Those of them that were resumed from a cookie.
+    pub resumed: u64,
 }
 
 #[derive(Debug)]
@@ -105,6 +116,8 @@ pub(crate) enum Event {
     Wake(NodeId, u64),
     /// A user's application wants something; only in that life.
     Ask(NodeId, u64),
+    /// The application of a session has its turn; only in that life.
+    Turn(NodeId, u64),
     /// A process has done its work; only in that life.
     Exit(NodeId, u64),
     /// An application gives a command; only in that life.
@@ -179,8 +192,10 @@ impl World {
             Program::Registrar(config),
             Application::Registrar(Membership { wanted: true }),
         );
-        self.network.hosts[id.0].listens =
-            vec![(ASAP_PORT, Protocol::Asap), (ENRP_PORT, Protocol::Enrp)];
+        self.network.hosts[id.0].listens = vec![
+            (ASAP_PORT, Payload::Protocol(Protocol::Asap)),
+            (ENRP_PORT, Payload::Protocol(Protocol::Enrp)),
+        ];
         if self.setup.announces {
             self.network.hosts[id.0].hears = vec![Protocol::Asap, Protocol::Enrp];
         }
@@ -330,11 +345,16 @@ impl World {
             Event::Network(happening) => self.network.happen(self.now, happening),
             Event::Wake(node, life) if self.nodes[node.0].starts == life => self.wake(node),
             Event::Ask(node, life) if self.nodes[node.0].starts == life => self.ask(node),
+            Event::Turn(node, life) if self.nodes[node.0].starts == life => self.turn(node),
             Event::Order(node, life, order) if self.nodes[node.0].starts == life => {
                 self.order(node, *order);
             }
             Event::Exit(node, life) if self.nodes[node.0].starts == life => self.kill(node),
-            Event::Wake(..) | Event::Ask(..) | Event::Order(..) | Event::Exit(..) => {}
+            Event::Wake(..)
+            | Event::Ask(..)
+            | Event::Turn(..)
+            | Event::Order(..)
+            | Event::Exit(..) => {}
         }
     }
 
@@ -362,6 +382,7 @@ impl World {
             program,
             targets: Vec::new(),
             application,
+            role: None,
             seed: self.rng.random(),
             starts: 0,
             rate: self.rng.random_range(1_000_000 - error..=1_000_000 + error),
@@ -404,7 +425,8 @@ impl World {
             Protocol::Asap => ASAP_PORT,
             Protocol::Enrp => ENRP_PORT,
         };
-        Dial { addresses, port, protocol, carrier: self.setup.carrier }
+        let (purpose, carrier) = (Payload::Protocol(protocol), self.setup.carrier);
+        Dial { addresses, port, purpose, carrier, from: None }
     }
 
     fn transport(&self, address: IpAddr, port: u16) -> Transport {

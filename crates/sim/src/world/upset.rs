@@ -11,8 +11,9 @@ use rserpool_wire::param::{Load, PoolHandle};
 use super::{Application, COST, Membership, World};
 use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::network::{Process, Stack};
+use crate::network::{Payload, Process, Stack};
 use crate::node::{Brain, NodeId, Order, Program, Running};
+use crate::session::Sessions;
 
 impl World {
     /// Starts all nodes.
@@ -75,19 +76,22 @@ impl World {
         }
         let listens_as_element = matches!(self.nodes[node.0].program, Program::Element(_));
         if listens_as_element {
-            host.listens = vec![(host.dials_from, Protocol::Asap)];
+            host.listens = vec![(host.dials_from, Payload::Protocol(Protocol::Asap))];
         }
         let now = self.now;
         let node_at = &mut self.nodes[node.0];
         node_at.starts += 1;
         node_at.cost = COST;
         node_at.steady_since = now;
-        let brain = node_at.program.begin(node_at.seed.wrapping_add(node_at.starts));
+        let seed = node_at.seed.wrapping_add(node_at.starts);
+        let brain = node_at.program.begin(seed);
+        let sessions = Sessions::begin(node_at.role.as_ref(), seed, now);
         if let Brain::Registrar(registrar) = &brain {
             self.identities[node.0] = Some(registrar.id());
         }
-        node_at.running = Some(Running::new(brain, Clock::start(now, node_at.rate), now));
+        node_at.running = Some(Running::new(brain, sessions, Clock::start(now, node_at.rate), now));
         self.begin_application(node);
+        self.begin_sessions(node);
     }
 
     pub(super) fn kill(&mut self, node: NodeId) {
@@ -135,8 +139,11 @@ impl World {
     }
 
     fn slow(&mut self, node: NodeId, cost: Duration) {
-        self.nodes[node.0].cost = cost.max(COST);
-        self.nodes[node.0].steady_since = self.now;
+        let node = &mut self.nodes[node.0];
+        node.cost = cost.max(COST);
+        // What it is at takes as long as it did.
+        let busy_until = node.running.as_ref().map_or(self.now, |running| running.busy_until);
+        node.steady_since = self.now.max(busy_until);
     }
 
     fn suspect_cut(&mut self) {

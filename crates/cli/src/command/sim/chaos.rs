@@ -17,13 +17,16 @@ use crate::output::{Format, Output};
 
 const LONG_HELP: &str = "\
 A world has registrars, pool elements and pool users: the real ones, with a simulated network and
-clock. Everything in it follows from its seed. Processes are killed and frozen, hosts lose power,
+clock. In every other world elements serve sessions, and there are clients who hold one each.
+Everything in it follows from its seed. Processes are killed and frozen, hosts lose power,
 links are cut, lose, delay and double packets, clocks are wrong; in between there is quiet, and then
-everybody has to agree on how things are.
+everybody has to agree on how things are. What a session is told has to go on without gap or repeat,
+whichever servers it comes from.
 
 The exit code is 1 where an invariant was violated; each such world is listed with the command that
 shows it step by step. JSON is an object with
-  worlds, faults, messages, packets_lost, requests_resolved, requests_failed
+  worlds, faults, messages, packets_lost, requests_resolved, requests_failed, session_replies,
+  session_failovers, sessions_resumed
                  numbers, over all worlds
   virtual_hours  how long the worlds lasted for their inhabitants, together
   elapsed_ms     how long all that took
@@ -62,6 +65,9 @@ struct Summary {
     packets_lost: u64,
     requests_resolved: u64,
     requests_failed: u64,
+    session_replies: u64,
+    session_failovers: u64,
+    sessions_resumed: u64,
     virtual_hours: f64,
     elapsed_ms: u64,
     violations: Vec<Found>,
@@ -85,6 +91,9 @@ impl Summary {
         self.packets_lost += report.counts.lost;
         self.requests_resolved += report.counts.resolved;
         self.requests_failed += report.counts.failed;
+        self.session_replies += report.counts.replies;
+        self.session_failovers += report.counts.failovers;
+        self.sessions_resumed += report.counts.resumed;
         self.virtual_hours += report.lasted.as_secs_f64() / 3600.0;
         let found = |Violation { invariant, at, detail }: &Violation| Found {
             seed: report.seed,
@@ -106,6 +115,9 @@ impl Summary {
             row("packets lost", self.packets_lost.to_string()),
             row("requests resolved", self.requests_resolved.to_string()),
             row("requests failed", self.requests_failed.to_string()),
+            row("session replies", self.session_replies.to_string()),
+            row("session failovers", self.session_failovers.to_string()),
+            row("sessions resumed", self.sessions_resumed.to_string()),
             row("virtual hours", format!("{:.1}", self.virtual_hours)),
             row("seconds", format!("{:.1}", Duration::from_millis(self.elapsed_ms).as_secs_f64())),
             row("violations", self.violations.len().to_string()),
