@@ -10,8 +10,30 @@ use rserpool::transport::Ppid;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session, transport_options, user};
 
+use crate::command::resolve::pool_handle;
 use crate::failure::no_registrar;
 use crate::registrars::RegistrarArgs;
+use crate::service::Kind;
+
+/// Which pool a client turns to: by its place or by its name.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PoolArg {
+    /// The pool handle. By default the one that rsplib's programs use.
+    #[arg(value_name = "POOL", value_parser = pool_handle)]
+    pool: Option<PoolHandle>,
+
+    /// The same.
+    #[arg(long = "pool", value_name = "HANDLE", value_parser = pool_handle, conflicts_with = "pool")]
+    named: Option<PoolHandle>,
+}
+
+impl PoolArg {
+    /// The pool that was named, or the default of this service.
+    pub(crate) fn of(&self, service: Kind) -> anyhow::Result<PoolHandle> {
+        let named = self.pool.clone().or_else(|| self.named.clone());
+        named.or_else(|| service.default_pool()).context("no pool handle")
+    }
+}
 
 /// How patient sessions are.
 #[derive(Args, Clone, Debug)]

@@ -14,11 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::info;
 
-use crate::command::resolve::pool_handle;
 use crate::output::{Format, Output};
 use crate::runtime;
+use crate::service;
 use crate::service::calcapp::packet::{Kind, PPID, Packet};
-use crate::sessions::SessionArgs;
+use crate::sessions::{PoolArg, SessionArgs};
 
 mod report;
 
@@ -29,9 +29,8 @@ use report::{Delays, Report};
 /// on SIGINT or SIGTERM, with the delays that the published experiments speak of.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The pool handle.
-    #[arg(default_value = "CalcAppPool", value_parser = pool_handle)]
-    pool: PoolHandle,
+    #[command(flatten)]
+    pool: PoolArg,
 
     /// Calculations of a job, in the mean of an exponential distribution.
     #[arg(long, value_name = "CALCULATIONS", default_value = "5000000")]
@@ -73,9 +72,10 @@ impl Args {
         runtime::block_on(async {
             let user = self.sessions.user()?;
             let random = StdRng::seed_from_u64(self.seed);
-            let mut client = Client { args: &self, user, random, report: Report::default() };
+            let pool = self.pool.of(service::Kind::Calcapp)?;
+            let mut client = Client { args: &self, pool, user, random, report: Report::default() };
             let worked = client.work(output).await;
-            client.report.print(&self.pool, output)?;
+            client.report.print(&client.pool, output)?;
             worked
         })
     }
@@ -83,6 +83,7 @@ impl Args {
 
 struct Client<'a> {
     args: &'a Args,
+    pool: PoolHandle,
     user: PoolUser,
     random: StdRng,
     report: Report,
@@ -136,7 +137,7 @@ impl Client<'_> {
     async fn job(&mut self, job: Job) -> anyhow::Result<Delays> {
         let started = Instant::now();
         for _ in 0..REJECTIONS_MAX {
-            let mut session = self.args.sessions.connect(&self.user, &self.args.pool, PPID).await?;
+            let mut session = self.args.sessions.connect(&self.user, &self.pool, PPID).await?;
             let outcome = self.run(&mut session, job, started).await?;
             tokio::spawn(session.close());
             if let Some(delays) = outcome {
@@ -146,7 +147,7 @@ impl Client<'_> {
             info!(job.number, "rejected");
             sleep(RETRY_MAX.mul_f64(self.random.random())).await;
         }
-        bail!("no server of {} takes the job", self.args.pool)
+        bail!("no server of {} takes the job", self.pool)
     }
 
     /// One job in one session; `None` where the server rejects it.
@@ -210,7 +211,7 @@ impl Client<'_> {
                 Kind::Request | Kind::KeepAliveAck => {}
             }
         }
-        bail!("the servers of {} do not calculate", self.args.pool)
+        bail!("the servers of {} do not calculate", self.pool)
     }
 
     fn size(&mut self) -> u64 {

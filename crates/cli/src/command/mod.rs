@@ -13,7 +13,7 @@ mod pingpong;
 mod probe;
 mod process;
 mod registrar;
-mod resolve;
+pub(crate) mod resolve;
 mod serve;
 mod sim;
 

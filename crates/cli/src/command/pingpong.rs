@@ -11,11 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
-use crate::command::resolve::pool_handle;
 use crate::output::{Format, Output};
 use crate::runtime;
+use crate::service::Kind;
 use crate::service::pingpong::packet::{self, Packet};
-use crate::sessions::SessionArgs;
+use crate::sessions::{PoolArg, SessionArgs};
 
 mod tally;
 
@@ -27,9 +27,8 @@ use tally::{Tally, Verdict};
 /// with exit code 0 only if nothing was lost, repeated or begun anew.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The pool handle.
-    #[arg(default_value = "PingPongPool", value_parser = pool_handle)]
-    pool: PoolHandle,
+    #[command(flatten)]
+    pool: PoolArg,
 
     /// Between two questions.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = interval_of)]
@@ -50,10 +49,12 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         runtime::block_on(async {
+            let pool = self.pool.of(Kind::Pingpong)?;
             let user = self.sessions.user()?;
-            let session = self.sessions.connect(&user, &self.pool, packet::PPID).await?;
+            let session = self.sessions.connect(&user, &pool, packet::PPID).await?;
             let mut player = Player {
                 args: &self,
+                pool,
                 session,
                 tally: Tally::default(),
                 failovers: Vec::new(),
@@ -75,6 +76,7 @@ impl Args {
 /// A session and what came of it.
 struct Player<'a> {
     args: &'a Args,
+    pool: PoolHandle,
     session: Session,
     tally: Tally,
     failovers: Vec<serde_json::Value>,
@@ -129,7 +131,7 @@ impl Player<'_> {
                 self.heard = Instant::now();
                 self.fruitless += 1;
                 if self.fruitless > FRUITLESS_MAX {
-                    bail!("the servers of {} do not answer", self.args.pool);
+                    bail!("the servers of {} do not answer", self.pool);
                 }
                 self.note_failover(from, to, reason, resumed)?;
                 let numbers: Vec<u64> = self.tally.fail_over(resumed).collect();
@@ -195,7 +197,7 @@ impl Player<'_> {
         let latencies = self.tally.latencies().map(|latencies| latencies.map(as_ms));
         if self.output.format() == Format::Json {
             let mut summary = serde_json::to_value(counts)?;
-            summary["pool"] = self.args.pool.to_string().into();
+            summary["pool"] = self.pool.to_string().into();
             summary["moves"] = std::mem::take(&mut self.failovers).into();
             summary["latency_ms"] = latencies.map_or(
                 serde_json::Value::Null,

@@ -66,7 +66,8 @@ fn a_leaving_server_hands_its_sessions_over() {
 fn the_summary_is_json() {
     let registrar = Registrar::patient();
     let server = Server::start(registrar.tcp(), &["pingpong", "--transport", "tcp"]);
-    let args = ["pingpong", "--interval", "1ms", "--count", "10", "--json"];
+    let pool = ["--pool", "PingPongPool"];
+    let args = ["pingpong", "--interval", "1ms", "--count", "10", "--json", pool[0], pool[1]];
     let summary = client(&registrar, &args).ended().json();
     let expected = [
         ("sent", 10),
