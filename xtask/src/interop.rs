@@ -197,6 +197,7 @@ const SCENARIOS: &[Scenario] = &[
         ..with_rsplib("beside", "rsplib's costs and ours", "sctp.srcport == 3863", beside::run)
     },
     in_one_pool("services-pingpong", services::pingpong),
+    in_one_pool("services-failures", services::failures),
     in_one_pool("services-calcapp", services::calcapp),
     in_one_pool("services-fractal", services::fractal),
     in_one_pool("services-fractal-user", services::fractal_user),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
@@ -159,6 +159,106 @@ fn answer_of(client: &Process, id: u32) -> anyhow::Result<(u64, u64)> {
         let reply = rest.split_once(')').map_or(rest, |(reply, _)| reply);
         return Ok((message.parse()?, reply.parse()?));
     }
+}
+
+/// Ping-pong at its quickest, the used server killed, and then the next one frozen: rsplib's
+/// programs with its registrar, then ours with ours. How long there was no answer.
+pub(super) fn failures(lab: &mut Lab) -> anyhow::Result<Value> {
+    lab.addresses(&ADDRESSES)?;
+    let theirs = failures_of_theirs(lab)?;
+    let ours = failures_of_ours(lab)?;
+    let result = json!({ "rsplib_ms": theirs, "ours_ms": ours });
+    ensure!(ours.iter().all(Option::is_some), "ours did not go on: {result}");
+    Ok(result)
+}
+
+/// Between two questions of both clients.
+const QUICKLY: &str = "10";
+/// How long a client may take to find out that its server is frozen.
+const FROZEN_MAX: Duration = Duration::from_secs(30);
+
+fn failures_of_theirs(lab: &Lab) -> anyhow::Result<[Option<f64>; 2]> {
+    let mut command = Command::new("rspregistrar");
+    command.arg("-identifier=0x11111111").arg(format!("-asap={REGISTRAR}"));
+    command.args(["-enrp=10.0.0.1:9901", "-asapannounce=off", "-enrpannounce=off"]).args(LOG);
+    let _registrar = Process::start("rspregistrar", &mut command, lab.out())?;
+    let service = Service { pool: "PingPongPool", theirs: &["-pingpong"], ours: &[] };
+    let [first, second, third] = IDS;
+    let elements = [
+        theirs(lab, &service, first, 3)?,
+        theirs(lab, &service, second, 2)?,
+        theirs(lab, &service, third, 1)?,
+    ];
+    // Its registrar and its elements say nothing when they are ready.
+    let client = wait_for("rsplib's client", WORK_MAX, || {
+        let client = their_client(lab, "pingpongclient", &[&format!("-interval={QUICKLY}")])?;
+        thread::sleep(COOKIE);
+        let is_first = answer_within(&client, PATIENCE)?.is_some_and(|id| id == first);
+        Ok(is_first.then_some(client))
+    })?;
+    let mut pauses = [None; 2];
+    for (number, signal) in [Signal::KILL, Signal::STOP].into_iter().enumerate() {
+        let mut last = Instant::now();
+        // What was printed before is old.
+        while client.line_within(Duration::ZERO)?.is_some() {}
+        elements[number].signal(signal)?;
+        while let Some(id) = answer_within(&client, FROZEN_MAX)? {
+            if id == IDS[number + 1] {
+                pauses[number] = Some(as_ms(last.elapsed()));
+                break;
+            }
+            last = Instant::now();
+        }
+        if signal == Signal::STOP {
+            elements[number].signal(Signal::CONT)?;
+        }
+    }
+    Ok(pauses)
+}
+
+/// Who answers rsplib's client next, if anybody does in time.
+fn answer_within(client: &Process, limit: Duration) -> anyhow::Result<Option<u32>> {
+    let deadline = Instant::now() + limit;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        let Some(line) = client.line_within(left)? else { break };
+        let from = line.split_once(" from PE $").filter(|(start, _)| start.contains("Ack #"));
+        if let Some((id, _)) = from.and_then(|(_, rest)| rest.split_once(' ')) {
+            return Ok(Some(u32::from_str_radix(id, 16).context("an element's identifier")?));
+        }
+    }
+    Ok(None)
+}
+
+fn failures_of_ours(lab: &Lab) -> anyhow::Result<[Option<f64>; 2]> {
+    // Beside rsplib's, which may not have left its port yet.
+    let registrar = "sctp+kernel://10.0.0.1:3873";
+    let _registrar = lab.serving("registrar", &["registrar", "--asap", registrar])?;
+    let start = |(id, priority): (u32, u32)| {
+        let (id, policy) = (id.to_string(), format!("priority:{priority}"));
+        let head = ["serve", "pingpong", "--id", &id, "--policy", &policy];
+        let tail = ["--listen", "10.0.0.3", "--registrar", registrar];
+        lab.serving(&format!("ours-{id}"), &[&head[..], &tail].concat())
+    };
+    let elements = IDS.into_iter().zip([3, 2, 1]).map(start).collect::<Result<Vec<_>, _>>()?;
+    let interval = format!("{QUICKLY}ms");
+    let keep_alive = ["--keep-alive", "50ms", "--keep-alive-deadline", "150ms"];
+    let head = ["pingpong", "--interval", &interval, "--registrar", registrar];
+    let mut client = lab.rserpool("pingpong", &[&head[..], &keep_alive].concat())?;
+    thread::sleep(COOKIE);
+    elements[0].signal(Signal::KILL)?;
+    thread::sleep(COOKIE);
+    elements[1].signal(Signal::STOP)?;
+    thread::sleep(COOKIE);
+    elements[1].signal(Signal::CONT)?;
+    client.signal(Signal::TERM)?;
+    let summary = summary(&mut client)?;
+    let pauses = |number: usize| summary["moves"][number]["pause_ms"].as_f64();
+    Ok([pauses(0), pauses(1)])
+}
+
+/// In milliseconds, to a tenth.
+fn as_ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e4).round() / 10.0
 }
 
 /// Both clients of the calculation service: a job of ours goes through all three servers.

@@ -59,6 +59,7 @@ impl Args {
                 tally: Tally::default(),
                 failovers: Vec::new(),
                 heard: Instant::now(),
+                answered: Instant::now(),
                 fruitless: 0,
                 output,
             };
@@ -80,7 +81,10 @@ struct Player<'a> {
     session: Session,
     tally: Tally,
     failovers: Vec<serde_json::Value>,
+    /// When the server was last heard of, or took the session.
     heard: Instant,
+    /// When the last answer came.
+    answered: Instant,
     /// Servers in a row that did not answer.
     fruitless: u32,
     output: &'a mut Output,
@@ -152,6 +156,7 @@ impl Player<'_> {
             }
         };
         self.heard = Instant::now();
+        self.note_pause();
         self.fruitless = 0;
         let verdict = self.tally.answer(self.heard, message, reply);
         if let Verdict::Answered(latency) = verdict
@@ -185,9 +190,22 @@ impl Player<'_> {
         if self.output.format() != Format::Json {
             self.output.line(format_args!("{from} failed ({reason}), {to} goes on {state}"))?;
         }
-        let failover = json!({ "from": from, "to": to, "reason": reason, "resumed": resumed });
-        self.failovers.push(failover);
+        self.failovers.push(json!({
+            "from": from,
+            "to": to,
+            "reason": reason,
+            "resumed": resumed,
+            "pause_ms": null,
+        }));
         Ok(())
+    }
+
+    /// The first answer after a failover tells how long there was none.
+    fn note_pause(&mut self) {
+        let pause = self.heard - std::mem::replace(&mut self.answered, self.heard);
+        if let Some(failover) = self.failovers.last_mut().filter(|_| self.fruitless > 0) {
+            failover["pause_ms"] = as_ms(pause).into();
+        }
     }
 
     /// Prints the summary. True where all went as if there had been one server.
