@@ -42,7 +42,7 @@ fn known(lu: bool, rr: bool, ratio: f64) -> Option<[f64; 10]> {
     Some(match (lu, rr) {
         (true, _) if ratio > 3.0 => [68.5, 65.0, NONE, 52.4, 41.0, NONE, 27.8, NONE, NONE, 11.8],
         (true, _) if ratio > 1.0 => [56.1, 52.7, NONE, 39.6, 27.2, NONE, 12.0, NONE, NONE, NONE],
-        (true, _) => [20.4, 17.1, NONE, 4.6, NONE, NONE, NONE, NONE, NONE, NONE],
+        (true, _) => [20.4, 17.1, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE],
         (_, true) if ratio > 3.0 => [24.8, 24.5, NONE, 23.3, 21.9, NONE, 19.2, NONE, NONE, 14.0],
         (_, true) if ratio > 1.0 => [9.2, 8.8, NONE, 7.6, 6.4, NONE, 3.6, NONE, NONE, NONE],
         (false, false) if ratio > 3.0 => [10.6, 10.8, NONE, 10.1, 9.7, NONE, 9.2, NONE, NONE, 6.8],
