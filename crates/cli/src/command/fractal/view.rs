@@ -56,8 +56,8 @@ impl View {
         ensure!(span.is_finite() && span > 0.0, "a span is more than 0");
         ensure!(span <= 8.0, "nothing is to be seen beyond a span of 8");
         ensure!(center.iter().all(|part| part.abs() <= 2.0), "nothing is to be seen beyond 2");
-        let unit = (step / STEP_UNITS).log2().floor().exp2();
-        ensure!(unit >= UNIT_MIN, "points {step:e} apart cannot be told from each other");
+        let unit = unit_of(step);
+        ensure!(unit > UNIT_MIN, "points {step:e} apart cannot be told from each other");
         let snapped = |number: f64| (number / unit).round() * unit;
         let step = snapped(step);
         let first = [(0, width), (1, height)]
@@ -98,6 +98,16 @@ impl View {
     pub(super) fn whole(&self) -> Tile {
         Tile { x: 0, y: 0, width: self.width, height: self.height }
     }
+}
+
+/// The largest power of two of which a step has enough; [`UNIT_MIN`] where that is as small. By
+/// halving, which is exact everywhere.
+fn unit_of(step: f64) -> f64 {
+    let mut unit = 1.0;
+    while unit > UNIT_MIN && unit * STEP_UNITS > step {
+        unit /= 2.0;
+    }
+    unit
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ impl Worker {
         };
         let started = Instant::now();
         let mut pause = BUSY_PAUSE[0];
+        let mut unknown = None;
         while ended.attempts <= self.retries {
             let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
             let progress = self.attempt(&mut session, number, input, &mut ended.attempts).await?;
@@ -71,13 +72,17 @@ impl Worker {
                     sleep(pause).await;
                     pause = (pause * 2).min(BUSY_PAUSE[1]);
                 }
-                Progress::Refused(Refusal::Unknown, text) => bail!(text),
+                // Another server may have it.
+                Progress::Refused(Refusal::Unknown, text) => unknown = Some(text),
                 Progress::Refused(Refusal::Broken, text) => ended.outcome = Err(text),
                 Progress::Broken(why) => ended.outcome = Err(why.into()),
                 Progress::Runs => {}
             }
         }
-        Ok(ended)
+        match unknown {
+            Some(text) => bail!(text),
+            None => Ok(ended),
+        }
     }
 
     /// One session: the job is begun again at each server that takes the session over.

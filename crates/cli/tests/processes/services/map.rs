@@ -1,9 +1,11 @@
 //! Jobs on a pool.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::client;
-use crate::programs::{Ended, Program, Registrar, Server};
+use crate::programs::{Ended, Program, Registrar, Server, until};
 
 fn server(registrar: &Registrar, args: &[&str]) -> Server {
     let jobs = [
@@ -114,6 +116,27 @@ fn an_empty_list_is_done() {
     let _server = server(&registrar, &[]);
     let ended = client(&registrar, &["map", "--job", "copy"]).end();
     assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_job_ends_with_its_client() {
+    let registrar = Registrar::patient();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    // What it starts ends with it.
+    let job = format!("--job=stay=sleep 100000 & echo $! > {}; wait", file.display());
+    let _server = server(&registrar, &[&job]);
+    let mut map = client(&registrar, &["map", "--job", "stay"]);
+    map.say("x");
+    let pid = || fs::read_to_string(&file).ok().filter(|pid| pid.ends_with('\n'));
+    until("the job", || pid().is_some());
+    let status = format!("/proc/{}/stat", pid().unwrap().trim());
+    // Whoever inherits it may leave it as a zombie.
+    let is_running = || fs::read_to_string(&status).is_ok_and(|status| !status.contains(") Z "));
+    assert!(is_running());
+    map.kill();
+    until("the end of the job", || !is_running());
 }
 
 #[test]
