@@ -22,6 +22,9 @@ pub struct Bounds {
 const EXTENSIONS_MAX: u32 = 8;
 /// The longest pause between two dials to a configured registrar: `registrar::dialing`.
 const REDIAL_MAX: Duration = Duration::from_secs(5);
+/// How long a session waits for registrars, and its first pause: `session::search`.
+const RESOLUTION_MAX: Duration = Duration::from_millis(250);
+const SEARCH_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause of a session that nobody accepts: `session::search`.
 const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The longest pause between two audits of one that never agrees: `registrar::presence`.
@@ -108,6 +111,15 @@ impl Bounds {
         let silence = calling.session.keep_alive.map_or(Duration::ZERO, |it| self.silence(it));
         let search = self.by_any_clock(dials + SEARCH_PAUSE_MAX) + 2 * self.answer(repetitions, 1);
         silence + calling.patience.unwrap_or_default() + search + self.reply(calling.period)
+    }
+
+    /// A session whose server was killed, where its host says so, has a reply of another one: the
+    /// first answer may still name nobody else, so may the next after pauses, and a business card
+    /// may name elements that are no more.
+    pub fn failover(&self, calling: &Calling, card: usize) -> Duration {
+        let dials = self.dial_timeout() * u32::try_from(card).unwrap_or(u32::MAX);
+        let search = self.by_any_clock(dials + RESOLUTION_MAX + 8 * SEARCH_PAUSE_MIN);
+        search + 16 * self.round_trip + 2 * self.reply(calling.period)
     }
 
     /// A reply has come to an application that has its turn so often, and its server is well.

@@ -255,6 +255,7 @@ impl Chaos {
     /// Faults, some at once and some one after the other; then what must not last ends.
     fn storm(&mut self) -> Duration {
         let begin = self.world.now();
+        self.kill_a_server();
         let window = self.pace.mul_f64(self.rng.random_range(0.5..=8.0));
         let count = self.rng.random_range(1..=if self.clients.is_empty() { 8 } else { 16 });
         for _ in 0..count {
@@ -286,6 +287,17 @@ impl Chaos {
             let round_trip = self.calm.round_trip_max();
             self.world.run_for(round_trip.mul_f64(self.rng.random_range(0.0..=1.5)));
         }
+    }
+
+    /// While all else is well, the server of a session dies: another one has to have it soon.
+    fn kill_a_server(&mut self) {
+        let Some(&client) = self.clients.choose(&mut self.rng) else { return };
+        let Some((server, bound)) = self.world.replaceable(client) else { return };
+        self.hurry();
+        let killed = self.world.now();
+        self.world.upset(&Fault::Kill(server));
+        self.world.run_for(bound);
+        self.world.check_failover(client, killed);
     }
 
     fn restore(&mut self) {

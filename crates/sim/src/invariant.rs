@@ -67,6 +67,12 @@ pub enum Invariant {
     /// At every step: a server that has answered keep-alives and falls silent is left within
     /// [`Bounds::silence`](crate::bounds::Bounds::silence).
     SilentAreLeft,
+    /// At every step: a session that finds no server asks for its pool less often than
+    /// [`SESSION_QUESTIONS_MAX`] in a second.
+    SearchesRest,
+    /// From quiet: a session whose server is killed, and nothing else, goes on with another one
+    /// within [`Bounds::failover`](crate::bounds::Bounds::failover).
+    FailoversAreQuick,
     /// In quiet: a session with a pool that has members is with one of them and gets replies.
     SessionsGoOn,
     /// In quiet: the server of a session with keep-alives has answered one, however much else it
@@ -81,6 +87,10 @@ pub const OUTPUTS_PER_ROUND_MAX: usize = 1000;
 
 /// Outputs of the machine of a session for one input.
 pub const SESSION_OUTPUTS_MAX: usize = 8;
+
+/// Questions about its pool of one session in a second: pauses double from 20 ms, and begin anew
+/// with each search that the application wants.
+pub const SESSION_QUESTIONS_MAX: u32 = 150;
 
 /// Octets of the longest cookie that the service of a world makes: 16 of state, sealed, encrypted,
 /// in a pool with a handle of up to 32 octets.

@@ -26,10 +26,14 @@ pub(crate) struct Caller {
     pub(crate) replied_at: Time,
     /// Since when the application waits for the next, as far as this server is concerned.
     waits_since: Time,
+    /// When the server of the moment got the session.
+    connected_at: Time,
     /// Since when the server of the moment was not heard of.
     pub(crate) heard_at: Time,
     /// The server of the moment has answered a keep-alive.
     pub(crate) is_answered: bool,
+    /// The second that questions about the pool are counted in, and how many there were.
+    searched: (u64, u32),
 }
 
 /// What became of a reply.
@@ -58,8 +62,10 @@ impl Caller {
             replied: 0,
             replied_at: now,
             waits_since: now,
+            connected_at: now,
             heard_at: now,
             is_answered: false,
+            searched: (0, 0),
         }
     }
 
@@ -91,11 +97,26 @@ impl Caller {
         Some((self.named_by_network(name)?, server.id))
     }
 
+    /// The pool is asked for once more; how often in this second.
+    pub(crate) fn count_question(&mut self, now: Time) -> u32 {
+        let second = now.since_origin().as_secs();
+        let before = if self.searched.0 == second { self.searched.1 } else { 0 };
+        self.searched = (second, before + 1);
+        before + 1
+    }
+
     /// A server has the session: requests without a reply are sent again.
     pub(crate) fn connected(&mut self, now: Time) -> Vec<Ping> {
-        (self.heard_at, self.is_answered) = (now, false);
-        self.waits_since = now;
+        (self.connected_at, self.heard_at, self.waits_since) = (now, now, now);
+        self.is_answered = false;
         (self.replied + 1..=self.asked).map(|number| Ping { number }).collect()
+    }
+
+    /// True where the server of the moment got the session after `then`, and has replied.
+    pub(crate) fn goes_on_since(&self, then: Time) -> bool {
+        self.machine.server().is_some()
+            && self.replied_at >= self.connected_at
+            && self.connected_at > then
     }
 
     /// The next request, where the window is open.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use rserpool_proto::time::Time;
+
+use super::Role;
 use crate::invariant::Invariant;
+use crate::network::Stack;
 use crate::node::{NodeId, Program};
 use crate::world::World;
 
@@ -18,6 +22,30 @@ impl World {
             Some(self.bounds.resumption(calling, repetitions, elements))
         };
         self.nodes().filter_map(of).max().unwrap_or_default()
+    }
+
+    /// The server of a client's session, where its death would be told, and another one could take
+    /// the session; and how long that may take.
+    pub fn replaceable(&self, client: NodeId) -> Option<(NodeId, Duration)> {
+        let (server, calling) = (self.server_of(client)?, self.calling(client)?);
+        let handle = &calling.session.handle;
+        let others = |node: &NodeId| *node != server && self.membership(*node) == Some(handle);
+        let card = match self.role(server) {
+            Some(Role::Server(serving)) if serving.names_others => self.nodes().count(),
+            _ => 0,
+        };
+        let is_there = self.is_running(client) && self.setup.stack == Stack::Kernel;
+        (is_there && self.nodes().any(|node| others(&node)))
+            .then(|| (server, self.bounds.failover(calling, card)))
+    }
+
+    /// The server of a client was killed then, and another one has had time to take the session.
+    pub fn check_failover(&mut self, client: NodeId, killed: Time) {
+        let Some(caller) = self.caller(client) else { return };
+        if !caller.goes_on_since(killed) {
+            let detail = format!("{} has had no reply of another server", self.name(client));
+            self.violate(Invariant::FailoversAreQuick, || detail);
+        }
     }
 
     /// A server that has answered keep-alives and is silent now has to be left in time.

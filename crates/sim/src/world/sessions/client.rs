@@ -7,7 +7,7 @@ use rserpool_proto::user::{self, Request, RequestId};
 use rserpool_wire::param::{PoolElement, PoolHandle};
 use rserpool_wire::{Asap, Message};
 
-use crate::invariant::{COOKIE_OCTETS_MAX, Invariant, SESSION_OUTPUTS_MAX};
+use crate::invariant::{COOKIE_OCTETS_MAX, Invariant, SESSION_OUTPUTS_MAX, SESSION_QUESTIONS_MAX};
 use crate::network::Payload;
 use crate::node::{Known, NodeId, Order};
 use crate::session::{Caller, Calling, Ping, Pong, Role, Sessions, Standing, Taken};
@@ -119,9 +119,14 @@ impl World {
         }
     }
 
+    /// What a node does in sessions.
+    pub(crate) fn role(&self, node: NodeId) -> Option<&Role> {
+        self.nodes[node.0].role.as_ref()
+    }
+
     /// How a client holds its session.
     pub(crate) fn calling(&self, node: NodeId) -> Option<&Calling> {
-        match self.nodes[node.0].role.as_ref()? {
+        match self.role(node)? {
             Role::Client(calling) => Some(calling),
             Role::Server(_) => None,
         }
@@ -174,7 +179,12 @@ impl World {
     fn resolve_for_session(&mut self, node: NodeId, question: u64) {
         let now = self.now;
         let Some(handle) = self.session_pool(node) else { return };
-        let Some(items) = self.caller_mut(node).map(|caller| caller.config.items) else { return };
+        let Some(caller) = self.caller_mut(node) else { return };
+        let (items, questions) = (caller.config.items, caller.count_question(now));
+        if questions == SESSION_QUESTIONS_MAX {
+            let name = self.names[node.0].clone();
+            self.violate(Invariant::SearchesRest, || format!("{name} asks without end"));
+        }
         let Application::User(_, asked) = &mut self.nodes[node.0].application else { return };
         asked.count += 1;
         let (id, homes, handle_asked) = (RequestId(asked.count), asked.homes, handle.clone());
