@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rserpool_wire::Asap;
 use rserpool_wire::asap::{self, BusinessCard};
-use rserpool_wire::param::{Cookie, PeId, PoolElement, PoolHandle, TransportUse};
+use rserpool_wire::param::{Cookie, PeId, PoolElement, PoolHandle, Transport, TransportUse};
 
 use super::search::{GaveUp, Means, Search};
 use super::watch::{KeepAlive, Verdict, Watch};
@@ -372,9 +372,26 @@ impl Client {
         };
         self.outputs.push_back(Output::Event(event));
         let keep_alive = self.config.keep_alive.filter(|_| has_control);
-        let watch = keep_alive.map(|keep_alive| Watch::new(keep_alive, now));
+        // Over TCP a control channel is our own extension: whoever has it answers.
+        let answers = matches!(server.user_transport, Transport::Tcp { .. });
+        if keep_alive.is_some() && !answers {
+            self.ask(peer, server.id);
+        }
+        let watch = keep_alive.map(|keep_alive| Watch::new(keep_alive, now, answers));
         self.named.clear();
         self.state = State::Connected { peer, server: Box::new(server), since: now, watch };
+    }
+
+    /// Asks the server whether it is still there.
+    fn ask(&mut self, peer: Peer, server: PeId) {
+        let question = asap::KeepAlive {
+            claim_home: false,
+            sender: None,
+            handle: self.config.handle.clone(),
+            id: Some(server),
+        };
+        self.outputs.push_back(Output::Control(peer, Asap::KeepAlive(question)));
+        self.stats.keep_alives += 1;
     }
 
     fn control(&mut self, now: Time, message: Asap) {
@@ -405,19 +422,10 @@ impl Client {
         let State::Connected { peer, server, watch: Some(watch), .. } = &mut self.state else {
             return;
         };
-        let peer = *peer;
+        let (peer, server) = (*peer, server.id);
         match watch.timeout(now) {
             Verdict::Nothing => {}
-            Verdict::Ask => {
-                let question = asap::KeepAlive {
-                    claim_home: false,
-                    sender: None,
-                    handle: self.config.handle.clone(),
-                    id: Some(server.id),
-                };
-                self.outputs.push_back(Output::Control(peer, Asap::KeepAlive(question)));
-                self.stats.keep_alives += 1;
-            }
+            Verdict::Ask => self.ask(peer, server),
             Verdict::Silent => {
                 self.outputs.push_back(Output::Abort(peer));
                 self.lose(now, FailureReason::Silent);

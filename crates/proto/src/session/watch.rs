@@ -53,10 +53,13 @@ pub(super) enum Verdict {
 }
 
 impl Watch {
-    pub(super) fn new(keep_alive: KeepAlive, now: Time) -> Self {
+    /// The supervision of a server that was just connected to. One that is not known to answer is
+    /// asked at once, so that it is known before it can fail; whoever calls this does that.
+    pub(super) fn new(keep_alive: KeepAlive, now: Time, answers: bool) -> Self {
         let interval = keep_alive.interval.max(Duration::from_millis(1));
         let deadline = keep_alive.deadline.max(interval * 2);
-        Self { interval, deadline, heard: now, asked: now, open: 0, tries: 0, answers: false }
+        let asked = u32::from(!answers);
+        Self { interval, deadline, heard: now, asked: now, open: asked, tries: asked, answers }
     }
 
     /// The server sent something.
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_silent_server_has_failed_when_the_deadline_is_over() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
         assert_eq!(watch.next_timeout(), Some(at(50)));
         assert_eq!(watch.timeout(at(49)), Verdict::Nothing);
         assert_eq!(watch.timeout(at(50)), Verdict::Ask);
@@ -125,8 +128,16 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_known_to_answer_and_never_says_anything_has_failed() {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), true);
+        assert_eq!(watch.timeout(at(50)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(100)), Verdict::Ask);
+        assert_eq!(watch.timeout(at(150)), Verdict::Silent);
+    }
+
+    #[test]
     fn a_server_that_talks_is_not_asked_once_it_has_answered() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
         watch.answered(at(0));
         for millis in (0..1_000).step_by(49) {
             assert_eq!(watch.timeout(at(millis)), Verdict::Nothing);
@@ -136,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_server_that_talks_and_falls_silent_has_failed_too() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
         for millis in (0..50).step_by(10) {
             watch.heard(at(millis));
         }
@@ -154,19 +165,20 @@ mod tests {
 
     #[test]
     fn a_server_that_talks_and_knows_no_keep_alives_is_asked_three_times() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
         let mut asked = 0;
         for millis in 0..1_000 {
             asked += u32::from(watch.timeout(at(millis)) == Verdict::Ask);
             watch.heard(at(millis));
         }
-        assert_eq!(asked, ASKED_IN_VAIN_MAX);
+        // And once when it was connected to.
+        assert_eq!(asked + 1, ASKED_IN_VAIN_MAX);
     }
 
     #[test]
     fn a_server_that_knows_no_keep_alives_is_left_alone() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0));
-        for millis in [50, 100, 150] {
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
+        for millis in [50, 100] {
             assert_eq!(watch.timeout(at(millis)), Verdict::Ask);
         }
         assert_eq!(watch.next_timeout(), None);
@@ -178,7 +190,7 @@ mod tests {
 
     #[test]
     fn who_was_held_up_itself_blames_nobody() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0));
+        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
         assert_eq!(watch.timeout(at(50)), Verdict::Ask);
         watch.answered(at(51));
         assert_eq!(watch.timeout(at(101)), Verdict::Ask);
@@ -190,7 +202,7 @@ mod tests {
     #[test]
     fn the_shortest_deadline_leaves_time_for_an_answer() {
         let hasty = KeepAlive { interval: Duration::ZERO, deadline: Duration::ZERO };
-        let mut watch = Watch::new(hasty, at(0));
+        let mut watch = Watch::new(hasty, at(0), false);
         assert_eq!(watch.timeout(at(1)), Verdict::Ask);
         watch.answered(at(1));
         assert_eq!(watch.timeout(at(2)), Verdict::Ask);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool_wire::Asap;
 use rserpool_wire::asap::{BusinessCard, KeepAlive as Question, KeepAliveAck};
-use rserpool_wire::param::{Cookie, PeId, PoolHandle};
+use rserpool_wire::param::{Cookie, PeId, PoolHandle, Transport, TransportUse};
 
 use super::{answer, element, handle};
 use crate::machine::Peer;
@@ -54,7 +54,7 @@ impl Bench {
         let peer = dialed(&outputs, ids[0]);
         let server = PeId(ids[0]);
         let expected = [Output::Event(Event::Connected { server })];
-        assert_eq!(self.with(Input::Up(peer)), expected);
+        assert_eq!(self.with(Input::Up(peer))[..1], expected);
         peer
     }
 }
@@ -128,8 +128,8 @@ fn a_cookie_stays_for_all_later_servers_and_waits_for_a_control_channel() {
     let mut plain = answer(&[2]);
     let mut resolution = (*plain.resolution).clone();
     let transport = &mut resolution.elements[0].user_transport;
-    let rserpool_wire::param::Transport::Sctp(sctp) = transport else { panic!() };
-    sctp.transport_use = rserpool_wire::param::TransportUse::DataOnly;
+    let Transport::Sctp(sctp) = transport else { panic!() };
+    sctp.transport_use = TransportUse::DataOnly;
     plain.resolution = resolution.into();
     let outputs = bench.with(Input::Answer(*question, Ok(plain)));
     let second = dialed(&outputs, 2);
@@ -164,6 +164,33 @@ fn a_business_card_names_whom_to_turn_to_without_asking_anybody() {
         assert_eq!(outputs[0], Output::Report(PeId(9)));
         let peer = dialed(&outputs, 8);
         assert_eq!(bench.with(Input::Up(peer)), [failed_over(1, 8, LOST, false)]);
+    }
+}
+
+#[test]
+fn a_server_that_may_not_know_keep_alives_is_asked_at_once() {
+    for over_tcp in [false, true] {
+        let mut bench = Bench::new(|config| config.keep_alive = Some(KeepAlive::default()));
+        let outputs = bench.with(Input::Seek);
+        let [Output::Resolve(question)] = outputs[..] else { panic!("{outputs:?}") };
+        let mut answer = answer(&[1]);
+        let mut resolution = (*answer.resolution).clone();
+        if over_tcp {
+            let transport_use = TransportUse::DataPlusControl;
+            let address = [10, 0, 0, 1].into();
+            resolution.elements[0].user_transport =
+                Transport::Tcp { port: 7, transport_use, address };
+        }
+        answer.resolution = resolution.into();
+        let outputs = bench.with(Input::Answer(question, Ok(answer)));
+        let outputs = bench.with(Input::Up(dialed(&outputs, 1)));
+        let asked = outputs.iter().any(|output| matches!(output, Output::Control(..)));
+        assert_eq!(asked, !over_tcp, "{outputs:?}");
+        // Over TCP it is missed without ever having said anything.
+        bench.after(Duration::from_millis(500));
+        bench.after(Duration::from_millis(500));
+        let outputs = bench.after(Duration::from_millis(500));
+        assert_eq!(bench.client.server().is_none(), over_tcp, "{outputs:?}");
     }
 }
 
