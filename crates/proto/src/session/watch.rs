@@ -24,8 +24,9 @@ impl Default for KeepAlive {
     }
 }
 
-/// A server that never answers is asked so often.
-const ASKED_IN_VAIN_MAX: u32 = 3;
+/// A server that does not answer is asked ever less often: after one interval, two, four and so on,
+/// as often as this.
+const DOUBLINGS_MAX: u32 = 6;
 
 /// The state of the supervision of one server.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ pub(super) struct Watch {
     asked: Time,
     /// Questions since the server was last heard of.
     open: u32,
-    /// Questions while it is not known whether it knows these keep-alives.
+    /// Questions while it was not known whether it knows these keep-alives.
     tries: u32,
     /// It knows them.
     answers: bool,
@@ -75,13 +76,13 @@ impl Watch {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        // One that talks all the time is asked, too: only who has answered is missed later.
-        let tries = !self.answers && self.tries < ASKED_IN_VAIN_MAX;
-        let asks = self.answers || self.open < ASKED_IN_VAIN_MAX;
-        let since = if tries { self.asked } else { self.heard.max(self.asked) };
-        let ask = (tries || asks).then(|| since + self.interval);
-        let end = self.answers.then(|| self.heard + self.deadline);
-        [ask, end].into_iter().flatten().min()
+        if !self.answers {
+            // One that talks all the time is asked, too: only who has answered is missed later.
+            let doublings = self.tries.saturating_sub(1).min(DOUBLINGS_MAX);
+            return Some(self.asked + self.interval * (1 << doublings));
+        }
+        let ask = self.heard.max(self.asked) + self.interval;
+        Some(ask.min(self.heard + self.deadline))
     }
 
     pub(super) fn timeout(&mut self, now: Time) -> Verdict {
@@ -97,7 +98,7 @@ impl Watch {
         }
         self.asked = now;
         self.open += 1;
-        self.tries += u32::from(!self.answers);
+        self.tries = self.tries.saturating_add(u32::from(!self.answers));
         Verdict::Ask
     }
 }
@@ -164,28 +165,22 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_talks_and_knows_no_keep_alives_is_asked_three_times() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
-        let mut asked = 0;
-        for millis in 0..1_000 {
-            asked += u32::from(watch.timeout(at(millis)) == Verdict::Ask);
-            watch.heard(at(millis));
+    fn a_server_that_knows_no_keep_alives_is_asked_ever_less_often_and_left_alone() {
+        for talks in [false, true] {
+            let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
+            let mut asked = Vec::new();
+            for millis in 0..10_000 {
+                match watch.timeout(at(millis)) {
+                    Verdict::Nothing => {}
+                    Verdict::Ask => asked.push(millis),
+                    Verdict::Silent => panic!("at {millis}"),
+                }
+                if talks {
+                    watch.heard(at(millis));
+                }
+            }
+            assert_eq!(asked, [50, 150, 350, 750, 1_550, 3_150, 6_350, 9_550]);
         }
-        // And once when it was connected to.
-        assert_eq!(asked + 1, ASKED_IN_VAIN_MAX);
-    }
-
-    #[test]
-    fn a_server_that_knows_no_keep_alives_is_left_alone() {
-        let mut watch = Watch::new(KEEP_ALIVE, at(0), false);
-        for millis in [50, 100] {
-            assert_eq!(watch.timeout(at(millis)), Verdict::Ask);
-        }
-        assert_eq!(watch.next_timeout(), None);
-        assert_eq!(watch.timeout(at(10_000)), Verdict::Nothing);
-        // It speaks: perhaps another try helps.
-        watch.heard(at(10_000));
-        assert_eq!(watch.timeout(at(10_050)), Verdict::Ask);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use rserpool_proto::machine::Peer;
 use rserpool_proto::session::Client;
 use rserpool_proto::time::Time;
-use rserpool_wire::param::PeId;
+use rserpool_wire::param::{PeId, Transport};
 
 use super::Calling;
 use super::pingpong::{Ping, Pong};
@@ -108,7 +108,9 @@ impl Caller {
     /// A server has the session: requests without a reply are sent again.
     pub(crate) fn connected(&mut self, now: Time) -> Vec<Ping> {
         (self.connected_at, self.heard_at, self.waits_since) = (now, now, now);
-        self.is_answered = false;
+        // Over TCP all servers are known to answer.
+        let server = self.machine.server().map(|(_, server)| &server.user_transport);
+        self.is_answered = matches!(server, Some(Transport::Tcp { .. }));
         (self.replied + 1..=self.asked).map(|number| Ping { number }).collect()
     }
 
