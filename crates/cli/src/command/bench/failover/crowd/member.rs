@@ -47,6 +47,8 @@ struct Home {
 #[derive(Clone, Copy, Default)]
 struct Place {
     home: Option<AssocId>,
+    /// Where its registration has no answer yet.
+    asked: Option<AssocId>,
     was_in: bool,
     has_moved: bool,
 }
@@ -148,7 +150,7 @@ impl Member {
                 }
             }
             Event::Down { assoc, .. } => {
-                if self.home.as_ref().is_some_and(|home| home.assoc == assoc) {
+                if self.is_home(assoc) {
                     self.home = None;
                 }
                 self.lose(assoc);
@@ -162,15 +164,12 @@ impl Member {
     fn lose(&mut self, assoc: AssocId) {
         if self.home.is_none() {
             self.asked = 0;
-            // Whose registration has no answer is not there, either.
-            self.elements.iter_mut().filter(|e| e.home == Some(assoc)).for_each(|e| e.home = None);
-            let homeless = self.elements.iter().enumerate().filter(|(_, e)| e.home.is_none());
-            self.waiting = homeless.map(|(row, _)| row).collect();
-            return;
         }
-        for (row, element) in self.elements.iter_mut().enumerate() {
-            if element.home == Some(assoc) {
-                element.home = None;
+        self.waiting.clear();
+        for (row, place) in self.elements.iter_mut().enumerate() {
+            place.home = place.home.filter(|home| *home != assoc);
+            place.asked = place.asked.filter(|asked| *asked != assoc);
+            if place.home.is_none() && place.asked.is_none() {
                 self.waiting.push_back(row);
             }
         }
@@ -196,10 +195,17 @@ impl Member {
     }
 
     fn on_answer(&mut self, assoc: AssocId, response: &RegistrationResponse) {
-        self.asked = self.asked.saturating_sub(1);
+        if self.is_home(assoc) {
+            self.asked = self.asked.saturating_sub(1);
+        }
         if response.rejected {
             self.fail(format_args!("rejected: {response:?}"));
-        } else if let Some(row) = self.row(response.id) {
+            return;
+        }
+        let Some(row) = self.row(response.id) else { return };
+        // Where another registrar has claimed it meanwhile, that one is its home.
+        if let Some(place) = self.elements.get_mut(row).filter(|e| e.asked == Some(assoc)) {
+            place.asked = None;
             self.settle(row, assoc);
         }
     }
@@ -210,8 +216,11 @@ impl Member {
         // and may be that of another element by now. As elements do, this one says nothing to it.
         let Some((id, row)) = id.and_then(|id| Some((id, self.row(id)?))) else { return };
         self.send(assoc, Asap::KeepAliveAck(KeepAliveAck { handle, id }));
-        if claim_home {
+        let is_home = self.elements.get(row).is_some_and(|place| place.home == Some(assoc));
+        if claim_home && !is_home {
             self.settle(row, assoc);
+            // The new home gets a registration at once, as elements do it.
+            self.ask(row, assoc);
         }
     }
 
@@ -219,9 +228,10 @@ impl Member {
     fn on_removed(&mut self, assoc: AssocId, id: PeId) {
         self.counts.removed.fetch_add(1, Ordering::Relaxed);
         let Some(row) = self.row(id) else { return };
-        if let Some(place) = self.elements.get_mut(row).filter(|e| e.home == Some(assoc)) {
+        let place = self.elements.get_mut(row);
+        if let Some(place) = place.filter(|e| e.home == Some(assoc) && e.asked.is_none()) {
             place.home = None;
-            self.waiting.push_back(row);
+            self.ask(row, assoc);
         }
     }
 
@@ -245,13 +255,25 @@ impl Member {
             && let Some(row) = self.waiting.pop_front()
         {
             // It may have been claimed meanwhile.
-            if self.elements.get(row).is_some_and(|element| element.home.is_some()) {
-                continue;
+            let is_homeless = |e: &Place| e.home.is_none() && e.asked.is_none();
+            if self.elements.get(row).is_some_and(is_homeless) {
+                self.ask(row, home);
             }
-            let Some(registration) = self.registration(row) else { continue };
-            self.asked += 1;
-            self.send(home, registration);
         }
+    }
+
+    /// Registers an element over this association.
+    fn ask(&mut self, row: usize, assoc: AssocId) {
+        let Some(registration) = self.registration(row) else { return };
+        if let Some(place) = self.elements.get_mut(row) {
+            place.asked = Some(assoc);
+        }
+        self.asked += usize::from(self.is_home(assoc));
+        self.send(assoc, registration);
+    }
+
+    fn is_home(&self, assoc: AssocId) -> bool {
+        self.home.as_ref().is_some_and(|home| home.assoc == assoc)
     }
 
     fn registration(&self, row: usize) -> Option<Asap> {
