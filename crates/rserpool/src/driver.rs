@@ -69,6 +69,11 @@ const REQUESTS_MAX: usize = 64;
 /// How long the last answers may take to get out when a machine ends.
 const FAREWELL_MAX: Duration = Duration::from_millis(500);
 
+/// How late timers are while more arrives than can be handed in. A machine that waits for answers
+/// has to see that it is late: they may be among what has not been read. More than machines
+/// tolerate, and little enough that others do not miss this one.
+const BACKLOG_PATIENCE: Duration = Duration::from_millis(40);
+
 /// A deadline that never comes: some 30 years, as far as any clock can add.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
@@ -85,6 +90,7 @@ pub(crate) async fn run<M: Machine>(
     tokio::pin!(timer);
     let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {
+        let mut patience = Duration::ZERO;
         driver.drain();
         let deadline = driver.deadline();
         if timer.deadline() != deadline {
@@ -94,6 +100,9 @@ pub(crate) async fn run<M: Machine>(
             // What arrived comes before the timers that wait for it.
             biased;
             () = driver.associations.next(&mut batch, BATCH_MAX) => {
+                if batch.len() >= BATCH_MAX {
+                    patience = BACKLOG_PATIENCE;
+                }
                 let now = driver.now();
                 batch.drain(..).for_each(|input| driver.machine.handle(now, input));
             }
@@ -104,7 +113,7 @@ pub(crate) async fn run<M: Machine>(
             () = &mut timer => {}
         }
         // However much arrives, timers and the owner have their turn.
-        driver.expire();
+        driver.expire(patience);
         for _ in 0..REQUESTS_MAX {
             let Ok(request) = requests.try_recv() else { break };
             driver.serve(request);
@@ -135,10 +144,10 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         self.origin + at.min(NEVER)
     }
 
-    /// Hands in the timeout, if it is time.
-    fn expire(&mut self) {
+    /// Hands in the timeout, if it has been time for so long.
+    fn expire(&mut self, patience: Duration) {
         let now = self.now();
-        if self.machine.next_timeout().is_some_and(|at| at <= now) {
+        if self.machine.next_timeout().is_some_and(|at| at + patience <= now) {
             self.machine.handle(now, Input::Timeout);
         }
     }

@@ -305,9 +305,10 @@ impl Registrar {
     }
 
     fn on_timeout(&mut self, now: Time) {
-        while let Some(due) = self.deadlines.next()
-            && let Some(deadline) = self.deadlines.pop_due(now)
-        {
+        // How late the first one is says for all how far this registrar is behind: answers may wait
+        // in a queue that it had no time to read.
+        let Some(due) = self.deadlines.next() else { return };
+        while let Some(deadline) = self.deadlines.pop_due(now) {
             match deadline {
                 Deadline::Announce => self.announce(now),
                 Deadline::Pace => self.probe_waiting(now),

@@ -107,6 +107,27 @@ fn a_registrar_that_was_busy_does_not_blame_the_elements() {
 }
 
 #[test]
+fn a_registrar_that_is_behind_blames_nobody_whose_timer_is_due() {
+    let mut lab = with_element();
+    lab.register(OTHER, element(2, &[OTHER_ADDRESS]));
+    let mut asked = Vec::new();
+    while asked.len() < 2 {
+        let ids = probed(&lab.timeout());
+        asked.extend(ids.into_iter().map(|id| (id, lab.now)));
+    }
+    let [(first, first_asked), (second, second_asked)] = asked[..] else { panic!("{asked:?}") };
+    assert!(second_asked - first_asked > Duration::from_millis(20), "{asked:?}");
+    // What the second timer waits for may lie behind what the first one waits for.
+    lab.now = second_asked + Config::default().timing.keep_alive_timeout_cap;
+    assert_eq!(lab.input(Input::Timeout), []);
+    let peer_of = |id| if id == 1 { ELEMENT } else { OTHER };
+    lab.acknowledge(peer_of(first), first);
+    lab.acknowledge(peer_of(second), second);
+    assert_eq!(left(&lab), []);
+    assert_eq!(lab.registrar.stats().keep_alive_extensions, 2);
+}
+
+#[test]
 fn a_registrar_that_is_always_late_still_finds_the_dead() {
     let mut lab = with_element();
     for _ in 0..20 {
