@@ -100,9 +100,7 @@ pub(crate) async fn run<M: Machine>(
             // What arrived comes before the timers that wait for it.
             biased;
             () = driver.associations.next(&mut batch, BATCH_MAX) => {
-                if batch.len() >= BATCH_MAX {
-                    patience = BACKLOG_PATIENCE;
-                }
+                patience = patience_after(batch.len());
                 let now = driver.now();
                 batch.drain(..).for_each(|input| driver.machine.handle(now, input));
             }
@@ -123,6 +121,11 @@ pub(crate) async fn run<M: Machine>(
     }
     driver.drain();
     let _ = tokio::time::timeout(FAREWELL_MAX, driver.associations.finish()).await;
+}
+
+/// How late timers may be after so many inputs at once.
+fn patience_after(inputs: usize) -> Duration {
+    if inputs >= BATCH_MAX { BACKLOG_PATIENCE } else { Duration::ZERO }
 }
 
 /// A machine with its clock and its associations.
@@ -197,5 +200,62 @@ impl<C> From<Outcome> for Input<C> {
             Outcome::Lost(peer) => Self::Down(peer),
             Outcome::Known(dialed, there) => Self::Known(dialed, there),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rserpool_transport::{Endpoints, Options};
+
+    use super::*;
+
+    /// Waits for an answer since the start, and notes when it was told that it is late.
+    #[derive(Default)]
+    struct Waiting {
+        late_at: Option<Time>,
+    }
+
+    impl Machine for Waiting {
+        type Command = ();
+        type Event = ();
+
+        fn handle(&mut self, now: Time, input: Input<()>) {
+            if input == Input::Timeout {
+                self.late_at = Some(now);
+            }
+        }
+
+        fn poll(&mut self) -> Option<Output<()>> {
+            None
+        }
+
+        fn next_timeout(&self) -> Option<Time> {
+            self.late_at.is_none().then_some(Time::ZERO)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_more_arrives_than_is_handed_in_timers_wait_until_they_say_so() {
+        let mut driver = Driver {
+            machine: Waiting::default(),
+            associations: Associations::new(Endpoints::new(Options::default()), Vec::new()),
+            on_event: |()| {},
+            origin: Instant::now(),
+        };
+        driver.expire(patience_after(BATCH_MAX));
+        assert_eq!(driver.machine.late_at, None);
+        tokio::time::advance(BACKLOG_PATIENCE - Duration::from_millis(1)).await;
+        driver.expire(patience_after(BATCH_MAX));
+        assert_eq!(driver.machine.late_at, None);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        driver.expire(patience_after(BATCH_MAX));
+        assert_eq!(driver.machine.late_at, Some(Time::from_origin(BACKLOG_PATIENCE)));
+    }
+
+    #[test]
+    fn where_all_that_arrived_is_handed_in_timers_are_in_time() {
+        assert_eq!(patience_after(BATCH_MAX - 1), Duration::ZERO);
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use rserpool_wire::Protocol;
 use rserpool_wire::asap::{Asap, KeepAlive};
@@ -79,14 +80,16 @@ impl Registrar {
     /// with it, or over new ones to where they registered from.
     pub(super) fn adopt(&mut self, now: Time, elements: impl IntoIterator<Item = ElementIndex>) {
         let mut connected: Option<BTreeMap<(IpAddr, u16), Peer>> = None;
+        let is_foreign = |index: &ElementIndex| {
+            !self.supervised.contains_key(index) && !self.adopting.contains(*index)
+        };
+        let elements: Vec<ElementIndex> = elements.into_iter().filter(is_foreign).collect();
+        let grace = self.grace_among(elements.len());
         for index in elements {
-            if self.supervised.contains_key(&index) || self.adopting.contains(index) {
-                continue;
-            }
             let Some(view) = self.handlespace.element(index) else { continue };
             let transport = view.element.asap_transport.clone();
             self.adopting.elements.insert(index, Adoption::default());
-            self.deadlines.arm(Deadline::Supervision(index), now + self.config.adoption_grace);
+            self.deadlines.arm(Deadline::Supervision(index), now + grace);
             let Some(transport) = transport else { continue };
             let connected = connected.get_or_insert_with(|| self.connected_elements());
             let known = |ip: &IpAddr| connected.get(&(*ip, transport.port)).copied();
@@ -97,6 +100,13 @@ impl Registrar {
         }
         self.dial_elements();
         self.ask_elements(now);
+    }
+
+    /// How long each of so many elements of one home has to come by itself, where it cannot be
+    /// asked. A home that had many asked each of them rarely, and as late they find out that it is
+    /// silent: after one and a half of their rhythm and a question.
+    fn grace_among(&self, count: usize) -> Duration {
+        self.config.adoption_grace.max(self.pace.interval_of_each(count) * 2)
     }
 
     /// Asks elements that have registered here whether they still want this registrar.

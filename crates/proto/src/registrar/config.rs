@@ -70,7 +70,8 @@ pub struct Config {
     /// (draft-dreibholz-rserpool-enrp-takeover), as one that leaves does. Default: true.
     pub takeover_suggestion: bool,
     /// How long an element whose home died stays in its pool without having answered its new home
-    /// or having registered elsewhere. Default: 5 s.
+    /// or having registered elsewhere. Default: 5 s. One that cannot be asked has longer where its
+    /// home had many: twice the time in which a registrar asks so many (`supervision_rate_max`).
     pub adoption_grace: Duration,
     /// Elements per second at most that are asked to accept this registrar as their home. Default:
     /// 100 000.

@@ -172,6 +172,15 @@ impl Registrar {
         self.start_sync(now, id, true);
     }
 
+    /// A table that did not come to its end says nothing of whether it would agree: the next audit
+    /// is not put off for long.
+    pub(super) fn audit_soon(&mut self, now: Time, id: RegistrarId) {
+        let pause_max = self.config.timing.presence_interval.max(INTERVAL_MIN) * 4;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.audit_pause = peer.audit_pause.min(pause_max);
+        peer.audit_at = peer.audit_at.min(now + pause_max);
+    }
+
     /// A message of any kind came from a registrar (RFC 5353 §3.4.3).
     pub(super) fn is_alive(&mut self, now: Time, id: RegistrarId) {
         let silence_max = self.config.timing.peer_silence_max;

@@ -192,6 +192,7 @@ impl Registrar {
         self.stats.syncs_failed += 1;
         if sync.own_only {
             self.handlespace.drain_marked(id);
+            self.audit_soon(now, id);
         }
         self.outputs.push_back(Output::Event(Event::SyncFailed { peer: id, reason }));
         if !sync.own_only {

@@ -65,6 +65,19 @@ fn a_resynchronisation_cannot_hang() {
 }
 
 #[test]
+fn a_registrar_that_was_too_busy_to_tell_is_asked_again_soon() {
+    let mut lab = Lab::among(&[0x22]);
+    let mut asked = 0;
+    for _ in 0..300 {
+        let outputs = lab.enrp(0x22, presence(0x22, 1, false));
+        asked += usize::from(sent(&outputs).contains(&(from(0x22), table_request(true))));
+        lab.pass(100);
+    }
+    // Each time it is waited for 300 ms, and four presences more at most.
+    assert!((12..=30).contains(&asked), "{asked} times in half a minute");
+}
+
+#[test]
 fn an_endless_table_ends() {
     let mut lab = Lab::among_with(&[0x22], |config| {
         config.handlespace.limits.elements_max = 10;

@@ -1,5 +1,8 @@
 //! Taking over a dead registrar (RFC 5353 §3.5), and adopting its elements.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use rserpool_wire::Message;
 use rserpool_wire::asap::{Asap, KeepAlive};
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
@@ -107,6 +110,26 @@ fn an_element_that_neither_answers_nor_registers_is_out_after_the_grace() {
     let reason = LeaveReason::Orphaned;
     assert_eq!(left, [Event::Left { handle: pool(), id: PeId(2), reason }]);
     assert_eq!((lab.home(1), lab.home(2)), (Some(rid(SELF)), None));
+}
+
+#[test]
+fn elements_that_were_asked_rarely_have_longer_to_find_a_new_home() {
+    let rare = |config: &mut Config| config.supervision_rate_max = NonZeroU32::MIN;
+    let (mut lab, outputs) = dead_among(&[], rare);
+    lab.input(Input::Down(dialed(&outputs)[0]));
+    // Two elements, one of them asked each second: four seconds are less than the grace.
+    lab.pass(4_999);
+    assert_eq!((lab.home(1), lab.home(2)), (Some(rid(SELF)), Some(rid(SELF))));
+
+    let (mut lab, outputs) = dead_among(&[], |config| {
+        rare(config);
+        config.adoption_grace = Duration::from_secs(1);
+    });
+    lab.input(Input::Down(dialed(&outputs)[0]));
+    lab.pass(3_999);
+    assert_eq!((lab.home(1), lab.home(2)), (Some(rid(SELF)), Some(rid(SELF))));
+    lab.pass(1);
+    assert_eq!((lab.home(1), lab.home(2)), (None, None));
 }
 
 #[test]
