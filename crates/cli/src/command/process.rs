@@ -58,6 +58,11 @@ impl Process {
         serde_json::from_str(&line).context("a process says something odd")
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().ok_or_else(|| anyhow!("a process has ended"))
+    }
+
     /// kill -9.
     pub(crate) fn kill(&self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)
@@ -74,7 +79,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let id = i32::try_from(self.id()?).ok().and_then(Pid::from_raw);
         let id = id.ok_or_else(|| anyhow!("a process has ended"))?;
         kill_process(id, signal).context("cannot signal a process")
     }

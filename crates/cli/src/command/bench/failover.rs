@@ -1,13 +1,8 @@
 //! `rserpool bench failover`: what users and elements see of registrars that die, freeze and join.
 
-mod crowd;
-mod floor;
 mod join;
-mod load;
 mod loss;
 mod mass;
-mod report;
-mod scope;
 
 use std::time::Duration;
 
@@ -22,8 +17,9 @@ use crate::output::Output;
 use crate::registrars::profile;
 use crate::runtime;
 
-use report::{Report, Round, Series};
-use scope::{Cause, Setting};
+use super::floor;
+use super::report::{Report, Round, Series};
+use super::scope::{Cause, Setting};
 
 const HELP: &str = "\
 Scenarios. In each, registrars are processes of their own; users and elements are in this one.
@@ -153,7 +149,7 @@ impl Args {
 
     async fn measure(&self) -> anyhow::Result<Report> {
         let echo = Series::of(floor::tcp_echo_us()?).context("no echo")?;
-        let mut report = Report { rounds: self.rounds, echo, results: Vec::new() };
+        let mut report = Report::new(self.rounds, vec![("tcp_echo_us", echo)]);
         let scenarios =
             if self.scenarios.is_empty() { &Scenario::ALL[..] } else { &self.scenarios };
         for scheme in self.transports() {
@@ -161,7 +157,12 @@ impl Args {
                 for &scenario in scenarios {
                     let setting = Setting { scheme, profile };
                     let rounds = self.play(scenario, setting).await?;
-                    report.add(scenario.label(), setting, &rounds);
+                    let case = vec![
+                        ("scenario", scenario.label().to_owned()),
+                        ("transport", scheme.to_string()),
+                        ("profile", profile.label().to_owned()),
+                    ];
+                    report.add(case, &rounds, None);
                 }
             }
         }

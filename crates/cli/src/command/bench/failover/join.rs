@@ -5,12 +5,14 @@ use std::time::Duration;
 use anyhow::ensure;
 use tokio::time::sleep;
 
-use super::crowd::{Crowd, Plan};
-use super::load::{Attempt, Load, gap_ms, latencies_ms};
-use super::report::{Round, ms, quantile};
-use super::scope::{Scope, Setting};
+use crate::command::bench::crowd::{Crowd, Plan, pool};
+use crate::command::bench::load::{Attempt, Load, gap_ms, latencies_ms};
+use crate::command::bench::report::{Round, ms, quantile};
+use crate::command::bench::scope::{Scope, Setting};
 use crate::command::demo::client::now_us;
 
+/// Its pools.
+const NAME: &str = "Crowd";
 /// How long the load goes on undisturbed before each round.
 const CALM: Duration = Duration::from_secs(1);
 /// Joining registrars have identifiers above this one.
@@ -27,9 +29,9 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn open(setting: Setting, elements: u32) -> anyhow::Result<Self> {
         let scope = Scope::open(setting, 1).await?;
-        let crowd = Crowd::start(Plan { setting, registrars: scope.urls(), elements })?;
+        let crowd = Crowd::start(Plan { setting, registrars: scope.urls(), elements, name: NAME })?;
         crowd.registered(elements).await?;
-        let load = Load::of_user(setting, &scope.urls(), Crowd::pool(0)?).await?;
+        let load = Load::of_user(setting, &scope.urls(), pool(NAME, 0)?).await?;
         Ok(Self { scope, crowd, load, elements })
     }
 

@@ -6,9 +6,9 @@ use rserpool::PoolElement;
 use rserpool::wire::param::Policy;
 use tokio::time::sleep;
 
-use super::load::{Attempt, Load, element_at_first, gap_ms, handle};
-use super::report::{Round, ms};
-use super::scope::{Cause, Scope, Setting};
+use crate::command::bench::load::{Attempt, Load, element_at_first, gap_ms, handle};
+use crate::command::bench::report::{Round, ms};
+use crate::command::bench::scope::{Cause, Scope, Setting};
 use crate::command::demo::client::now_us;
 
 /// Elements that are just there, at each registrar.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::crowd::{Crowd, Plan};
-use super::report::{Round, ms};
-use super::scope::{Cause, Scope, Setting};
+use crate::command::bench::crowd::{Crowd, Plan};
+use crate::command::bench::report::{Round, ms};
+use crate::command::bench::scope::{Cause, Scope, Setting};
 
+/// Its pools.
+const NAME: &str = "Crowd";
 /// How long nothing happens before.
 const CALM: Duration = Duration::from_secs(1);
 /// How often the crowd is looked at.
@@ -15,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) async fn round(setting: Setting, cause: Cause, elements: u32) -> anyhow::Result<Round> {
     let mut scope = Scope::open(setting, 3).await?;
-    let crowd = Crowd::start(Plan { setting, registrars: scope.urls(), elements })?;
+    let crowd = Crowd::start(Plan { setting, registrars: scope.urls(), elements, name: NAME })?;
     crowd.registered(elements).await?;
     scope.agree(0, elements as usize).await?;
     sleep(CALM).await;

@@ -4,16 +4,15 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::scope::Setting;
 use crate::output::{Format, Output};
 
-/// What one round measured: name and value, always the same names in a scenario.
+/// What one round measured: name and value, always the same names in a case.
 pub(super) struct Round(pub(super) Vec<(&'static str, f64)>);
 
 /// Median and range.
 #[derive(Clone, Copy)]
 pub(super) struct Series {
-    median: f64,
+    pub(super) median: f64,
     min: f64,
     max: f64,
 }
@@ -21,16 +20,20 @@ pub(super) struct Series {
 /// Everything that was measured.
 pub(super) struct Report {
     pub(super) rounds: u32,
-    /// The floor.
-    pub(super) echo: Series,
-    pub(super) results: Vec<Outcome>,
+    /// What the host itself needs, by name.
+    pub(super) floor: Vec<(&'static str, Series)>,
+    results: Vec<Outcome>,
 }
 
-/// The rounds of one scenario in one setting.
-pub(super) struct Outcome {
-    scenario: &'static str,
-    setting: Setting,
+/// What was measured: names and values, always the same names in a report.
+pub(super) type Case = Vec<(&'static str, String)>;
+
+/// The rounds of one case.
+struct Outcome {
+    case: Case,
     measures: Vec<(&'static str, Series)>,
+    /// What limited them, where that is not what was to be measured.
+    limited_by: Option<&'static str>,
 }
 
 impl Series {
@@ -80,51 +83,80 @@ impl fmt::Display for Round {
 }
 
 impl Report {
-    pub(super) fn add(&mut self, scenario: &'static str, setting: Setting, rounds: &[Round]) {
+    pub(super) fn new(rounds: u32, floor: Vec<(&'static str, Series)>) -> Self {
+        Self { rounds, floor, results: Vec::new() }
+    }
+
+    /// Adds the rounds of a case; `limited_by` says what else than the subject they depended on.
+    pub(super) fn add(&mut self, case: Case, rounds: &[Round], limited_by: Option<&'static str>) {
         let names = rounds.first().map_or(&[][..], |round| &round.0);
         let measures = names.iter().enumerate().filter_map(|(row, (name, _))| {
             let values = rounds.iter().filter_map(|round| Some(round.0.get(row)?.1));
             Some((*name, Series::of(values.collect())?))
         });
-        self.results.push(Outcome { scenario, setting, measures: measures.collect() });
+        self.results.push(Outcome { case, measures: measures.collect(), limited_by });
     }
 
     pub(super) fn print(&self, output: &mut Output) -> anyhow::Result<()> {
         if output.format() == Format::Json {
             let results: Vec<Value> = self.results.iter().map(Outcome::json).collect();
-            let floor = json!({ "tcp_echo_us": self.echo.json() });
+            let floor = object(&self.floor);
             let report = json!({ "rounds": self.rounds, "floor": floor, "results": results });
             return Ok(output.json(&report)?);
         }
-        let floor = [vec!["floor".into(), "tcp".into(), String::new(), "tcp_echo_us".into()]];
-        let floor = floor.map(|row| [row, self.echo.cells().to_vec()].concat());
-        let rows = floor.into_iter().chain(self.results.iter().flat_map(Outcome::rows));
-        let headings = ["SCENARIO", "TRANSPORT", "PROFILE", "MEASURE", "MEDIAN", "LEAST", "MOST"];
-        Ok(output.rows(&headings, rows)?)
+        let Some(first) = self.results.first() else { return Ok(()) };
+        let names = first.case.iter().map(|(name, _)| name.to_uppercase());
+        let headings: Vec<String> =
+            names.chain(["MEASURE", "MEDIAN", "LEAST", "MOST"].map(String::from)).collect();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let floor = self.floor.iter().map(|(name, series)| {
+            let mut row = vec![String::new(); first.case.len()];
+            row[0] = "floor".into();
+            row.push((*name).to_owned());
+            [row, series.cells().to_vec()].concat()
+        });
+        output.rows(&headings, floor.chain(self.results.iter().flat_map(Outcome::rows)))?;
+        for outcome in self.results.iter() {
+            if let Some(what) = outcome.limited_by {
+                eprintln!("{}: limited by {what}", outcome.label());
+            }
+        }
+        Ok(())
     }
+}
+
+fn object(series: &[(&'static str, Series)]) -> Map<String, Value> {
+    series.iter().map(|(name, series)| ((*name).to_owned(), series.json())).collect()
 }
 
 impl Outcome {
     fn json(&self) -> Value {
-        let measures = self.measures.iter();
-        let measures: Map<String, Value> =
-            measures.map(|(name, series)| ((*name).to_owned(), series.json())).collect();
-        json!({
-            "scenario": self.scenario,
-            "transport": self.setting.scheme.to_string(),
-            "profile": self.setting.profile.label(),
-            "measures": measures,
-        })
+        let mut json: Map<String, Value> =
+            self.case.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        json.insert("measures".into(), object(&self.measures).into());
+        if let Some(what) = self.limited_by {
+            json.insert("limited_by".into(), what.into());
+        }
+        Value::Object(json)
+    }
+
+    fn label(&self) -> String {
+        label(&self.case)
     }
 
     fn rows(&self) -> impl Iterator<Item = Vec<String>> {
         self.measures.iter().map(|(name, series)| {
-            let transport = self.setting.scheme.to_string();
-            let profile = self.setting.profile.label().to_owned();
-            let row = vec![self.scenario.to_owned(), transport, profile, (*name).to_owned()];
+            let mut row: Vec<String> = self.case.iter().map(|(_, value)| value.clone()).collect();
+            row.push((*name).to_owned());
             [row, series.cells().to_vec()].concat()
         })
     }
+}
+
+/// A case in a few words.
+pub(super) fn label(case: &Case) -> String {
+    let values: Vec<&str> = case.iter().map(|(_, value)| value.as_str()).collect();
+    values.join(" ")
 }
 
 #[cfg(test)]

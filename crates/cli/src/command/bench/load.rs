@@ -44,6 +44,8 @@ const PACE: Duration = Duration::from_millis(4);
 const LOOK: Duration = Duration::from_micros(500);
 /// How often someone is started anew to have them at the first registrar.
 const STARTS_MAX: u64 = 100;
+/// How long to wait before that: the first registrar may just not have had a processor.
+const START_PAUSE: Duration = Duration::from_millis(5);
 
 impl Load {
     /// A user that asks for `asked`, and an element of a pool of its own that renews itself.
@@ -162,6 +164,7 @@ async fn user_at_first(
         if home == Some(first.port) {
             return Ok(user);
         }
+        sleep(START_PAUSE).await;
     }
     bail!("no user chooses the first registrar")
 }
@@ -187,6 +190,7 @@ pub(super) async fn element_at_first(
             return Ok(element);
         }
         element.deregister().await?;
+        sleep(START_PAUSE).await;
     }
     bail!("no element chooses the first registrar")
 }

@@ -26,6 +26,8 @@ pub(super) struct Plan {
     /// Where to register: all at the first one, as long as it is there.
     pub(super) registrars: Vec<Address>,
     pub(super) elements: u32,
+    /// What the names of its pools begin with.
+    pub(super) name: &'static str,
 }
 
 /// Elements; gone when it is dropped.
@@ -53,7 +55,7 @@ struct Counts {
 /// Associations.
 const MEMBERS: u32 = 100;
 /// Pools.
-const POOLS: u32 = 1000;
+pub(super) const POOLS: u32 = 1000;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -62,7 +64,8 @@ impl Crowd {
     pub(super) fn start(plan: Plan) -> anyhow::Result<Self> {
         let counts = Arc::<Counts>::default();
         let (stop, stopped) = oneshot::channel();
-        let pools: Arc<[PoolHandle]> = (0..POOLS).map(Self::pool).collect::<Result<_, _>>()?;
+        let pools: Arc<[PoolHandle]> =
+            (0..POOLS).map(|number| pool(plan.name, number)).collect::<Result<_, _>>()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -86,11 +89,6 @@ impl Crowd {
         };
         let thread = std::thread::Builder::new().name("crowd".into()).spawn(crowd)?;
         Ok(Self { counts, stop: Some(stop), thread: Some(thread) })
-    }
-
-    /// One of the pools.
-    pub(super) fn pool(number: u32) -> anyhow::Result<PoolHandle> {
-        handle(&format!("Crowd-{number}"))
     }
 
     /// Waits until so many elements are in their pools.
@@ -121,6 +119,11 @@ impl Crowd {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         self.counts.failure.get().map_or(Ok(()), |failure| bail!("an element: {failure}"))
     }
+}
+
+/// One of the pools.
+pub(super) fn pool(name: &str, number: u32) -> anyhow::Result<PoolHandle> {
+    handle(&format!("{name}-{number}"))
 }
 
 impl Drop for Crowd {

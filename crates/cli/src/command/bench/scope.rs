@@ -39,6 +39,8 @@ pub(super) enum Cause {
 /// Registrars that know each other. The first one is the one that fails.
 pub(super) struct Scope {
     setting: Setting,
+    /// What else each registrar is told.
+    arguments: Vec<String>,
     pub(super) nodes: Vec<Node>,
 }
 
@@ -81,7 +83,16 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 impl Scope {
     /// So many registrars; all serve and know each other.
     pub(super) async fn open(setting: Setting, count: u32) -> anyhow::Result<Self> {
-        let mut scope = Self { setting, nodes: Vec::new() };
+        Self::open_with(setting, count, Vec::new()).await
+    }
+
+    /// The same, with further arguments for each of them.
+    pub(super) async fn open_with(
+        setting: Setting,
+        count: u32,
+        arguments: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let mut scope = Self { setting, arguments, nodes: Vec::new() };
         for number in 1..=count {
             let mut node = scope.start(number)?;
             node.serves().await?;
@@ -94,7 +105,7 @@ impl Scope {
     /// Starts a registrar that knows all that there are.
     pub(super) fn start(&self, id: u32) -> anyhow::Result<Node> {
         let id = RegistrarId::new(id).context("no identifier")?;
-        Node::start(self.setting, id, &self.nodes)
+        Node::start(self.setting, id, &self.nodes, &self.arguments)
     }
 
     /// Waits until each registrar has met every other one.
@@ -171,13 +182,19 @@ impl Scope {
 }
 
 impl Node {
-    fn start(setting: Setting, id: RegistrarId, peers: &[Self]) -> anyhow::Result<Self> {
+    fn start(
+        setting: Setting,
+        id: RegistrarId,
+        peers: &[Self],
+        more: &[String],
+    ) -> anyhow::Result<Self> {
         let url = format!("{}://127.0.0.1:0", setting.scheme);
         let (id_text, profile) = (id.to_string(), setting.profile.label());
         let mut arguments = vec!["registrar", "--id", &id_text, "--profile", profile];
         arguments.extend(["--asap", &url, "--enrp", &url, "--exit-with-stdin"]);
         let peers: Vec<String> = peers.iter().map(|peer| peer.enrp.to_string()).collect();
         arguments.extend(peers.iter().flat_map(|peer| ["--peer", peer]));
+        arguments.extend(more.iter().map(String::as_str));
         let (process, log) = Process::start_with_log(&arguments, LOGGED)?;
         let nowhere: Address = url.parse()?;
         Ok(Self { process, log, id, asap: nowhere.clone(), enrp: nowhere })
@@ -205,6 +222,11 @@ impl Node {
                 return Ok(entry);
             }
         }
+    }
+
+    /// The number of its process.
+    pub(super) fn process(&self) -> anyhow::Result<u32> {
+        self.process.id()
     }
 
     /// kill -9.

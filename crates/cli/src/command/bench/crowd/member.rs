@@ -55,8 +55,8 @@ struct Place {
 
 /// Registrations under way at once.
 const ASKED_MAX: usize = 64;
-/// A home that is silent for less is never given up.
-const SILENCE_MIN: Duration = Duration::from_millis(500);
+/// Keep-alives a second of a registrar that has very many elements: its default.
+const SUPERVISION_RATE: f64 = 20_000.0;
 /// Longer than any measurement: nobody has to renew.
 const LIFE: RegistrationLife = RegistrationLife(7200);
 const SPEAKS: Framing = Framing::Message(Ppid::ASAP);
@@ -96,7 +96,7 @@ impl Member {
             asked: 0,
             pools,
             counts,
-            silence_max: timing.peer_silence_max.max(SILENCE_MIN),
+            silence_max: silence_max(timing.peer_silence_max, plan.elements),
         }
     }
 
@@ -309,4 +309,9 @@ impl Member {
     fn fail(&self, what: std::fmt::Arguments<'_>) {
         let _ = self.counts.failure.set(what.to_string());
     }
+}
+
+/// How long an element waits for its home: as elements do, by the rhythm in which it is asked.
+fn silence_max(floor: Duration, elements: u32) -> Duration {
+    floor.max(Duration::from_secs_f64(f64::from(elements) / SUPERVISION_RATE)).mul_f64(1.5)
 }

@@ -1,0 +1,83 @@
+//! A registrar without a network: what the protocol itself takes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rserpool::proto::machine::{self, Carrier, Input, Link, Machine as _, Output, Peer};
+use rserpool::proto::registrar::{Command, Config, Registrar};
+use rserpool::proto::time::Time;
+use rserpool::wire::asap::{Asap, HandleResolution};
+use rserpool::wire::param::PeId;
+use rserpool::wire::{Message, Protocol};
+
+use super::What;
+use crate::command::bench::generator::registration;
+use crate::command::bench::load::handle;
+use crate::command::bench::report::Round;
+
+/// Elements of the pool.
+const ELEMENTS: u32 = 100;
+/// Requests between two looks at the clock.
+const BATCH: u32 = 256;
+const CLIENT: Peer = Peer::accepted(1);
+
+pub(super) fn round(what: What, span: Duration) -> anyhow::Result<Round> {
+    let mut registrar = Registrar::new(Config::default(), 1);
+    registrar.handle(Time::ZERO, Input::Command(Command::Start));
+    let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let link = Link {
+        protocol: Protocol::Asap,
+        carrier: Carrier::Tcp,
+        remote: vec![here],
+        remote_port: 1,
+        local: vec![here],
+    };
+    registrar.handle(Time::ZERO, Input::Up(CLIENT, link));
+    let pool = handle("Asked")?;
+    let registrations = (1..=ELEMENTS).map(|id| registration(&pool, PeId(id), id));
+    let registrations: Vec<Vec<u8>> = registrations.collect();
+    for octets in &registrations {
+        answer(&mut registrar, Time::ZERO, octets)?;
+    }
+    let items = match what {
+        What::Resolve3 => Some(3),
+        What::Resolve100 => Some(ELEMENTS),
+        What::Register => None,
+        What::KeepAlive => bail!("nobody is asked without a network"),
+    };
+    let requests = match items {
+        Some(_) => {
+            let ask = HandleResolution { want_updates: false, handle: pool, items };
+            vec![Message::from(Asap::HandleResolution(ask)).encode()]
+        }
+        None => registrations,
+    };
+    let begun = Instant::now();
+    let mut answered = 0_u64;
+    while begun.elapsed() < span {
+        // Time stands still: nobody is asked whether it lives.
+        for request in requests.iter().cycle().take(BATCH as usize) {
+            ensure!(answer(&mut registrar, Time::ZERO, request)? > 0, "no answer");
+        }
+        answered += u64::from(BATCH);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Round(vec![
+        ("rate_per_s", answered as f64 / seconds),
+        ("server_us", seconds * 1e6 / answered as f64),
+    ]))
+}
+
+/// How many octets the answer to a request has.
+fn answer(registrar: &mut Registrar, now: Time, request: &[u8]) -> anyhow::Result<usize> {
+    let (input, _) = machine::read(CLIENT, Protocol::Asap, request);
+    registrar.handle(now, input);
+    let mut octets = None;
+    while let Some(output) = registrar.poll() {
+        if let Output::Send(_, message) = output {
+            octets = Some(message.encode().len());
+        }
+    }
+    octets.context("no answer")
+}
