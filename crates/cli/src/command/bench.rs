@@ -11,6 +11,7 @@ mod load;
 mod registrar;
 mod report;
 mod scope;
+mod session;
 mod storm;
 mod usage;
 
@@ -29,6 +30,8 @@ pub(crate) struct Args {
 enum What {
     /// How quickly registrars are missed by nobody.
     Failover(failover::Args),
+    /// How quickly sessions have another server.
+    Session(session::Args),
     /// What operations of a handlespace cost, and what elements weigh.
     Handlespace(handlespace::Args),
     /// How much a registrar does in a second, and what that costs.
@@ -49,6 +52,7 @@ impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         match self.what {
             What::Failover(args) => args.run(output),
+            What::Session(args) => args.run(output),
             What::Handlespace(args) => args.run(output),
             What::Registrar(args) => args.run(output),
             What::Footprint(args) => args.run(output),

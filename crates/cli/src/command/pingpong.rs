@@ -17,7 +17,7 @@ use crate::service::Kind;
 use crate::service::pingpong::packet::{self, Packet};
 use crate::sessions::{PoolArg, SessionArgs};
 
-mod tally;
+pub(crate) mod tally;
 
 use tally::{Tally, Verdict};
 

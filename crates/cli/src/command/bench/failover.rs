@@ -216,7 +216,8 @@ impl Args {
     }
 }
 
-fn scheme(name: &str) -> Result<Scheme, String> {
+/// A transport as an argument.
+pub(super) fn scheme(name: &str) -> Result<Scheme, String> {
     let schemes = [Scheme::Tcp, Scheme::UserlandSctp, Scheme::KernelSctp, Scheme::Sctp];
     schemes
         .into_iter()

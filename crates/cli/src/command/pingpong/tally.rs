@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// A server's reply numbers go up by one. After a failover some may be missing: those of answers
 /// that died with the server, never more than there were questions without an answer.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     next: u64,
     /// When each question without an answer was asked first.
     pending: BTreeMap<u64, Instant>,
@@ -19,35 +19,35 @@ pub(super) struct Tally {
     excused: u64,
     latencies: Vec<Duration>,
     /// Counts for the summary.
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Questions asked.
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// Questions answered.
-    pub(super) answered: u64,
+    pub(crate) answered: u64,
     /// Questions asked again after a failover.
-    pub(super) resent: u64,
+    pub(crate) resent: u64,
     /// Questions without an answer at the end.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Second answers to one question.
-    pub(super) duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Reply numbers that were there before: the next server did not know the state.
-    pub(super) repeats: u64,
+    pub(crate) repeats: u64,
     /// Missing reply numbers that no failover excuses.
-    pub(super) gaps: u64,
+    pub(crate) gaps: u64,
     /// Failovers.
-    pub(super) failovers: u64,
+    pub(crate) failovers: u64,
     /// Of these, without a state for the next server.
-    pub(super) restarts: u64,
+    pub(crate) restarts: u64,
 }
 
 /// What an answer was.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The answer to an open question, after so long.
     Answered(Duration),
     /// To a question that has its answer, or was never asked.
@@ -56,7 +56,7 @@ pub(super) enum Verdict {
 
 impl Tally {
     /// The next question's number.
-    pub(super) fn ask(&mut self, now: Instant) -> u64 {
+    pub(crate) fn ask(&mut self, now: Instant) -> u64 {
         self.next += 1;
         self.counts.sent += 1;
         self.pending.insert(self.next, now);
@@ -64,7 +64,7 @@ impl Tally {
     }
 
     /// Takes an answer.
-    pub(super) fn answer(&mut self, now: Instant, message: u64, reply: u64) -> Verdict {
+    pub(crate) fn answer(&mut self, now: Instant, message: u64, reply: u64) -> Verdict {
         match self.last_reply {
             Some(last) if reply <= last => self.counts.repeats += 1,
             Some(last) => {
@@ -86,7 +86,7 @@ impl Tally {
     }
 
     /// Another server has the session: the questions to ask again.
-    pub(super) fn fail_over(&mut self, resumed: bool) -> impl Iterator<Item = u64> {
+    pub(crate) fn fail_over(&mut self, resumed: bool) -> impl Iterator<Item = u64> {
         self.counts.failovers += 1;
         if resumed {
             self.excused += self.pending.len() as u64;
@@ -100,22 +100,22 @@ impl Tally {
     }
 
     /// When the oldest question without an answer was asked.
-    pub(super) fn oldest(&self) -> Option<Instant> {
+    pub(crate) fn oldest(&self) -> Option<Instant> {
         self.pending.values().min().copied()
     }
 
     /// True where every question has its answer.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.pending.is_empty()
     }
 
     /// Ends it: what has no answer by now is lost.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.counts.lost = self.pending.len() as u64;
     }
 
     /// The answers' median, 99th percentile and maximum; `None` without any.
-    pub(super) fn latencies(&mut self) -> Option<[Duration; 3]> {
+    pub(crate) fn latencies(&mut self) -> Option<[Duration; 3]> {
         self.latencies.sort_unstable();
         let last = self.latencies.len().checked_sub(1)?;
         Some([last / 2, last * 99 / 100, last].map(|rank| self.latencies[rank]))
@@ -124,7 +124,7 @@ impl Tally {
 
 impl Counts {
     /// True where nothing was lost or done twice.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         [self.lost, self.duplicates, self.repeats, self.gaps, self.restarts] == [0; 5]
     }
 }
