@@ -349,6 +349,9 @@ pub struct Options {
     pub path_retransmits_max: u32,
     /// SCTP association.max.retrans.
     pub association_retransmits_max: u32,
+    /// How long a dial of `sctp://` may take the first way before the second is tried beside it:
+    /// more than a round trip, or every dial goes both ways. Default: 100 ms.
+    pub head_start: std::time::Duration,
     /// How long a dial may take in all before `Down(Timeout)`.
     pub connect_timeout: std::time::Duration,
 }
@@ -380,6 +383,7 @@ impl Default for Options {
             heartbeat: Duration::from_secs(1),
             path_retransmits_max: 2,
             association_retransmits_max: 4,
+            head_start: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(3),
         }
     }

@@ -1,7 +1,7 @@
 //! `sctp://`: the kernel's SCTP and userland SCTP in UDP at the same port, as one endpoint.
 //!
 //! Listening opens both, so that every peer gets through. Dialing tries the kernel's first where
-//! there is one, and userland too after 100 ms or as soon as the kernel gives up; the first that is
+//! there is one, and userland too after [`Options::head_start`] or when the kernel gives up; the first that is
 //! up wins and the other is aborted. What won is tried first the next time.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,8 +21,6 @@ use crate::endpoint::{
 use crate::numbers::ByNumber;
 use crate::userland::UserlandEndpoint;
 
-/// How long the first way may take before the second is tried beside it.
-const HEAD_START: Duration = Duration::from_millis(100);
 /// Peers whose better way is remembered; after that all are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 /// Ports that are tried when any will do: one that SCTP has free may be taken in UDP.
@@ -33,6 +31,7 @@ pub struct SctpEndpoint {
     local: Local,
     /// Both sides together; each keeps to it by itself as well.
     associations_max: usize,
+    head_start: Duration,
     over_limit: u64,
     sides: [Option<Box<dyn Endpoint>>; 2],
     associations: HashMap<AssocId, Association, ByNumber>,
@@ -109,7 +108,7 @@ impl SctpEndpoint {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let url = Address::from((Scheme::Sctp, any));
         let local = Local { url, addresses: Vec::new(), port: 0 };
-        Ok(Self::over(kernel, Some(Box::new(userland)), local, options.associations_max))
+        Ok(Self::over(kernel, Some(Box::new(userland)), local, options))
     }
 
     fn bind_once(url: &Address, options: &Options) -> Result<Self, Error> {
@@ -136,18 +135,19 @@ impl SctpEndpoint {
         let bound = userland.as_ref().or(kernel.as_ref()).map(|endpoint| endpoint.local());
         let (addresses, port) = bound.map_or((Vec::new(), port), |l| (l.addresses, l.port));
         let local = Local { url: url.with_port(port), addresses, port };
-        Ok(Self::over(kernel, userland, local, options.associations_max))
+        Ok(Self::over(kernel, userland, local, options))
     }
 
     fn over(
         kernel: Option<Box<dyn Endpoint>>,
         userland: Option<Box<dyn Endpoint>>,
         local: Local,
-        associations_max: usize,
+        options: &Options,
     ) -> Self {
         Self {
             local,
-            associations_max,
+            associations_max: options.associations_max,
+            head_start: options.head_start,
             over_limit: 0,
             sides: [kernel, userland],
             associations: HashMap::default(),
@@ -359,7 +359,7 @@ impl Endpoint for SctpEndpoint {
         let dial = Dial { remote: remote.clone(), running: vec![(side, inner)], second };
         self.associations.insert(assoc, Association::Dialing(dial));
         if second.is_some() {
-            self.second_ways.push_back((Instant::now() + HEAD_START, assoc));
+            self.second_ways.push_back((Instant::now() + self.head_start, assoc));
         }
         Ok(assoc)
     }

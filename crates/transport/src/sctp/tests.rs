@@ -4,6 +4,8 @@ use std::task::Waker;
 
 use super::*;
 
+const HEAD_START: Duration = Duration::from_millis(100);
+
 /// A side that does what the test says.
 #[derive(Clone, Default)]
 struct Fake(Arc<Mutex<Script>>);
@@ -87,7 +89,8 @@ impl Lab {
         let sides: [Box<dyn Endpoint>; 2] = [Box::new(kernel.clone()), Box::new(userland.clone())];
         let local = kernel.local();
         let [one, two] = sides.map(Some);
-        Self { kernel, userland, endpoint: SctpEndpoint::over(one, two, local, 3) }
+        let options = Options { associations_max: 3, ..Options::default() };
+        Self { kernel, userland, endpoint: SctpEndpoint::over(one, two, local, &options) }
     }
 
     fn dial(&mut self) -> AssocId {
@@ -326,7 +329,8 @@ async fn the_limit_of_associations_is_for_both_sides_together() {
 async fn without_the_kernel_userland_is_all() {
     let userland = Fake::default();
     let local = userland.local();
-    let mut endpoint = SctpEndpoint::over(None, Some(Box::new(userland.clone())), local, 3);
+    let options = Options { associations_max: 3, ..Options::default() };
+    let mut endpoint = SctpEndpoint::over(None, Some(Box::new(userland.clone())), local, &options);
     let assoc = endpoint.connect(&remote(PEER)).unwrap();
     assert_eq!(userland.calls(), [IN_UDP]);
     let forced = endpoint.connect(&remote("sctp+kernel://10.0.0.9:3863"));

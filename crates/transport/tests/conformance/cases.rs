@@ -536,6 +536,8 @@ fn options() -> Options {
     Options {
         association_retransmits_max: 50,
         path_retransmits_max: 50,
+        // Two ways at once are two associations at the peer for a moment.
+        head_start: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         ..Options::default()
     }
