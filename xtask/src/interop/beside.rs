@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
@@ -27,6 +28,8 @@ const CLIENT: [u8; 4] = [10, 0, 0, 4];
 /// What a run has in common with the one that it is compared with.
 const BEFORE: u32 = 100;
 const REQUESTS: u32 = 1000;
+/// How long a registrar may take to start under callgrind.
+const START_MAX: Duration = Duration::from_secs(90);
 /// Requests at once.
 const BATCH: u32 = 50;
 
@@ -190,7 +193,7 @@ const QUIET: &str = "-endpointkeepalivetransmissioninterval=300000";
 
 /// Waits until the registrar is there.
 fn connect(lab: &Lab) -> anyhow::Result<Speaker> {
-    wait_for("a registrar", PATIENCE, || {
+    wait_for("a registrar", START_MAX, || {
         Ok(Speaker::start(lab, "client", "10.0.0.4:4000", "10.0.0.1:3863").ok())
     })
 }
