@@ -9,6 +9,7 @@
 //! | `config` | limits, sizes of answers |
 //! | `element`, `pool` | what is stored, and views of it |
 //! | `ownership` | homes, checksums, marks of a resynchronisation (RFC 5353 §3.3, §3.6) |
+//! | `per_element` | what else someone knows of elements |
 //! | `table` | everything in order, from any point on (RFC 5353 §3.2) |
 //! | `policy` | how elements are picked, one file a family |
 //! | `timing` | deadlines, one for each key |
@@ -20,6 +21,7 @@ mod config;
 mod element;
 mod hash;
 mod ownership;
+mod per_element;
 mod policy;
 mod pool;
 mod refused;
@@ -37,6 +39,7 @@ use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLi
 
 pub use config::{Config, Limit, LimitCounts, Limits};
 pub use element::{ElementIndex, ElementView, Outcome, Registered};
+pub use per_element::PerElement;
 pub use pool::PoolView;
 pub use refused::Refused;
 pub use timing::{Deadlines, Key};

@@ -81,7 +81,7 @@ impl Registrar {
     pub(super) fn adopt(&mut self, now: Time, elements: impl IntoIterator<Item = ElementIndex>) {
         let mut connected: Option<BTreeMap<(IpAddr, u16), Peer>> = None;
         let is_foreign = |index: &ElementIndex| {
-            !self.supervised.contains_key(index) && !self.adopting.contains(*index)
+            !self.supervised.contains(*index) && !self.adopting.contains(*index)
         };
         let elements: Vec<ElementIndex> = elements.into_iter().filter(is_foreign).collect();
         let grace = self.grace_among(elements.len());
@@ -200,7 +200,7 @@ impl Registrar {
 
     /// An element agreed: it is this registrar's own, and everyone is told.
     pub(super) fn adopted(&mut self, now: Time, peer: Peer, index: ElementIndex) {
-        let is_new = !self.supervised.contains_key(&index);
+        let is_new = !self.supervised.contains(index);
         self.handlespace.set_home(index, self.id);
         let Some(view) = self.handlespace.element(index) else { return };
         let (handle, id, life) = (view.handle.clone(), view.element.id, view.element.life);
@@ -219,7 +219,7 @@ impl Registrar {
     /// where it is not supervised it has none.
     pub(super) fn forget_adoption(&mut self, index: ElementIndex) {
         let Some(adoption) = self.adopting.elements.remove(&index) else { return };
-        if !self.supervised.contains_key(&index) {
+        if !self.supervised.contains(index) {
             self.deadlines.disarm(Deadline::Supervision(index));
         }
         let Some(peer) = adoption.asked else { return };

@@ -65,7 +65,7 @@ impl Registrar {
         let PoolElement { id, life, .. } = element;
         let registered =
             self.handlespace.register(handle, element).map_err(|refused| refused.cause())?;
-        if !self.supervised.contains_key(&registered.index) {
+        if !self.supervised.contains(registered.index) {
             let event = Event::Joined { handle: handle.clone(), id };
             self.outputs.push_back(Output::Event(event));
         }
@@ -92,7 +92,7 @@ impl Registrar {
         };
         let lives_elsewhere = self
             .supervised
-            .get(&index)
+            .get(index)
             .and_then(|supervised| supervised.association)
             .is_some_and(|association| association != peer);
         if lives_elsewhere && !same_server(&old.user_transport, &element.user_transport) {
@@ -104,7 +104,7 @@ impl Registrar {
     /// The policy with the distance that this registrar measured: half a round trip, where the
     /// policy looks at distances (draft-dreibholz-rserpool-delay).
     fn with_distance(&self, index: ElementIndex, policy: Policy) -> Policy {
-        let round_trip = self.supervised.get(&index).and_then(|s| s.round_trip.smoothed());
+        let round_trip = self.supervised.get(index).and_then(|s| s.round_trip.smoothed());
         match round_trip {
             Some(round_trip) => {
                 let millis = u32::try_from(round_trip.as_millis() / 2).unwrap_or(u32::MAX);
@@ -148,7 +148,7 @@ impl Registrar {
     /// True where the peer of this association is the element: it registered over it, or no
     /// association of the element lives here and the peer has one of its addresses.
     fn owns(&self, peer: Peer, index: ElementIndex) -> bool {
-        let registered_over = self.supervised.get(&index).and_then(|s| s.association);
+        let registered_over = self.supervised.get(index).and_then(|s| s.association);
         match registered_over {
             Some(association) => association == peer,
             None => {

@@ -45,7 +45,7 @@ impl Registrar {
         self.state = State::Leaving;
         self.deadlines.disarm(Deadline::Announce);
         self.deadlines.arm(Deadline::Leave, now + self.config.leave_timeout);
-        for (&index, &taker) in self.supervised.keys().zip(takers.iter().cycle()) {
+        for ((index, _), &taker) in self.supervised.iter().zip(takers.iter().cycle()) {
             self.handover.waiting.entry(taker).or_default().push_back(index);
         }
         for taker in takers {

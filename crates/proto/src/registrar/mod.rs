@@ -56,7 +56,7 @@ use rserpool_wire::param::RegistrarId;
 use rserpool_wire::registry::{AsapType, EnrpType};
 use rserpool_wire::{Message, Protocol};
 
-use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key};
+use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key, PerElement};
 use crate::machine::{Input, Machine, Malformed, Output, Peer};
 use crate::time::Time;
 
@@ -88,7 +88,7 @@ pub struct Registrar {
     id: RegistrarId,
     handlespace: Handlespace,
     associations: BTreeMap<Peer, Association>,
-    supervised: BTreeMap<ElementIndex, Supervised>,
+    supervised: PerElement<Supervised>,
     subscriptions: Subscriptions,
     announcing: Announcing,
     deadlines: Deadlines<Deadline>,
@@ -201,7 +201,7 @@ impl Registrar {
             handlespace: Handlespace::new(config.handlespace, rng.random()),
             id,
             associations: BTreeMap::new(),
-            supervised: BTreeMap::new(),
+            supervised: PerElement::default(),
             subscriptions: Subscriptions::default(),
             announcing: Announcing::default(),
             deadlines: Deadlines::default(),

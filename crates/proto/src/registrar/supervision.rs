@@ -24,9 +24,13 @@ pub(super) struct Supervised {
     probed: Option<Time>,
     /// How often the wait for that answer was extended.
     extensions: u8,
-    /// Reports that it is unreachable since it registered: by whom and when.
-    reports: Vec<(Peer, Time)>,
+    /// Reports that it is unreachable, since it registered.
+    reports: Option<Box<Reports>>,
 }
+
+/// By whom and when an element was reported. Few elements are.
+#[derive(Debug, Default)]
+struct Reports(Vec<(Peer, Time)>);
 
 /// A timer that fires later than this says that the registrar was busy, not the other one silent.
 pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
@@ -40,7 +44,7 @@ const PATH_CHANGE_FLOORS: u32 = 3;
 impl Registrar {
     /// Makes an element one of this registrar's own, supervised over this association.
     pub(super) fn supervise_over(&mut self, now: Time, index: ElementIndex, peer: Peer) {
-        let supervised = self.supervised.entry(index).or_default();
+        let supervised = self.supervised.get_or_default(index);
         let is_new = supervised.association.is_none();
         if let Some(old) = supervised.association.replace(peer).filter(|old| *old != peer)
             && let Some(association) = self.associations.get_mut(&old)
@@ -50,7 +54,7 @@ impl Registrar {
         if let Some(association) = self.associations.get_mut(&peer) {
             association.elements.insert(index);
         }
-        supervised.reports.clear();
+        supervised.reports = None;
         // An element that registers lives: what it was asked before is answered.
         supervised.probed = None;
         supervised.extensions = 0;
@@ -73,7 +77,7 @@ impl Registrar {
 
     /// Asks an element whether it lives, and waits for the answer.
     fn probe(&mut self, now: Time, index: ElementIndex) {
-        let Some(supervised) = self.supervised.get_mut(&index) else {
+        let Some(supervised) = self.supervised.get_mut(index) else {
             return;
         };
         let (Some(peer), Some(view)) = (supervised.association, self.handlespace.element(index))
@@ -108,7 +112,7 @@ impl Registrar {
             self.on_grace_over(now, due, index);
             return;
         }
-        let Some(supervised) = self.supervised.get_mut(&index) else {
+        let Some(supervised) = self.supervised.get_mut(index) else {
             return;
         };
         if supervised.probed.is_none() {
@@ -150,7 +154,7 @@ impl Registrar {
             self.adopted(now, peer, index);
             return;
         }
-        let supervised = index.and_then(|index| self.supervised.get_mut(&index));
+        let supervised = index.and_then(|index| self.supervised.get_mut(index));
         let (Some(index), Some(supervised)) = (index, supervised) else {
             self.stats.unexpected += 1;
             return;
@@ -178,16 +182,17 @@ impl Registrar {
     ) -> bool {
         let max = self.config.bad_reports_max;
         let again_after = self.config.timing.request_timeout;
-        let Some(supervised) = self.supervised.get_mut(&index) else {
+        let Some(supervised) = self.supervised.get_mut(index) else {
             return false;
         };
         // RFC 5355 §2.13: one user cannot report an element away by shouting.
         let is_repetition = |&(by, at): &(Peer, Time)| by == reporter && now - at < again_after;
-        if supervised.reports.iter().any(is_repetition) {
+        let Reports(reports) = &mut **supervised.reports.get_or_insert_default();
+        if reports.iter().any(is_repetition) {
             return false;
         }
-        supervised.reports.push((reporter, now));
-        if u32::try_from(supervised.reports.len()).is_ok_and(|count| count <= max) {
+        reports.push((reporter, now));
+        if u32::try_from(reports.len()).is_ok_and(|count| count <= max) {
             if supervised.probed.is_none() {
                 self.probe(now, index);
             }
@@ -215,7 +220,7 @@ impl Registrar {
     /// Removes an element that may not know it, and lets it know: should it come back, it registers
     /// again. Where its association carried nothing else, its end says so.
     fn remove_unanswering(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
-        let association = self.supervised.get(&index).and_then(|s| s.association);
+        let association = self.supervised.get(index).and_then(|s| s.association);
         let view = self.handlespace.element(index);
         let key = view.map(|view| (view.handle.clone(), view.element.id));
         self.remove(now, index, reason);
@@ -238,7 +243,7 @@ impl Registrar {
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };
-        let association = self.supervised.remove(&index).and_then(|s| s.association);
+        let association = self.supervised.remove(index).and_then(|s| s.association);
         self.forget_adoption(index);
         self.deadlines.disarm(Deadline::Supervision(index));
         self.deadlines.disarm(Deadline::Expiry(index));

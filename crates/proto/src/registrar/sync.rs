@@ -136,7 +136,7 @@ impl Registrar {
         // What is supervised here is at home here: who took it from a live element is wrong, and
         // who took it from this registrar in truth has said so by an update, or will be noticed
         // when the element leaves.
-        let is_own = index.is_some_and(|index| self.supervised.contains_key(&index));
+        let is_own = index.is_some_and(|index| self.supervised.contains(index));
         if is_own || (own_only && home != teller) {
             self.stats.claims_ignored += 1;
             return false;

@@ -174,7 +174,7 @@ impl Registrar {
         self.group_cast_presence();
         let connected = self.supervised.iter();
         let connected: Vec<(ElementIndex, Peer)> = connected
-            .filter_map(|(&index, supervised)| Some((index, supervised.association?)))
+            .filter_map(|(index, supervised)| Some((index, supervised.association?)))
             .collect();
         self.claim(now, connected);
     }

@@ -112,7 +112,7 @@ impl Registrar {
     /// An element of this registrar has another home now: it is no longer looked after here.
     fn release(&mut self, index: ElementIndex, to: RegistrarId) {
         self.forget_adoption(index);
-        let Some(supervised) = self.supervised.remove(&index) else { return };
+        let Some(supervised) = self.supervised.remove(index) else { return };
         self.deadlines.disarm(Deadline::Supervision(index));
         self.deadlines.disarm(Deadline::Expiry(index));
         let association: Option<Peer> = supervised.association;
