@@ -14,42 +14,41 @@ fn a_picture_is_the_same_whichever_servers_die_meanwhile() {
     for transport in ["tcp", "sctp"] {
         let registrar = Registrar::patient();
         let mut servers: Vec<Server> = (0..3).map(|_| server(&registrar, transport)).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("picture.png");
-        let mut painting = client(
-            &registrar,
-            &[
-                "fractal",
-                "--json",
-                "-v",
-                "--verify",
-                "--width=160",
-                "--height=90",
-                "--tile=40",
-                "--out",
-                file.to_str().unwrap(),
-            ],
-        );
-        // One dies in the middle, and another one comes.
-        let computed = loop {
-            let line = painting.log_line();
-            if line.contains("tile computed") {
-                break line;
-            }
-        };
-        let victim = servers.iter_mut().find(|server| computed.contains(&server.id)).unwrap();
-        victim.program.kill();
-        servers.push(server(&registrar, transport));
-
-        let ended = painting.ended();
-        let summary = ended.json();
-        assert_eq!(summary["identical"], true, "{summary}");
-        assert_eq!((&summary["points"], &summary["tiles"]), (&57_600.into(), &40.into()));
-        assert!(summary["failovers"].as_u64() >= Some(1), "{summary}");
-        assert!(summary["resumed"].as_u64() >= Some(1), "{summary}");
-        let octets = std::fs::read(&file).unwrap();
-        assert!(octets.starts_with(b"\x89PNG\r\n"), "{} octets", octets.len());
+        // A server may die between two tiles, or when the last one is done: then another one dies.
+        let resumed = (0..20).any(|_| {
+            let summary = paint_and_kill(&registrar, &mut servers);
+            servers.push(server(&registrar, transport));
+            let count = |what: &str| summary[what].as_u64().unwrap();
+            assert!(count("resumed") <= count("failovers"), "{summary}");
+            count("resumed") > 0
+        });
+        assert!(resumed, "nothing was ever resumed");
     }
+}
+
+/// Kills one of the servers in the middle of a picture: what the client says of it.
+fn paint_and_kill(registrar: &Registrar, servers: &mut Vec<Server>) -> serde_json::Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture.png");
+    let what = ["fractal", "--json", "-v", "--verify", "--out", file.to_str().unwrap()];
+    let size = ["--width=320", "--height=180", "--tile=80"];
+    let mut painting = client(registrar, &[&what[..], &size].concat());
+    let computed = loop {
+        let line = painting.log_line();
+        if line.contains("tile computed") {
+            break line;
+        }
+    };
+    let victim = servers.iter().position(|server| computed.contains(&server.id)).unwrap();
+    servers.swap_remove(victim).program.kill();
+
+    let ended = painting.ended();
+    let summary = ended.json();
+    assert_eq!(summary["identical"], true, "{summary}");
+    assert_eq!((&summary["points"], &summary["tiles"]), (&230_400.into(), &40.into()));
+    let octets = std::fs::read(&file).unwrap();
+    assert!(octets.starts_with(b"\x89PNG\r\n"), "{} octets", octets.len());
+    summary
 }
 
 #[test]
