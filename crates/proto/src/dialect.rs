@@ -96,8 +96,12 @@ impl Dialect {
             return false;
         }
         match body {
-            // Three times the interval at which the element registers again.
-            Body::Update(update) => receiver.is_some() && update.element.life.0 >= 3_000,
+            // Three times the interval at which the element registers again. What is suggested, all tell
+            // one registrar only.
+            Body::Update(update) => {
+                let is_plain = receiver.is_some() && !update.takeover_suggested;
+                is_plain && update.element.life.0 >= 3_000
+            }
             Body::Error(causes) => causes.iter().any(|cause| cause.code.0 >= PRIVATE_CAUSES),
             _ => false,
         }
@@ -131,7 +135,8 @@ impl Dialect {
 
 #[cfg(test)]
 mod tests {
-    use rserpool_wire::param::Cause;
+    use rserpool_wire::enrp::{Update, UpdateAction};
+    use rserpool_wire::param::{Cause, PeId, Policy, PoolElement, Transport, TransportUse};
     use rserpool_wire::registry::CauseCode;
 
     use super::*;
@@ -161,6 +166,35 @@ mod tests {
         assert_eq!(patient.keep_alive_interval, fast.keep_alive_interval);
         let slow = Timing::of(Profile::Rfc);
         assert_eq!(Dialect::Rsplib.timing(slow), slow);
+    }
+
+    #[test]
+    fn an_update_for_one_registrar_in_milliseconds_is_rsplibs_unless_it_is_a_suggestion() {
+        let update = |takeover_suggested, life| {
+            let element = PoolElement { life: RegistrationLife(life), ..element() };
+            let handle = PoolHandle::new(*b"x").unwrap();
+            let action = UpdateAction::AddElement;
+            Body::Update(Update { takeover_suggested, action, handle, element })
+        };
+        let receiver = RegistrarId::new(1);
+        assert!(Dialect::Rfc.is_foreign(receiver, &update(false, 30_000)));
+        // An hour, and suggested: that goes to one registrar by name.
+        assert!(!Dialect::Rfc.is_foreign(receiver, &update(true, 3_600)));
+        assert!(!Dialect::Rfc.is_foreign(receiver, &update(false, 300)));
+        assert!(!Dialect::Rfc.is_foreign(None, &update(false, 3_600)));
+    }
+
+    fn element() -> PoolElement {
+        let address = std::net::IpAddr::from([10, 0, 0, 1]);
+        let transport_use = TransportUse::DataOnly;
+        PoolElement {
+            id: PeId(1),
+            home: RegistrarId::new(1),
+            life: RegistrationLife(300),
+            user_transport: Transport::Tcp { port: 7, transport_use, address },
+            policy: Policy::round_robin(),
+            asap_transport: None,
+        }
     }
 
     #[test]

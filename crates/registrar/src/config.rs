@@ -57,6 +57,13 @@ pub struct Config {
     pub enrp_tcp: Option<bool>,
     /// See [`protocol::Config::takeover_suggestion`].
     pub takeover_suggestion: Option<bool>,
+    /// See [`protocol::Config::suggestion_pause`].
+    #[serde(with = "humantime_serde")]
+    pub suggestion_pause: Option<Duration>,
+    /// See [`protocol::Config::suggestion_rate_max`].
+    pub suggestion_rate_max: Option<NonZeroU32>,
+    /// See [`protocol::Config::follow_suggestions`].
+    pub follow_suggestions: Option<bool>,
     /// See [`protocol::Config::start_timeout`].
     #[serde(with = "humantime_serde")]
     pub start_timeout: Option<Duration>,
@@ -171,6 +178,9 @@ impl Config {
             allow_advertised: self.allow_advertised.unwrap_or(defaults.allow_advertised),
             enrp_tcp: self.enrp_tcp.unwrap_or(defaults.enrp_tcp),
             takeover_suggestion: self.takeover_suggestion.unwrap_or(defaults.takeover_suggestion),
+            suggestion_pause: self.suggestion_pause.unwrap_or(defaults.suggestion_pause),
+            suggestion_rate_max: self.suggestion_rate_max.unwrap_or(defaults.suggestion_rate_max),
+            follow_suggestions: self.follow_suggestions.unwrap_or(defaults.follow_suggestions),
             start_timeout: self.start_timeout.unwrap_or(defaults.start_timeout),
             adoption_grace: self.adoption_grace.unwrap_or(defaults.adoption_grace),
             leave_timeout: self.leave_timeout.unwrap_or(defaults.leave_timeout),

@@ -227,6 +227,33 @@ fn a_registrar_leaves_on_purpose() {
     assert_trace("a_registrar_leaves_on_purpose", &world);
 }
 
+#[test]
+fn an_element_is_suggested_to_the_registrar_that_is_best_for_it() {
+    // 0x12 XOR 1 is greater than 0x11 XOR 1.
+    let mut world = World::new(Setup::lan(7));
+    let registrars = [0x11, 0x12].map(|id| {
+        world.add_registrar(registrar::Config {
+            id: RegistrarId::new(id),
+            takeover_suggestion: true,
+            suggestion_pause: millis(1000),
+            ..registrar::Config::default()
+        })
+    });
+    let element = world.add_element(pool(), |config| config.id = Some(PeId(1)));
+    world.start(registrars[0]);
+    world.run_for(millis(2500));
+    world.start(element);
+    world.run_for(millis(600));
+    assert_eq!(home_of(&world, element, &registrars), registrars[0]);
+    world.start(registrars[1]);
+    world.run_for(millis(1000));
+    world.trace_mut().clear();
+    world.run_for(millis(1500));
+    world.check_quiet();
+    assert_eq!(home_of(&world, element, &registrars), registrars[1]);
+    assert_trace("an_element_is_suggested_to_the_registrar_that_is_best_for_it", &world);
+}
+
 /// A registrar, two servers with a key, and a client with a request every 300 ms: settled, and the
 /// first reply is there. The client has the first of the servers.
 fn session() -> (World, [NodeId; 2], NodeId) {

@@ -67,6 +67,11 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_advertised: bool,
 
+    /// Suggest elements to the registrars that are best for them, so that all have their part again
+    /// after failures.
+    #[arg(long)]
+    takeover_suggestion: bool,
+
     /// End with standard input: for programs that start it.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -122,6 +127,9 @@ impl Args {
         config.announce.interface = self.interface.or(config.announce.interface);
         if self.allow_advertised {
             config.allow_advertised = Some(true);
+        }
+        if self.takeover_suggestion {
+            config.takeover_suggestion = Some(true);
         }
         Ok(config)
     }

@@ -99,10 +99,17 @@ impl<T> PerElement<T> {
 
     /// All elements with a value, in the order of their indexes.
     pub fn iter(&self) -> impl Iterator<Item = (ElementIndex, &T)> {
-        let rows = self.pages.iter().enumerate().flat_map(|(page, rows)| {
+        self.after(None)
+    }
+
+    /// All elements with a value that come after this one, in the order of their indexes.
+    pub fn after(&self, index: Option<ElementIndex>) -> impl Iterator<Item = (ElementIndex, &T)> {
+        let first = index.map_or(0, |index| index.slot() + 1);
+        let pages = self.pages.iter().enumerate().skip(first / PAGE);
+        let rows = pages.flat_map(|(page, rows)| {
             rows.iter().enumerate().map(move |(row, it)| (page * PAGE + row, it))
         });
-        rows.filter_map(|(slot, row)| {
+        rows.skip_while(move |(slot, _)| *slot < first).filter_map(|(slot, row)| {
             let Row { generation, value } = row.as_ref()?;
             let slot = u32::try_from(slot).ok()?;
             Some((ElementIndex { slot, generation: *generation }, value))
@@ -143,6 +150,11 @@ mod tests {
                 prop_assert_eq!(rows.get(at), map.get(&at));
                 prop_assert_eq!(rows.get_mut(at), map.get_mut(&at));
                 prop_assert_eq!((rows.len(), rows.is_empty()), (map.len(), map.is_empty()));
+            }
+            for slot in [0, 127, 128, 299] {
+                let after = rows.after(Some(index(slot, 0))).map(|(at, value)| (at, *value));
+                let wanted = map.iter().filter(|(at, _)| at.slot > slot);
+                prop_assert!(after.eq(wanted.map(|(at, value)| (*at, *value))));
             }
             prop_assert!(rows.iter().map(|(at, value)| (at, *value)).eq(map));
         }

@@ -39,6 +39,8 @@ pub(super) struct Adopting {
 struct Adoption {
     /// Over which association it was asked.
     asked: Option<Peer>,
+    /// It was this registrar's own until its association ended.
+    was_own: bool,
     extensions: u8,
 }
 
@@ -61,6 +63,11 @@ impl Adopting {
         self.elements.contains_key(&index)
     }
 
+    /// True where this element was this registrar's own and may be on its way to another one.
+    pub(super) fn was_own(&self, index: ElementIndex) -> bool {
+        self.elements.get(&index).is_some_and(|adoption| adoption.was_own)
+    }
+
     /// True where this element was asked over this association.
     pub(super) fn is_asked(&self, index: ElementIndex, over: Peer) -> bool {
         self.elements.get(&index).is_some_and(|adoption| adoption.asked == Some(over))
@@ -71,7 +78,8 @@ impl Registrar {
     /// Another registrar suggests to become the home of an element
     /// (draft-dreibholz-rserpool-enrp-takeover).
     pub(super) fn on_suggestion(&mut self, now: Time, index: ElementIndex) {
-        if self.config.takeover_suggestion && self.is_serving() {
+        self.stats.suggestions_received += 1;
+        if self.config.follow_suggestions && self.is_serving() {
             self.adopt(now, [index]);
         }
     }
@@ -117,6 +125,17 @@ impl Registrar {
             self.adopting.to_ask.push_back((index, peer));
         }
         self.ask_elements(now);
+    }
+
+    /// The association of an element ended that another registrar was told to take: that one has
+    /// a moment to say that it has it. Nobody is told before.
+    pub(super) fn await_other_home(&mut self, now: Time, index: ElementIndex) {
+        self.supervised.remove(index);
+        self.deadlines.disarm(Deadline::Expiry(index));
+        let adoption = Adoption { was_own: true, ..Adoption::default() };
+        self.adopting.elements.insert(index, adoption);
+        let wait = self.config.timing.response_timeout;
+        self.deadlines.arm(Deadline::Supervision(index), now + wait);
     }
 
     /// The associations of elements and users, by the addresses at their other ends.
@@ -257,10 +276,14 @@ impl Registrar {
             return;
         }
         let asked = adoption.asked;
+        let reason = match adoption.was_own {
+            true => LeaveReason::AssociationLost,
+            false => LeaveReason::Orphaned,
+        };
         let view = self.handlespace.element(index);
         let key = view.map(|view| (view.handle.clone(), view.element.id));
         if view.and_then(|view| view.element.home) == Some(self.id) {
-            self.remove(now, index, LeaveReason::Orphaned);
+            self.remove(now, index, reason);
             if let (Some(peer), Some((handle, id))) = (asked, key)
                 && self.associations.contains_key(&peer)
             {

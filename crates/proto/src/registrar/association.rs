@@ -64,7 +64,11 @@ impl Registrar {
         };
         self.subscriptions.forget(peer);
         for index in association.elements {
-            self.remove(now, index, LeaveReason::AssociationLost);
+            if self.is_on_its_way(now, index) {
+                self.await_other_home(now, index);
+            } else {
+                self.remove(now, index, LeaveReason::AssociationLost);
+            }
         }
         if association.link.protocol == Protocol::Enrp {
             if self.deadlines.disarm(super::Deadline::Download(peer)) {

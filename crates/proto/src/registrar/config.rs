@@ -66,9 +66,21 @@ pub struct Config {
     /// are answered when it serves. Where every configured registrar refuses to be dialed, or all
     /// have just started, too, it serves sooner.
     pub start_timeout: Duration,
-    /// Take elements that another registrar suggests to take
-    /// (draft-dreibholz-rserpool-enrp-takeover), as one that leaves does. Default: true.
+    /// Suggest elements to those registrars that are best for them, by
+    /// [`aptitude`](super::aptitude), so that all share the work again after failures
+    /// (draft-dreibholz-rserpool-enrp-takeover). Elements over TCP are left alone, for nobody can
+    /// dial them. Default: false.
     pub takeover_suggestion: bool,
+    /// How long another registrar has to have been there before elements are suggested to it, how
+    /// often own elements are looked through, and how long one that was suggested is left alone;
+    /// that doubles each time, up to 64 times. Default: 10 s. Longer is calmer where registrars come
+    /// and go.
+    pub suggestion_pause: Duration,
+    /// Elements suggested per second at most. Default: 1000.
+    pub suggestion_rate_max: NonZeroU32,
+    /// Take elements that another registrar suggests to take, as one that leaves does. Default:
+    /// true.
+    pub follow_suggestions: bool,
     /// How long an element whose home died stays in its pool without having answered its new home
     /// or having registered elsewhere. Default: 5 s. One that cannot be asked has longer where its
     /// home had many: twice the time in which a registrar asks so many (`supervision_rate_max`).
@@ -105,7 +117,10 @@ impl Default for Config {
             peers_max: 256,
             discover: false,
             start_timeout: Duration::from_secs(2),
-            takeover_suggestion: true,
+            takeover_suggestion: false,
+            suggestion_pause: Duration::from_secs(10),
+            suggestion_rate_max: NonZeroU32::new(1_000).unwrap_or(NonZeroU32::MIN),
+            follow_suggestions: true,
             adoption_grace: Duration::from_secs(5),
             adoption_rate_max: NonZeroU32::new(100_000).unwrap_or(NonZeroU32::MIN),
             leave_timeout: Duration::from_secs(2),

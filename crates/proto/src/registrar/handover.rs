@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::RegistrarId;
 
 use super::peers::Status;
@@ -57,19 +56,12 @@ impl Registrar {
 
     fn suggest_next(&mut self, taker: RegistrarId) {
         let Some(link) = self.link_to(taker) else { return };
-        let Some(waiting) = self.handover.waiting.get_mut(&taker) else { return };
-        while let Some(index) = waiting.pop_front() {
-            let Some(view) = self.handlespace.element(index) else { continue };
-            let (handle, element) = (view.handle.clone(), view.element.clone());
-            let update = Update {
-                takeover_suggested: true,
-                action: UpdateAction::AddElement,
-                handle,
-                element,
-            };
-            self.handover.asked.insert(index, taker);
-            self.send_enrp(link, Body::Update(update));
-            return;
+        let next = |handover: &mut Handover| handover.waiting.get_mut(&taker)?.pop_front();
+        while let Some(index) = next(&mut self.handover) {
+            if self.suggest(index, link) {
+                self.handover.asked.insert(index, taker);
+                return;
+            }
         }
     }
 

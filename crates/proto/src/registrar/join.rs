@@ -56,6 +56,7 @@ impl Registrar {
             }
         } else if self.is_serving() {
             self.announce(now);
+            self.arm_suggestions(now);
         }
         for number in 0..self.configured.len() {
             self.dial_configured(now, number);
@@ -203,6 +204,7 @@ impl Registrar {
         self.outputs.push_back(Output::Event(Event::Serving { synchronised }));
         self.announce(now);
         self.arm_presence(now);
+        self.arm_suggestions(now);
         // What has this registrar as its home is from before it was restarted.
         let own: Vec<ElementIndex> = self.handlespace.owned_by(self.id).collect();
         self.adopt(now, own);

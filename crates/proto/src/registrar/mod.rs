@@ -18,6 +18,7 @@
 //! | `takeover` | who takes over a dead registrar | RFC 5353 §3.5 |
 //! | `adoption` | becoming the home of its elements | RFC 5353 §3.5.2 |
 //! | `handover` | leaving on purpose | |
+//! | `suggestion` | giving elements to registrars that are better for them | |
 
 mod admission;
 mod adoption;
@@ -36,6 +37,7 @@ mod presence;
 mod round_trip;
 mod stats;
 mod subscription;
+mod suggestion;
 mod supervision;
 mod sync;
 mod table;
@@ -65,6 +67,7 @@ pub use event::{Command, Event, LeaveReason};
 pub use join::Phase;
 pub use peers::{PeerState, PeerView};
 pub use stats::Stats;
+pub use suggestion::aptitude;
 pub use sync::SyncFailure;
 
 use adoption::Adopting;
@@ -76,6 +79,7 @@ use join::Join;
 use pace::Pace;
 use peers::PeerRegistrar;
 use subscription::Subscriptions;
+use suggestion::Suggesting;
 use supervision::Supervised;
 
 /// The registrar.
@@ -111,6 +115,7 @@ pub struct Registrar {
     ticks: u32,
     adopting: Adopting,
     handover: Handover,
+    suggesting: Suggesting,
     /// The application knows that there are as many registrars as there may be.
     peers_full_told: bool,
     /// The application knows that a registrar of rsplib is there, and that this scope does not speak
@@ -163,6 +168,8 @@ enum Deadline {
     Redial(usize),
     /// The pace allows the next questions to elements that are to be adopted.
     Adoption,
+    /// The next elements are looked at, whether another registrar is better for them.
+    Suggestion,
     /// Others have had time to take this registrar's elements.
     Leave,
 }
@@ -180,6 +187,7 @@ impl Key for Deadline {
             | Self::Download(_)
             | Self::Redial(_)
             | Self::Adoption
+            | Self::Suggestion
             | Self::Leave => None,
             Self::Supervision(index) => Some(2 * index.slot()),
             Self::Expiry(index) => Some(2 * index.slot() + 1),
@@ -217,6 +225,7 @@ impl Registrar {
             ticks: 0,
             adopting: Adopting::new(config.adoption_rate_max),
             handover: Handover::default(),
+            suggesting: Suggesting::new(config.suggestion_rate_max),
             peers_full_told: false,
             dialect_told: false,
             duplicates: BTreeSet::new(),
@@ -322,6 +331,7 @@ impl Registrar {
                 Deadline::Download(link) => self.end_download(link),
                 Deadline::Redial(number) => self.dial_configured(now, number),
                 Deadline::Adoption => self.ask_elements(now),
+                Deadline::Suggestion => self.make_suggestions(now),
                 Deadline::Leave => self.depart(),
             }
         }

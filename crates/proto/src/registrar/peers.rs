@@ -30,6 +30,8 @@ pub(super) struct PeerRegistrar {
     /// Where it was heard from.
     pub(super) seen_at: Vec<IpAddr>,
     pub(super) last_heard: Time,
+    /// Since when it lives without doubt.
+    pub(super) alive_since: Time,
     /// It has introduced itself by a presence.
     pub(super) met: bool,
     /// The association that is being set up to it.
@@ -100,6 +102,7 @@ impl PeerRegistrar {
             carrier,
             seen_at: Vec::new(),
             last_heard: now,
+            alive_since: now,
             met: false,
             dialing: None,
             list_asked: false,

@@ -189,6 +189,9 @@ impl Registrar {
         peer.extensions = 0;
         let was = std::mem::replace(&mut peer.status, Status::Active);
         let met = peer.met;
+        if was != Status::Active {
+            peer.alive_since = now;
+        }
         match was {
             Status::Active => return,
             Status::Suspected if met => {

@@ -59,6 +59,10 @@ pub struct Stats {
     pub updates_foreign: u64,
     /// Elements that moved from this registrar to another one.
     pub moved_away: u64,
+    /// Elements that were suggested to other registrars.
+    pub suggestions_sent: u64,
+    /// Elements that other registrars suggested to this one.
+    pub suggestions_received: u64,
     /// Presences whose checksum was another one than that of this handlespace.
     pub checksum_mismatches: u64,
     /// Handle tables asked for.

@@ -111,11 +111,15 @@ impl Registrar {
 
     /// An element of this registrar has another home now: it is no longer looked after here.
     fn release(&mut self, index: ElementIndex, to: RegistrarId) {
+        let was_own = self.adopting.was_own(index);
         self.forget_adoption(index);
-        let Some(supervised) = self.supervised.remove(index) else { return };
+        let supervised = self.supervised.remove(index);
+        if supervised.is_none() && !was_own {
+            return;
+        }
         self.deadlines.disarm(Deadline::Supervision(index));
         self.deadlines.disarm(Deadline::Expiry(index));
-        let association: Option<Peer> = supervised.association;
+        let association: Option<Peer> = supervised.and_then(|supervised| supervised.association);
         self.stats.moved_away += 1;
         if let Some(view) = self.handlespace.element(index) {
             let (handle, id) = (view.handle.clone(), view.element.id);

@@ -1,6 +1,7 @@
 //! Registrars that fail and come back, and who takes over from whom (RFC 5353 §3.5).
 
 use rand::seq::IteratorRandom as _;
+use rserpool_proto::registrar::aptitude;
 use rserpool_wire::param::PeId;
 
 use super::Model;
@@ -95,11 +96,11 @@ impl Model<'_> {
     }
 
     /// Asks the registrar that is best for an element to take it over, if it is another one
-    /// (draft-dreibholz-rserpool-enrp-takeover). Best is the greatest `registrar XOR element`.
+    /// (draft-dreibholz-rserpool-enrp-takeover).
     pub(super) fn suggest(&mut self, home: usize, instance: u32) {
-        let element = registrar::identifier(instance).0;
+        let element = registrar::identifier(instance);
         let up = (0..self.registrars.len()).filter(|&number| self.registrars[number].is_up());
-        let best = up.max_by_key(|&number| self.registrars[number].id.get() ^ element);
+        let best = up.max_by_key(|&number| aptitude(self.registrars[number].id, element));
         if let Some(registrar) = best.filter(|&best| best != home) {
             self.tally.updates += 1;
             self.timeline.send(Message::Suggestion { registrar, instance });

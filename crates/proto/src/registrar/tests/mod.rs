@@ -12,5 +12,6 @@ mod presence;
 mod registration;
 mod resolution;
 mod scope;
+mod suggestion;
 mod supervision;
 mod takeover;

@@ -299,6 +299,6 @@ fn a_suggested_element_that_does_not_agree_stays_where_it_is() {
     assert_eq!(lab.home(1), Some(rid(0x22)));
     // The association is of no more use.
     assert!(closed);
-    let mut lab = Lab::among_with(&[0x22], |config| config.takeover_suggestion = false);
+    let mut lab = Lab::among_with(&[0x22], |config| config.follow_suggestions = false);
     assert_eq!(lab.enrp(0x22, suggest(1, 0x22)), []);
 }
