@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use super::card::{INTERVAL, Neighbours};
-use super::session::{Desk, ROOM, WAITING_MAX};
+use super::session::{Desk, EVENT_COST, ROOM, WAITING_MAX};
 use super::{Event, Service, Session, Standing};
 use crate::PoolElement;
 
@@ -175,7 +175,8 @@ impl<S: Service> Office<S> {
         let is_full = self.sessions.len() >= self.setup.sessions_max;
         let orders = self.setup.orders.upgrade().filter(|_| !is_full && self.leaving.is_none());
         let Some(orders) = orders else {
-            self.endpoints.abort(assoc);
+            // In good order: users take anything else for a failure, and report it.
+            self.endpoints.close(assoc);
             self.stats.sessions_refused += 1;
             return;
         };
@@ -223,7 +224,15 @@ impl<S: Service> Office<S> {
     fn on_data(&mut self, assoc: AssocId, ppid: Ppid, octets: Vec<u8>) {
         let Some(entry) = self.sessions.get_mut(&assoc) else { return };
         entry.control.data();
-        let waiting = entry.desk.waiting.fetch_add(octets.len(), Ordering::Relaxed);
+        let count = octets.len();
+        self.hand_over(assoc, Event::Message { ppid, octets }, count);
+    }
+
+    /// What came in so many octets is for a session's service, unless too much waits already.
+    fn hand_over(&mut self, assoc: AssocId, event: Event, octets: usize) {
+        let Some(entry) = self.sessions.get(&assoc) else { return };
+        let cost = EVENT_COST + octets;
+        let waiting = entry.desk.waiting.fetch_add(cost, Ordering::Relaxed);
         if waiting > WAITING_MAX {
             debug!(?assoc, "sends more than is taken: cut off");
             self.stats.overrun += 1;
@@ -232,7 +241,7 @@ impl<S: Service> Office<S> {
             return;
         }
         // Who has ended the session wants no more of it.
-        let _ = entry.desk.events.send(Event::Message { ppid, octets });
+        let _ = entry.desk.events.send((event, cost));
     }
 
     fn on_control(&mut self, assoc: AssocId, octets: &[u8]) {
@@ -249,7 +258,7 @@ impl<S: Service> Office<S> {
             Reaction::Reply(asap) => self.control(assoc, asap),
             Reaction::Resumed(state) => {
                 self.stats.resumed += 1;
-                let _ = entry.desk.events.send(Event::Resumed(state));
+                self.hand_over(assoc, Event::Resumed(state), octets.len());
             }
             Reaction::Refused(refusal) => {
                 self.stats.cookies_refused += 1;
@@ -258,9 +267,7 @@ impl<S: Service> Office<S> {
                 }
             }
             Reaction::TooLate => self.stats.cookies_late += 1,
-            Reaction::Card(card) => {
-                let _ = entry.desk.events.send(Event::Card(card));
-            }
+            Reaction::Card(card) => self.hand_over(assoc, Event::Card(card), octets.len()),
             Reaction::Ignored => self.stats.malformed += 1,
         }
     }
@@ -311,7 +318,7 @@ impl<S: Service> Office<S> {
         for assoc in all {
             self.send_card(assoc);
             if let Some(entry) = self.sessions.get(&assoc) {
-                let _ = entry.desk.events.send(Event::Draining);
+                let _ = entry.desk.events.send((Event::Draining, 0));
             }
         }
         self.sessions_changed();

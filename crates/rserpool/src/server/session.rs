@@ -40,8 +40,9 @@ pub struct Session {
     assoc: AssocId,
     backend: Backend,
     has_control: bool,
-    events: mpsc::UnboundedReceiver<Event>,
-    /// Octets of messages that wait to be taken.
+    /// Each with what it costs.
+    events: mpsc::UnboundedReceiver<(Event, usize)>,
+    /// What the events cost that wait to be taken.
     waiting: Arc<AtomicUsize>,
     /// Octets that may be sent until the transport has taken some.
     room: Arc<Semaphore>,
@@ -57,12 +58,14 @@ enum Ending {
 
 /// Octets that a session may have sent and not delivered to the transport.
 pub(super) const ROOM: usize = 256 << 10;
-/// Octets of messages that a service may have left untaken; a client that sends more is cut off.
+/// Octets that a service may have left untaken; a client that sends more is cut off.
 pub(super) const WAITING_MAX: usize = 4 << 20;
+/// What an event counts for beside its octets: keeping it takes some, too.
+pub(super) const EVENT_COST: usize = 128;
 
 /// What the office keeps of a session's way in and out.
 pub(super) struct Desk {
-    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) events: mpsc::UnboundedSender<(Event, usize)>,
     pub(super) waiting: Arc<AtomicUsize>,
     pub(super) room: Arc<Semaphore>,
 }
@@ -88,10 +91,8 @@ impl Session {
     ///
     /// Cancelling loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await?;
-        if let Event::Message { octets, .. } = &event {
-            self.waiting.fetch_sub(octets.len(), Ordering::Relaxed);
-        }
+        let (event, cost) = self.events.recv().await?;
+        self.waiting.fetch_sub(cost, Ordering::Relaxed);
         Some(event)
     }
 

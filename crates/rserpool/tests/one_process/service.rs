@@ -10,7 +10,7 @@ use rserpool::registrar::Registrar;
 use rserpool::server::{self, Server, Service, Standing};
 use rserpool::session::{Config, Event, FailureReason, Session};
 use rserpool::transport::{Address, Endpoints, Framing, Options, Ppid, Scheme, SendError};
-use rserpool::wire::asap::{KeepAlive, KeepAliveAck};
+use rserpool::wire::asap::{BusinessCard, KeepAlive, KeepAliveAck};
 use rserpool::wire::param::{Cookie, Load, PeId, Policy, TransportUse};
 use rserpool::wire::{Asap, Message, Protocol};
 
@@ -215,12 +215,35 @@ async fn there_are_only_so_many_sessions_and_the_load_tells_how_many() {
     load(1.0).await;
     let hasty = Config { failover_timeout: Duration::from_millis(200), ..Config::default() };
     let mut third = Session::connect(user(&[&registrar]), pool(), hasty).await.unwrap();
-    // Over TCP who is refused is let in first.
+    // Who is refused is let in first.
     let refused = third.next().await.unwrap();
-    assert!(matches!(refused, Event::FailoverNeeded { .. }), "{refused:?}");
+    let (from, reason) = (server.id(), FailureReason::Closed);
+    assert_eq!(refused, Event::FailoverNeeded { from, reason });
     assert!(server.stats().sessions_refused > 0);
     drop((one, two));
     load(0.0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_is_not_reported() {
+    for scheme in SCHEMES {
+        let registrar = registrar();
+        let mut full = config(&registrar, scheme, "priority:2");
+        full.sessions_max = 1;
+        let full = start(full).await;
+        let mut one = connect(&registrar).await;
+        let second = start(config(&registrar, scheme, "priority:1")).await;
+        assert_eq!(count(&mut one).await, 1);
+        for _ in 0..3 {
+            let mut other = connect(&registrar).await;
+            let moved = (second.id(), FailureReason::Closed, false);
+            assert_eq!(fails_over(&mut other).await, moved);
+            assert_eq!(count(&mut other).await, 1);
+        }
+        assert_eq!(full.stats().sessions_refused, 3);
+        assert_eq!(registrar.stats().await.unwrap().reports, 0);
+        assert_eq!(count(&mut one).await, 2);
+    }
 }
 
 #[tokio::test]
@@ -297,11 +320,46 @@ impl Rude {
         self.endpoints.send(self.assoc, ppid, octets).unwrap();
     }
 
+    /// Lets what is queued be sent.
+    async fn goes_on(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.endpoints.next() => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+
     async fn hears(&mut self) -> (Ppid, Vec<u8>) {
         match soon(self.endpoints.next()).await {
             rserpool::transport::Event::Message { ppid, octets, .. } => (ppid, octets),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_short_and_never_taken_is_not_kept_for_ever_either() {
+    let registrar = registrar();
+    let service = Counter { sleeps: true.into() };
+    let server = Server::start(config(&registrar, Scheme::Tcp, "round-robin"), service).unwrap();
+    soon(server.element().registered()).await.unwrap();
+    let elements = registrar.pools().await.unwrap().remove(0).elements;
+    let card = BusinessCard { handle: pool(), elements };
+    let card = Message::from(Asap::BusinessCard(card)).encode();
+    for (number, (ppid, octets)) in (1..).zip([(Ppid(9), vec![0]), (Ppid::ASAP, card)]) {
+        let mut rude = Rude::dial(server.url()).await;
+        // Of a few octets each.
+        for _ in 0..500 {
+            for _ in 0..100 {
+                let _ = rude.endpoints.send(rude.assoc, ppid, &octets);
+            }
+            rude.goes_on().await;
+        }
+        until(async || {
+            rude.goes_on().await;
+            server.stats().overrun == number
+        })
+        .await;
     }
 }
 
