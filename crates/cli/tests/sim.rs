@@ -21,6 +21,17 @@ fn chaos_sums_up_its_worlds() {
 }
 
 #[test]
+fn help_says_what_each_experiment_is() {
+    let help = |args: &[&str]| String::from_utf8(sim(args).stdout).unwrap();
+    let list = help(&["--help"]);
+    for experiment in rserpool_sim::experiment::ALL {
+        assert!(list.contains(experiment.title), "{}: {list}", experiment.name);
+        let long = help(&[experiment.name, "--help"]);
+        assert!(long.starts_with(experiment.title), "{long}");
+    }
+}
+
+#[test]
 fn a_replay_is_the_same_every_time() {
     let [one, two] = [0, 1].map(|_| sim(&["replay", "7"]));
     assert_eq!(one.status.code(), Some(0));

@@ -63,8 +63,10 @@ impl clap::Subcommand for Command {
     fn augment_subcommands(command: clap::Command) -> clap::Command {
         experiment::ALL.iter().fold(command, |command, experiment| {
             let about = format!("{}\n\n{}", experiment.title, experiment.about.replace('\n', " "));
-            let own = clap::Command::new(experiment.name).about(experiment.title).long_about(about);
-            command.subcommand(Args::augment_args(own).after_long_help(LONG_HELP))
+            // The arguments bring a description of their own, which is not the experiment's.
+            let own = Args::augment_args(clap::Command::new(experiment.name));
+            let own = own.about(experiment.title).long_about(about);
+            command.subcommand(own.after_long_help(LONG_HELP))
         })
     }
 
