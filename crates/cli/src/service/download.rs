@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rserpool::server::{Event, Service, Session};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use packet::{CHUNK_MAX, Packet, Refusal};
@@ -23,10 +26,13 @@ pub(crate) mod root;
 #[derive(Debug)]
 pub(crate) struct Download {
     root: Root,
-    digests: Mutex<HashMap<Version, [u8; 32]>>,
+    digests: Arc<Mutex<Digests>>,
     /// Files may be long: so many are hashed at once.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
 }
+
+/// What whole files hash to.
+type Digests = HashMap<Version, [u8; 32]>;
 
 /// One state of one file.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -41,6 +47,8 @@ struct Version {
 /// Digests that are kept.
 const DIGESTS_MAX: usize = 1000;
 const HASHING_MAX: usize = 2;
+/// A client hears at least so often that its file is still hashed.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 impl Service for Download {
     async fn serve(self: Arc<Self>, mut session: Session) {
@@ -77,12 +85,15 @@ struct Sending {
     file: Arc<File>,
     offset: u64,
     size: u64,
+    /// Begun when all octets are sent.
+    digest: Option<Pin<Box<dyn Future<Output = io::Result<[u8; 32]>> + Send>>>,
 }
 
 impl Download {
     /// One that has the files below a directory.
     pub(crate) fn new(root: Root) -> Self {
-        Self { root, digests: Mutex::default(), hashing: Semaphore::new(HASHING_MAX) }
+        let hashing = Arc::new(Semaphore::new(HASHING_MAX));
+        Self { root, digests: Arc::default(), hashing }
     }
 
     async fn open(self: Arc<Self>, path: String, offset: u64) -> (Option<Sending>, Packet) {
@@ -96,7 +107,8 @@ impl Download {
             }
             Ok((file, size)) => {
                 debug!(path, offset, size, "is fetched");
-                (Some(Sending { file: Arc::new(file), offset, size }), Packet::Found { size })
+                let file = Arc::new(file);
+                (Some(Sending { file, offset, size, digest: None }), Packet::Found { size })
             }
             Err(error) => {
                 info!(path, %error, "not to be had");
@@ -108,14 +120,20 @@ impl Download {
 
     /// The next packet of a file; for ever without one. Cancelling loses nothing.
     async fn next(self: &Arc<Self>, sending: &mut Option<Sending>) -> Packet {
-        let Some(Sending { file, offset, size }) = sending else {
+        let Some(Sending { file, offset, size, digest }) = sending else {
             return std::future::pending().await;
         };
-        let (file, at) = (Arc::clone(file), *offset);
+        let at = *offset;
         let packet = if at < *size {
-            piece(file, at, *size).await.map(|octets| Packet::Data { offset: at, octets })
+            let piece = piece(Arc::clone(file), at, *size).await;
+            piece.map(|octets| Packet::Data { offset: at, octets })
         } else {
-            self.digest(file).await.map(|digest| Packet::End { digest })
+            let digest =
+                digest.get_or_insert_with(|| Box::pin(Arc::clone(self).digest(Arc::clone(file))));
+            match timeout(SIGN_OF_LIFE, digest).await {
+                Ok(digest) => digest.map(|digest| Packet::End { digest }),
+                Err(_) => Ok(Packet::Data { offset: at, octets: Vec::new() }),
+            }
         };
         match packet {
             Ok(Packet::Data { offset: at, octets }) => {
@@ -134,9 +152,10 @@ impl Download {
         }
     }
 
-    /// The SHA-256 of the whole file, computed once for each of its states.
-    async fn digest(&self, file: Arc<File>) -> io::Result<[u8; 32]> {
-        let _permit = self.hashing.acquire().await;
+    /// The SHA-256 of the whole file, computed once for each of its states. What has begun is
+    /// finished, though nobody waits for it any more: who asks again need not wait as long.
+    async fn digest(self: Arc<Self>, file: Arc<File>) -> io::Result<[u8; 32]> {
+        let permit = Arc::clone(&self.hashing).acquire_owned().await;
         let status = file.metadata()?;
         let version = Version {
             device: status.dev(),
@@ -144,17 +163,21 @@ impl Download {
             octets: status.len(),
             changed: [status.mtime(), status.mtime_nsec()],
         };
-        let digests = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(digest) = digests().get(&version) {
-            return Ok(*digest);
+        let known = lock(&self.digests).get(&version).copied();
+        if let Some(digest) = known {
+            return Ok(digest);
         }
-        let digest = spawn_blocking(move || hash(&file)).await??;
-        let mut digests = digests();
-        if digests.len() >= DIGESTS_MAX {
-            digests.clear();
-        }
-        digests.insert(version, digest);
-        Ok(digest)
+        let hashed = spawn_blocking(move || {
+            let digest = hash(&file)?;
+            let mut digests = lock(&self.digests);
+            if digests.len() >= DIGESTS_MAX {
+                digests.clear();
+            }
+            digests.insert(version, digest);
+            drop(permit);
+            Ok(digest)
+        });
+        hashed.await?
     }
 }
 
@@ -171,6 +194,10 @@ async fn piece(file: Arc<File>, offset: u64, size: u64) -> io::Result<Vec<u8>> {
         }
     };
     spawn_blocking(read).await?
+}
+
+fn lock(digests: &Mutex<Digests>) -> MutexGuard<'_, Digests> {
+    digests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hash(file: &File) -> io::Result<[u8; 32]> {

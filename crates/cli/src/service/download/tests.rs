@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::packet::{CHUNK_MAX, Packet, Refusal};
 use super::receiver::{Arrival, Receiver};
+use super::root::Root;
+use super::{Download, HASHING_MAX, lock};
 use crate::service::packet::hex;
 
 /// The SHA-256 of "abc" (FIPS 180-4).
@@ -90,6 +94,49 @@ fn holes_and_nonsense_are_found_out() {
     assert_eq!(receiver.receive(&fetch), Arrival::Broken);
     assert_eq!(receiver.receive(&data(u64::MAX, b"b")), Arrival::Broken);
     assert_eq!(receiver.offset(), 0);
+}
+
+/// A service with the file "f", which is "abc", and that file opened at its end.
+async fn at_the_end() -> (Arc<Download>, Option<super::Sending>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f"), "abc").unwrap();
+    let service = Arc::new(Download::new(Root::open(folder.path()).unwrap()));
+    let (sending, found) = Arc::clone(&service).open("f".into(), 3).await;
+    assert_eq!(found, Packet::Found { size: 3 });
+    (service, sending)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hashes_for_long_gives_signs_of_life() {
+    let (service, mut sending) = at_the_end().await;
+    // Others are hashed.
+    let permits = Arc::clone(&service.hashing).acquire_many_owned(HASHING_MAX as u32).await;
+    for _ in 0..3 {
+        let sign = Packet::Data { offset: 3, octets: Vec::new() };
+        assert_eq!(service.next(&mut sending).await, sign);
+    }
+    drop(permits);
+    assert_eq!(service.next(&mut sending).await, Packet::End { digest: digest() });
+    assert!(sending.is_none());
+    let mut receiver = Receiver::new("f".into());
+    receiver.receive(&found(3));
+    receiver.receive(&data(0, b"abc"));
+    assert_eq!(receiver.receive(&data(3, b"")), Arrival::Nothing);
+}
+
+#[tokio::test]
+async fn what_was_hashed_for_someone_who_left_is_known_to_the_next() {
+    let (service, mut sending) = at_the_end().await;
+    // The first look begins it.
+    tokio::select! {
+        biased;
+        _ = service.next(&mut sending) => {}
+        () = std::future::ready(()) => {}
+    }
+    drop(sending);
+    while lock(&service.digests).is_empty() {
+        tokio::task::yield_now().await;
+    }
 }
 
 proptest! {
