@@ -1,16 +1,18 @@
 //! `rserpool get`: a file from a pool.
 
-use std::io::Write as _;
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rserpool::Session;
-use rserpool::session::Event;
-use rserpool::wire::param::PoolHandle;
+use rserpool::session::{Event, FailureReason};
+use rserpool::wire::param::{PeId, PoolHandle};
 use serde_json::json;
 use tokio::time::timeout;
+use tracing::info;
 
 use crate::output::{Format, Output};
 use crate::runtime;
@@ -19,8 +21,9 @@ use crate::service::download::receiver::{Arrival, Receiver};
 use crate::sessions::SessionArgs;
 use crate::whole_file::WholeFile;
 
-/// Fetches a file from a server of a pool. When the server fails, another one sends the rest. The
-/// file only gets its name when all of it is there and has the SHA-256 that the server says.
+/// Fetches a file from a server of a pool that has it. When the server fails, another one sends the
+/// rest. The file only gets its name when all of it is there and has the SHA-256 that the server
+/// says; until then it is FILE.part, with which another try goes on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pool handle and the file's path below the servers' root, with a slash in between.
@@ -56,10 +59,15 @@ impl Args {
         let out = PathBuf::from(self.out.as_deref().unwrap_or(name));
         ensure!(!out.as_os_str().is_empty(), "no name for the file");
         let start = Instant::now();
-        let mut target = WholeFile::create(&out)?;
-        let fetched = runtime::block_on(Fetch::new(&self, &out, &mut target).run())?;
+        let mut target = WholeFile::resume(&out)?;
+        let fetched =
+            Fetch::new(&self, &out, &mut target).and_then(|fetch| runtime::block_on(fetch.run()));
+        let fetched = fetched.map_err(|error| match target.kept() {
+            Some(part) => error.context(format!("{} stays for another try", part.display())),
+            None => error,
+        })?;
         target.finish()?;
-        let Fetched { octets, digest, failovers } = fetched;
+        let Fetched { octets, kept, digest, failovers } = fetched;
         let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
         let elapsed_ms = (start.elapsed().as_secs_f64() * 1e4).round() / 10.0;
         let file = out.display().to_string();
@@ -69,6 +77,7 @@ impl Args {
                 "path": self.from.path,
                 "file": file,
                 "octets": octets,
+                "kept": kept,
                 "sha256": digest,
                 "failovers": failovers,
                 "elapsed_ms": elapsed_ms,
@@ -83,6 +92,8 @@ impl Args {
 /// What there is at the end.
 struct Fetched {
     octets: u64,
+    /// Of these, from an earlier try.
+    kept: u64,
     digest: [u8; 32],
     failovers: u64,
 }
@@ -93,21 +104,34 @@ struct Fetch<'a> {
     name: &'a Path,
     target: &'a mut WholeFile,
     receiver: Receiver,
+    /// Octets of an earlier try, which may be of another file.
+    kept: u64,
     failovers: u64,
     /// Servers in a row that failed without an octet.
     fruitless: u32,
+    /// Servers that do not have it.
+    lacking: BTreeSet<PeId>,
     bar: ProgressBar,
 }
 
 impl<'a> Fetch<'a> {
-    fn new(args: &'a Args, name: &'a Path, target: &'a mut WholeFile) -> Self {
+    fn new(args: &'a Args, name: &'a Path, target: &'a mut WholeFile) -> anyhow::Result<Self> {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        let receiver = Receiver::new(args.from.path.clone());
-        Self { args, name, target, receiver, failovers: 0, fruitless: 0, bar }
+        let mut receiver = Receiver::new(args.from.path.clone());
+        let mut octets = vec![0; 1 << 16];
+        loop {
+            match target.read(&mut octets).context("cannot read what an earlier try has left")? {
+                0 => break,
+                count => receiver.has(&octets[..count]),
+            }
+        }
+        let (kept, failovers, fruitless) = (receiver.offset(), 0, 0);
+        let lacking = BTreeSet::new();
+        Ok(Self { args, name, target, receiver, kept, failovers, fruitless, lacking, bar })
     }
 
     async fn run(mut self) -> anyhow::Result<Fetched> {
@@ -125,13 +149,18 @@ impl<'a> Fetch<'a> {
                         self.bar.finish_and_clear();
                         let (octets, failovers) = (self.receiver.offset(), self.failovers);
                         session.close().await;
-                        return Ok(Fetched { octets, digest, failovers });
+                        return Ok(Fetched { octets, kept: self.kept, digest, failovers });
                     }
                 }
-                Event::FailedOver { .. } => {
-                    self.failovers += 1;
-                    self.fruitless += 1;
-                    self.bar.set_message(format!("{} failovers", self.failovers));
+                Event::FailedOver { to, reason, .. } => {
+                    if self.lacking.contains(&to) {
+                        bail!("no server of {} has a file {}", from.pool, from.path);
+                    }
+                    if reason != FailureReason::Left {
+                        self.failovers += 1;
+                        self.fruitless += 1;
+                        self.bar.set_message(format!("{} failovers", self.failovers));
+                    }
                     self.ask(&mut session)?;
                 }
                 _ => {}
@@ -150,20 +179,33 @@ impl<'a> Fetch<'a> {
             Arrival::Size(size) => self.bar.set_length(size),
             Arrival::Octets(octets) => {
                 self.fruitless = 0;
-                let written = self.target.write_all(&octets);
-                written.with_context(|| format!("cannot write {}", self.name.display()))?;
+                if let Err(error) = self.target.write_all(&octets) {
+                    // The disk may be full: others need what is left of it.
+                    self.target.spoil();
+                    let name = self.name.display();
+                    return Err(error).with_context(|| format!("cannot write {name}"));
+                }
                 self.bar.set_position(self.receiver.offset());
             }
             Arrival::Nothing => {}
             Arrival::Complete(digest) => return Ok(Some(digest)),
-            Arrival::Refused(Refusal::Unreadable, _) | Arrival::Broken => session.fail_over(),
-            Arrival::Refused(_, text) => bail!(text),
+            Arrival::Refused(Refusal::NotFound, _) => {
+                self.lacking.extend(session.server().map(|server| server.id));
+                session.move_on();
+            }
+            Arrival::Refused(..) | Arrival::Broken => session.fail_over(),
+            Arrival::Differs(_) if self.kept > 0 => {
+                info!("what an earlier try has left is not of this file");
+                self.target.begin_anew().context("cannot begin anew")?;
+                self.receiver = Receiver::new(self.args.from.path.clone());
+                self.kept = 0;
+                // What is on its way is of the other one.
+                session.move_on();
+            }
             Arrival::Differs(what) => {
-                bail!(
-                    "the servers of {} have {what} at {}",
-                    self.args.from.pool,
-                    self.args.from.path
-                )
+                self.target.spoil();
+                let Source { pool, path } = &self.args.from;
+                bail!("the servers of {pool} have {what} at {path}");
             }
         }
         Ok(None)

@@ -80,6 +80,8 @@ pub enum Input {
     Data(Peer),
     /// The application says that the server has failed.
     FailOver,
+    /// The application wants another server, though this one may be well.
+    MoveOn,
     /// The time of [`Client::next_timeout`] has come. An early one does nothing.
     Timeout,
 }
@@ -123,7 +125,7 @@ pub enum Event {
         /// Who it is.
         server: PeId,
     },
-    /// The server failed, and it was not the application that said so; another one is sought.
+    /// The server failed, and it was not the application that left it; another one is sought.
     FailoverNeeded {
         /// The server that failed.
         from: PeId,
@@ -164,6 +166,8 @@ pub enum FailureReason {
     Silent,
     /// The application said so.
     Reported,
+    /// It has not: the application wanted another one. It is not reported as unreachable.
+    Left,
 }
 
 /// Why a search has ended.
@@ -185,7 +189,7 @@ pub enum Problem {
 ///   +------+  Seek   +---------+   Up    +-----------+
 ///   | Idle | ------> | Seeking | ------> | Connected |
 ///   +------+ <------ +---------+ <------ +-----------+
-///             GaveUp              Down, silence, FailOver
+///             GaveUp              Down, silence, FailOver, MoveOn
 /// ```
 ///
 /// As with a [`Machine`](crate::machine::Machine): after every [`handle`](Self::handle) call
@@ -305,10 +309,10 @@ impl Client {
             (State::Connected { peer, .. }, Input::Control(from, message)) if *peer == from => {
                 self.control(now, message);
             }
-            (State::Connected { peer, .. }, Input::FailOver) => {
-                self.outputs.push_back(Output::Abort(*peer));
-                self.lose(now, FailureReason::Reported);
+            (State::Connected { .. }, Input::FailOver) => {
+                self.leave(now, FailureReason::Reported);
             }
+            (State::Connected { .. }, Input::MoveOn) => self.leave(now, FailureReason::Left),
             (State::Connected { .. }, Input::Timeout) => self.watch(now),
             // Of former servers; late answers; what is under way already.
             (
@@ -321,6 +325,7 @@ impl Client {
                 | Input::Malformed(_)
                 | Input::Data(_)
                 | Input::FailOver
+                | Input::MoveOn
                 | Input::Timeout,
             ) => {}
         }
@@ -426,22 +431,28 @@ impl Client {
         match watch.timeout(now) {
             Verdict::Nothing => {}
             Verdict::Ask => self.ask(peer, server),
-            Verdict::Silent => {
-                self.outputs.push_back(Output::Abort(peer));
-                self.lose(now, FailureReason::Silent);
-            }
+            Verdict::Silent => self.leave(now, FailureReason::Silent),
         }
     }
 
-    /// Gives the server up and seeks another. One that has ended the session in good order is not
-    /// reported: it may be well, and hang up on everybody when it has said what it has to say.
+    /// Ends the association to the server, and seeks another.
+    fn leave(&mut self, now: Time, reason: FailureReason) {
+        if let State::Connected { peer, .. } = self.state {
+            self.outputs.push_back(Output::Abort(peer));
+            self.lose(now, reason);
+        }
+    }
+
+    /// Gives the server up and seeks another. One that has ended the session in good order, or was
+    /// left, is not reported: it may be well, and hang up on everybody when it has said what it has
+    /// to say.
     fn lose(&mut self, now: Time, reason: FailureReason) {
         let State::Connected { server, since, .. } = &self.state else { return };
         let (from, is_settled) = (server.id, now - *since >= SETTLED);
-        if reason != FailureReason::Closed {
+        if !matches!(reason, FailureReason::Closed | FailureReason::Left) {
             self.outputs.push_back(Output::Report(from));
         }
-        if reason != FailureReason::Reported {
+        if !matches!(reason, FailureReason::Reported | FailureReason::Left) {
             self.outputs.push_back(Output::Event(Event::FailoverNeeded { from, reason }));
         }
         self.state = State::Seeking { lost: Some((from, reason)) };

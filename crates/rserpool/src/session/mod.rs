@@ -260,6 +260,14 @@ impl Session {
         self.drain();
     }
 
+    /// Wants another server, though the one of the moment has not failed: it may not have what is
+    /// asked for. The next call of [`next`](Self::next) moves on; nobody is reported. Where there is
+    /// no other server, the same one has the session again after a pause.
+    pub fn move_on(&mut self) {
+        self.client.handle(self.now(), Input::MoveOn);
+        self.drain();
+    }
+
     /// Ends the session after what was sent is delivered, as far as the server takes it in a
     /// second.
     ///

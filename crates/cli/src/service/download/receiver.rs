@@ -38,6 +38,12 @@ impl Receiver {
         Self { path, offset: 0, hash: Sha256::new(), size: None }
     }
 
+    /// There are more octets than it knew, from an earlier try: before anything is asked for.
+    pub(crate) fn has(&mut self, octets: &[u8]) {
+        self.offset += octets.len() as u64;
+        self.hash.update(octets);
+    }
+
     /// Asks a server for what is missing.
     pub(crate) fn ask(&self) -> Packet {
         Packet::Fetch { offset: self.offset, path: self.path.clone() }
@@ -83,11 +89,11 @@ impl Receiver {
         if octets.is_empty() {
             return Arrival::Nothing;
         }
-        self.offset += octets.len() as u64;
-        if self.size.is_none_or(|size| self.offset > size) {
+        let end = self.offset + octets.len() as u64;
+        if self.size.is_none_or(|size| end > size) {
             return Arrival::Differs("a file that goes on behind its end");
         }
-        self.hash.update(&octets);
+        self.has(&octets);
         Arrival::Octets(octets)
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{client, in_order};
-use crate::programs::{Ended, Program, Registrar, until};
+use crate::programs::{Ended, Program, Registrar, Server, until};
 
 const LEN: usize = 24 << 20;
 
@@ -96,11 +96,62 @@ fn what_is_not_below_the_root_is_not_to_be_had() {
     let file = root.path().join("copy");
     for path in ["../secret", "link", "none", "large/x", "."] {
         let ended = get(&registrar, &format!("DownloadPool/{path}"), &file).ended();
-        assert!(ended.failure(1).contains("there is no file"), "{ended:?}");
+        assert!(ended.failure(1).contains("has a file"), "{ended:?}");
         assert!(!file.exists());
     }
     let absolute = format!("DownloadPool/{}", root.path().join("secret").display());
     get(&registrar, &absolute, &file).ended().failure(1);
+}
+
+#[test]
+fn another_try_goes_on_where_the_last_one_was() {
+    let registrar = Registrar::patient();
+    let (root, octets) = root();
+    let file = root.path().join("copy");
+    let part = file.with_extension("part");
+    // Without a server what there is stays.
+    fs::write(&part, &octets[..LEN - 1000]).unwrap();
+    let ended = get(&registrar, "DownloadPool/sub/large", &file).ended();
+    assert!(ended.failure(1).contains("copy.part stays for another try"), "{ended:?}");
+    let args = ["download", "--transport", "tcp", "--root", root.path().to_str().unwrap()];
+    let _servers = in_order(&registrar, 1, &args);
+    let longer = [&octets[..], b"more"].concat();
+    let other = [b"other", &octets[5..LEN / 2]].concat();
+    let cases = [
+        (&octets[..LEN - 1000], LEN - 1000),
+        (&octets[..], LEN),
+        // What is of another file is found out, and fetched again.
+        (&longer[..], 0),
+        (&other[..], 0),
+    ];
+    for (before, kept) in cases {
+        fs::write(&part, before).unwrap();
+        let ended = get(&registrar, "DownloadPool/sub/large", &file).ended();
+        assert_eq!((&ended.json()["kept"], failovers(&ended)), (&kept.into(), 0.into()));
+        assert!(fs::read(&file).unwrap() == octets, "another file");
+        assert!(!part.exists());
+    }
+}
+
+#[test]
+fn servers_that_do_not_have_the_file_are_passed_over() {
+    let registrar = Registrar::patient();
+    let (root, octets) = root();
+    let empty = tempfile::tempdir().unwrap();
+    let serve = |root: &Path, policy: &str| {
+        let args = ["download", "--transport", "tcp", "--policy", policy, "--root"];
+        let root = root.to_str().unwrap();
+        Server::start(registrar.tcp(), &[&args[..], &[root]].concat())
+    };
+    let _lacking = [serve(empty.path(), "priority:3"), serve(empty.path(), "priority:2")];
+    let _has_it = serve(root.path(), "priority:1");
+    let file = root.path().join("copy");
+    let ended = get(&registrar, "DownloadPool/sub/large", &file).ended();
+    assert_eq!(failovers(&ended), 0, "{ended:?}");
+    assert!(fs::read(&file).unwrap() == octets, "another file");
+    let ended = get(&registrar, "DownloadPool/none", &file).ended();
+    let expected = "no server of DownloadPool has a file none";
+    assert!(ended.failure(1).contains(expected), "{ended:?}");
 }
 
 #[cfg(target_os = "linux")]

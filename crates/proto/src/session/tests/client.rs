@@ -250,6 +250,27 @@ fn the_application_may_say_that_the_server_has_failed() {
 }
 
 #[test]
+fn the_application_may_want_another_server_without_blaming_this_one() {
+    let mut bench = Bench::new(|_| {});
+    let first = bench.connected(&[1, 2]);
+    bench.with(Input::Control(first, Asap::Cookie(cookie(b"state"))));
+    let outputs = bench.with(Input::MoveOn);
+    let second = dialed(&outputs, 2);
+    assert_eq!(outputs[0], Output::Abort(first));
+    assert_eq!(outputs.len(), 2, "{outputs:?}");
+    let left = FailureReason::Left;
+    let told = bench.with(Input::Up(second));
+    assert_eq!(told.last(), Some(&failed_over(1, 2, left, true)));
+    // Where all had their turn, the first has it again, after a pause.
+    let outputs = bench.with(Input::MoveOn);
+    assert_eq!(bench.answered(&outputs[1..], &[1, 2]), []);
+    let outputs = bench.after(BACKOFF);
+    let outputs = bench.answered(&outputs, &[1, 2]);
+    let again = dialed(&outputs, 1);
+    assert_eq!(bench.with(Input::Up(again)).last(), Some(&failed_over(2, 1, left, true)));
+}
+
+#[test]
 fn pauses_grow_while_nobody_accepts() {
     let mut bench = Bench::new(|_| {});
     let mut outputs = bench.with(Input::Seek);
@@ -367,6 +388,7 @@ fn no_input_does_harm_in_any_state() {
             peer().prop_map(Input::Malformed),
             peer().prop_map(Input::Data),
             Just(Input::FailOver),
+            Just(Input::MoveOn),
             Just(Input::Timeout),
         ]
     }
