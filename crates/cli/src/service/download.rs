@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rserpool::server::{Event, Service, Session};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -26,13 +25,14 @@ pub(crate) mod root;
 #[derive(Debug)]
 pub(crate) struct Download {
     root: Root,
-    digests: Arc<Mutex<Digests>>,
+    digests: Arc<Digests>,
     /// Files may be long: so many are hashed at once.
     hashing: Arc<Semaphore>,
 }
 
 /// What whole files hash to.
-type Digests = HashMap<Version, [u8; 32]>;
+#[derive(Debug, Default)]
+struct Digests(Mutex<HashMap<Version, [u8; 32]>>);
 
 /// One state of one file.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -85,8 +85,8 @@ struct Sending {
     file: Arc<File>,
     offset: u64,
     size: u64,
-    /// Begun when all octets are sent.
-    digest: Option<Pin<Box<dyn Future<Output = io::Result<[u8; 32]>> + Send>>>,
+    /// Its digest, from when all octets are sent.
+    hashing: JoinSet<io::Result<[u8; 32]>>,
 }
 
 impl Download {
@@ -108,7 +108,10 @@ impl Download {
             Ok((file, size)) => {
                 debug!(path, offset, size, "is fetched");
                 let file = Arc::new(file);
-                (Some(Sending { file, offset, size, digest: None }), Packet::Found { size })
+                (
+                    Some(Sending { file, offset, size, hashing: JoinSet::new() }),
+                    Packet::Found { size },
+                )
             }
             Err(error) => {
                 info!(path, %error, "not to be had");
@@ -120,7 +123,7 @@ impl Download {
 
     /// The next packet of a file; for ever without one. Cancelling loses nothing.
     async fn next(self: &Arc<Self>, sending: &mut Option<Sending>) -> Packet {
-        let Some(Sending { file, offset, size, digest }) = sending else {
+        let Some(Sending { file, offset, size, hashing }) = sending else {
             return std::future::pending().await;
         };
         let at = *offset;
@@ -128,10 +131,12 @@ impl Download {
             let piece = piece(Arc::clone(file), at, *size).await;
             piece.map(|octets| Packet::Data { offset: at, octets })
         } else {
-            let digest =
-                digest.get_or_insert_with(|| Box::pin(Arc::clone(self).digest(Arc::clone(file))));
-            match timeout(SIGN_OF_LIFE, digest).await {
-                Ok(digest) => digest.map(|digest| Packet::End { digest }),
+            if hashing.is_empty() {
+                hashing.spawn(Arc::clone(self).digest(Arc::clone(file)));
+            }
+            match timeout(SIGN_OF_LIFE, hashing.join_next()).await {
+                Ok(Some(Ok(digest))) => digest.map(|digest| Packet::End { digest }),
+                Ok(_) => Err(io::Error::other("it could not be hashed")),
                 Err(_) => Ok(Packet::Data { offset: at, octets: Vec::new() }),
             }
         };
@@ -163,21 +168,30 @@ impl Download {
             octets: status.len(),
             changed: [status.mtime(), status.mtime_nsec()],
         };
-        let known = lock(&self.digests).get(&version).copied();
-        if let Some(digest) = known {
+        if let Some(&digest) = self.digests.lock().get(&version) {
             return Ok(digest);
         }
         let hashed = spawn_blocking(move || {
             let digest = hash(&file)?;
-            let mut digests = lock(&self.digests);
-            if digests.len() >= DIGESTS_MAX {
-                digests.clear();
-            }
-            digests.insert(version, digest);
+            self.digests.add(version, digest);
             drop(permit);
             Ok(digest)
         });
         hashed.await?
+    }
+}
+
+impl Digests {
+    fn add(&self, version: Version, digest: [u8; 32]) {
+        let mut digests = self.lock();
+        if digests.len() >= DIGESTS_MAX {
+            digests.clear();
+        }
+        digests.insert(version, digest);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Version, [u8; 32]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,10 +208,6 @@ async fn piece(file: Arc<File>, offset: u64, size: u64) -> io::Result<Vec<u8>> {
         }
     };
     spawn_blocking(read).await?
-}
-
-fn lock(digests: &Mutex<Digests>) -> MutexGuard<'_, Digests> {
-    digests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hash(file: &File) -> io::Result<[u8; 32]> {

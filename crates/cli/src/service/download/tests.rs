@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::packet::{CHUNK_MAX, Packet, Refusal};
 use super::receiver::{Arrival, Receiver};
 use super::root::Root;
-use super::{Download, HASHING_MAX, lock};
+use super::{Download, HASHING_MAX};
 use crate::service::packet::hex;
 
 /// The SHA-256 of "abc" (FIPS 180-4).
@@ -110,7 +110,8 @@ async fn at_the_end() -> (Arc<Download>, Option<super::Sending>) {
 async fn a_server_that_hashes_for_long_gives_signs_of_life() {
     let (service, mut sending) = at_the_end().await;
     // Others are hashed.
-    let permits = Arc::clone(&service.hashing).acquire_many_owned(HASHING_MAX as u32).await;
+    let all = u32::try_from(HASHING_MAX).unwrap();
+    let permits = Arc::clone(&service.hashing).acquire_many_owned(all).await;
     for _ in 0..3 {
         let sign = Packet::Data { offset: 3, octets: Vec::new() };
         assert_eq!(service.next(&mut sending).await, sign);
@@ -127,14 +128,14 @@ async fn a_server_that_hashes_for_long_gives_signs_of_life() {
 #[tokio::test]
 async fn what_was_hashed_for_someone_who_left_is_known_to_the_next() {
     let (service, mut sending) = at_the_end().await;
-    // The first look begins it.
     tokio::select! {
         biased;
         _ = service.next(&mut sending) => {}
-        () = std::future::ready(()) => {}
+        // By then it has begun.
+        () = tokio::task::yield_now() => {}
     }
     drop(sending);
-    while lock(&service.digests).is_empty() {
+    while service.digests.lock().is_empty() {
         tokio::task::yield_now().await;
     }
 }
