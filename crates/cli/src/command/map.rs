@@ -77,7 +77,11 @@ impl Args {
                 output_max: self.output_max,
             };
             let mut list = List::new(output, self.parallel);
-            list.work(Arc::new(worker)).await?;
+            list.bracket("[")?;
+            let worked = list.work(Arc::new(worker)).await;
+            list.bar.finish_and_clear();
+            list.bracket("]")?;
+            worked?;
             Ok((list.printed, list.failed))
         })?;
         if failed > 0 {
@@ -118,7 +122,6 @@ impl<'a> List<'a> {
         let (mut number, mut has_more) = (0_u64, true);
         let mut line = Vec::new();
         let mut workers = JoinSet::new();
-        self.begin()?;
         while has_more || !workers.is_empty() {
             let is_free = workers.len() < self.parallel
                 && self.ended.waiting() + workers.len() < self.parallel * AHEAD;
@@ -146,20 +149,13 @@ impl<'a> List<'a> {
                 }
             }
         }
-        self.bar.finish_and_clear();
-        self.end()
+        Ok(())
     }
 
-    fn begin(&mut self) -> Result<(), OutputError> {
+    /// A bracket of the array that the results are as JSON.
+    fn bracket(&mut self, bracket: &str) -> Result<(), OutputError> {
         match self.output.format() {
-            Format::Json => self.output.line("["),
-            Format::Table | Format::Plain => Ok(()),
-        }
-    }
-
-    fn end(&mut self) -> anyhow::Result<()> {
-        match self.output.format() {
-            Format::Json => Ok(self.output.line("]")?),
+            Format::Json => self.output.line(bracket),
             Format::Table | Format::Plain => Ok(()),
         }
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use rserpool::server::{Event, Service, Session, Standing};
 use rserpool::wire::param::Load;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
+use guard::Guard;
 use job::{Server, Step};
 use packet::Refusal;
 use process::{Happening, Limits, Process};
 
+pub(crate) mod guard;
 pub(crate) mod job;
 pub(crate) mod packet;
 pub(crate) mod process;
@@ -29,11 +31,12 @@ pub(crate) struct Exec {
     jobs_max: usize,
     /// A permit for each job that may run at once.
     places: Arc<Semaphore>,
+    guard: Arc<Guard>,
 }
 
 impl Service for Exec {
     async fn serve(self: Arc<Self>, session: Session) {
-        let mut job = Running { server: Server::new(self.output_max), process: None };
+        let mut job = Running { server: Server::new(self.output_max), queued: None, process: None };
         let aborted = job.run(&self, session).await;
         if let Err(session) = aborted {
             warn!("a client that breaks the rules");
@@ -51,10 +54,15 @@ impl Service for Exec {
 
 /// A client that takes nothing for so long is cut off, and its command ended.
 const STALL_MAX: Duration = Duration::from_secs(30);
+/// How long a job may wait for a place before its client is told to look elsewhere: short jobs come
+/// one after the other then.
+const QUEUE_MAX: Duration = Duration::from_millis(250);
 
 /// A session with its command.
 struct Running {
     server: Server,
+    /// A command that waits for a place, and until when.
+    queued: Option<(String, Instant)>,
     /// With its place among those that run at once.
     process: Option<(Process, OwnedSemaphorePermit)>,
 }
@@ -66,9 +74,10 @@ impl Exec {
         limits: Limits,
         output_max: u64,
         jobs_max: usize,
+        guard: Guard,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(jobs_max));
-        Self { commands, limits, output_max, jobs_max, places }
+        let (places, guard) = (Arc::new(Semaphore::new(jobs_max)), Arc::new(guard));
+        Self { commands, limits, output_max, jobs_max, places, guard }
     }
 }
 
@@ -85,6 +94,12 @@ impl Running {
                     Some(_) => Vec::new(),
                     None => return Ok(()),
                 },
+                (name, place) = place(exec, &self.queued) => {
+                    self.queued = None;
+                    let step = self.start(exec, &name, place);
+                    session.standing_changed();
+                    vec![step]
+                }
                 happening = next(&mut self.process, room) => match happening {
                     Happening::Said(stream, octets) => self.server.output(stream, octets),
                     Happening::Took(count) => self.server.taken(count).into_iter().collect(),
@@ -97,14 +112,6 @@ impl Running {
                 },
             };
             for step in steps {
-                let step = match step {
-                    Step::Start(name) => {
-                        let started = self.start(exec, &name);
-                        session.standing_changed();
-                        started
-                    }
-                    other => other,
-                };
                 match step {
                     Step::Send(packet) => {
                         let octets = packet.encode();
@@ -115,26 +122,26 @@ impl Running {
                             Err(_) => return Err(session),
                         }
                     }
+                    Step::Start(name) => self.queued = Some((name, Instant::now() + QUEUE_MAX)),
                     Step::Feed(octets) => self.with_process(|process| process.feed(octets)),
                     Step::CloseInput => self.with_process(Process::close_input),
                     Step::Kill => self.with_process(Process::kill),
                     Step::Abort => return Err(session),
-                    Step::Start(_) => {}
                 }
             }
         }
     }
 
-    /// Starts a command, or says why not.
-    fn start(&mut self, exec: &Exec, name: &str) -> Step {
+    /// Starts a command in its place, or says why not.
+    fn start(&mut self, exec: &Exec, name: &str, place: Option<OwnedSemaphorePermit>) -> Step {
         let Some(command) = exec.commands.get(name) else {
             info!(name, "a command that nobody allowed");
             return self.server.refuse(Refusal::Unknown, format!("there is no job {name}"));
         };
-        let Ok(place) = Arc::clone(&exec.places).try_acquire_owned() else {
+        let Some(place) = place else {
             return self.server.refuse(Refusal::Busy, "enough jobs run already");
         };
-        match Process::start(command, self.server.job(), &exec.limits) {
+        match Process::start(command, self.server.job(), &exec.limits, &exec.guard) {
             Ok(process) => {
                 debug!(name, "runs");
                 self.process = Some((process, place));
@@ -152,6 +159,22 @@ impl Running {
             act(process);
         }
     }
+}
+
+/// A place for the command that waits, or none where it may not wait any longer; for ever without
+/// one that waits.
+async fn place(
+    exec: &Exec,
+    queued: &Option<(String, Instant)>,
+) -> (String, Option<OwnedSemaphorePermit>) {
+    let Some((name, until)) = queued else {
+        return std::future::pending().await;
+    };
+    // Who asks for what there is not need not wait to hear it.
+    let is_known = exec.commands.contains_key(name);
+    let until = if is_known { *until } else { Instant::now() };
+    let place = timeout_at(until, Arc::clone(&exec.places).acquire_owned()).await;
+    (name.clone(), place.ok().and_then(Result::ok))
 }
 
 /// What happens to a command next; for ever without one.

@@ -12,6 +12,7 @@ use super::calcapp::CalcApp;
 use super::download::Download;
 use super::download::root::Root;
 use super::exec::Exec;
+use super::exec::guard::Guard;
 use super::exec::process::Limits;
 use crate::failure::Failure;
 
@@ -75,7 +76,8 @@ impl Options {
         };
         let processors = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let jobs_max = self.jobs_max.unwrap_or_else(processors).get();
-        Ok(Exec::new(commands, limits, self.output_limit, jobs_max))
+        let guard = Guard::start().context("cannot start a guard of the commands")?;
+        Ok(Exec::new(commands, limits, self.output_limit, jobs_max, guard))
     }
 
     pub(super) fn download(&self) -> anyhow::Result<Download> {

@@ -1,5 +1,6 @@
 //! One job, on as many servers as it takes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -53,7 +54,6 @@ impl Worker {
         };
         let started = Instant::now();
         let mut pause = BUSY_PAUSE[0];
-        let mut unknown = None;
         while ended.attempts <= self.retries {
             let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
             let progress = self.attempt(&mut session, number, input, &mut ended.attempts).await?;
@@ -72,20 +72,22 @@ impl Worker {
                     sleep(pause).await;
                     pause = (pause * 2).min(BUSY_PAUSE[1]);
                 }
-                // Another server may have it.
-                Progress::Refused(Refusal::Unknown, text) => unknown = Some(text),
+                Progress::Refused(Refusal::Unknown, text) => bail!(text),
+                // It would say as much on any other server.
+                Progress::Overflow => {
+                    ended.outcome = Err("it says more than is taken".into());
+                    return Ok(ended);
+                }
                 Progress::Refused(Refusal::Broken, text) => ended.outcome = Err(text),
                 Progress::Broken(why) => ended.outcome = Err(why.into()),
                 Progress::Runs => {}
             }
         }
-        match unknown {
-            Some(text) => bail!(text),
-            None => Ok(ended),
-        }
+        Ok(ended)
     }
 
-    /// One session: the job is begun again at each server that takes the session over.
+    /// One session: the job is begun again at each server that takes the session over. Servers that
+    /// do not know it are left for others.
     async fn attempt(
         &self,
         session: &mut Session,
@@ -95,6 +97,7 @@ impl Worker {
     ) -> anyhow::Result<Progress> {
         let begin = || Client::new(number, &self.job, input, self.output_max);
         let (mut client, run) = begin();
+        let mut lacking = BTreeMap::new();
         *attempts += 1;
         say(session, &run)?;
         loop {
@@ -107,9 +110,18 @@ impl Worker {
             match event.map_err(|error| self.sessions.explain(error))? {
                 Event::Received(octets) => match client.receive(&octets) {
                     Progress::Runs => {}
+                    Progress::Refused(Refusal::Unknown, text) => {
+                        // It has not begun.
+                        *attempts -= 1;
+                        lacking.extend(session.server().map(|server| (server.id, text)));
+                        session.move_on();
+                    }
                     end => return Ok(end),
                 },
-                Event::FailedOver { .. } => {
+                Event::FailedOver { to, .. } => {
+                    if let Some(text) = lacking.remove(&to) {
+                        return Ok(Progress::Refused(Refusal::Unknown, text));
+                    }
                     if *attempts > self.retries {
                         return Ok(Progress::Broken("its servers fail one after the other"));
                     }

@@ -40,7 +40,8 @@ struct Running {
 pub(crate) enum Step {
     /// To the client.
     Send(Packet),
-    /// Start this command: [`Server::started`] or [`Server::refuse`] comes next.
+    /// Start this command, when there is a place: [`Server::started`] or [`Server::refuse`] comes
+    /// next.
     Start(String),
     /// To the command's standard input.
     Feed(Vec<u8>),
@@ -230,7 +231,9 @@ pub(crate) enum Progress {
     Done(Outcome, Output),
     /// The server does not take it.
     Refused(Refusal, String),
-    /// The server says what makes no sense, or too much.
+    /// It says more than this client takes.
+    Overflow,
+    /// The server says what makes no sense.
     Broken(&'static str),
 }
 
@@ -262,7 +265,7 @@ impl<'a> Client<'a> {
             Ok(Packet::Output(stream, octets)) => {
                 let Output { out, err } = &mut self.result;
                 if out.len() + err.len() + octets.len() > self.output_max {
-                    return Progress::Broken("it says more than is taken");
+                    return Progress::Overflow;
                 }
                 self.taken =
                     self.taken.saturating_add(u32::try_from(octets.len()).unwrap_or(WINDOW));

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep_until};
 
+use super::guard::{Guard, Guarded};
 use super::packet::{Outcome, Stream};
 
 /// What a command may take.
@@ -30,6 +32,7 @@ pub(crate) struct Process {
     child: Child,
     /// All that it starts is in its group, unless it takes pains.
     group: Option<Pid>,
+    _guarded: Option<Guarded>,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -66,7 +69,12 @@ const REST: Duration = Duration::from_millis(500);
 
 impl Process {
     /// Starts a command line of the operator's.
-    pub(crate) fn start(command: &str, job: u64, limits: &Limits) -> io::Result<Self> {
+    pub(crate) fn start(
+        command: &str,
+        job: u64,
+        limits: &Limits,
+        guard: &Arc<Guard>,
+    ) -> io::Result<Self> {
         let text = |limit: Option<u64>| limit.map_or_else(String::new, |limit| limit.to_string());
         let memory_kib = limits.memory_octets.map(|octets| octets.div_ceil(1024));
         let mut child = Command::new("/bin/sh")
@@ -81,6 +89,7 @@ impl Process {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok(Self {
             group,
+            _guarded: group.map(|group| guard.of(group)),
             stdin: child.stdin.take(),
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),

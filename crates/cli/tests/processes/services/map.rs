@@ -120,23 +120,54 @@ fn an_empty_list_is_done() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_job_ends_with_its_client() {
+fn a_job_ends_with_its_client_and_with_its_server() {
+    for ends in ["client", "server"] {
+        let registrar = Registrar::patient();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        // What it starts ends with it.
+        let job = format!("--job=stay=sleep 100000 & echo $! > {}; wait", file.display());
+        let mut server = server(&registrar, &[&job]);
+        let mut map = client(&registrar, &["map", "--job", "stay"]);
+        map.say("x");
+        let pid = || fs::read_to_string(&file).ok().filter(|pid| pid.ends_with('\n'));
+        until("the job", || pid().is_some());
+        let status = format!("/proc/{}/stat", pid().unwrap().trim());
+        // Whoever inherits it may leave it as a zombie.
+        let is_running =
+            || fs::read_to_string(&status).is_ok_and(|status| !status.contains(") Z "));
+        assert!(is_running());
+        match ends {
+            "client" => map.kill(),
+            _ => server.program.kill(),
+        }
+        until("the end of the job", || !is_running());
+    }
+}
+
+#[test]
+fn servers_that_do_not_know_the_job_are_passed_over() {
     let registrar = Registrar::patient();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pid");
-    // What it starts ends with it.
-    let job = format!("--job=stay=sleep 100000 & echo $! > {}; wait", file.display());
-    let _server = server(&registrar, &[&job]);
-    let mut map = client(&registrar, &["map", "--job", "stay"]);
-    map.say("x");
-    let pid = || fs::read_to_string(&file).ok().filter(|pid| pid.ends_with('\n'));
-    until("the job", || pid().is_some());
-    let status = format!("/proc/{}/stat", pid().unwrap().trim());
-    // Whoever inherits it may leave it as a zombie.
-    let is_running = || fs::read_to_string(&status).is_ok_and(|status| !status.contains(") Z "));
-    assert!(is_running());
-    map.kill();
-    until("the end of the job", || !is_running());
+    let args = ["exec", "--transport", "tcp", "--job=other=false", "--policy", "priority:2"];
+    let _lacking = Server::start(registrar.tcp(), &args);
+    let _has_it = server(&registrar, &["--policy", "priority:1"]);
+    let map = client(&registrar, &["map", "--json", "--job", "copy", "--retries", "0"]);
+    let ended = with_input(map, "x\ny");
+    let jobs: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(jobs.iter().all(|job| job["attempts"] == 1 && job["code"] == 0), "{ended:?}");
+    // An array is an array, however it ends.
+    let ended = with_input(client(&registrar, &["map", "--json", "--job", "none"]), "x");
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), "[\n]\n"));
+}
+
+#[test]
+fn a_job_that_says_too_much_for_its_client_is_not_tried_again() {
+    let registrar = Registrar::patient();
+    let _server = server(&registrar, &[]);
+    let map = ["map", "--json", "--job", "copy", "--output-max", "3"];
+    let ended = with_input(client(&registrar, &map), "long");
+    let job = &serde_json::from_str::<Value>(&ended.stdout).unwrap()[0];
+    assert_eq!((&job["outcome"], &job["attempts"]), (&"failed".into(), &1.into()), "{job}");
 }
 
 #[test]
