@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::OutputError;
@@ -71,4 +72,13 @@ impl Output {
     pub(crate) fn format(&self) -> Format {
         self.format
     }
+}
+
+/// How far something is, of `length` if that is known: a line on a terminal, else nothing.
+pub(crate) fn progress(length: Option<u64>, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }

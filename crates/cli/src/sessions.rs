@@ -18,7 +18,7 @@ use crate::service::Kind;
 /// Which pool a client turns to: by its place or by its name.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PoolArg {
-    /// The pool handle. By default the one that rsplib's programs use.
+    /// The pool handle. By default that of the service, as at rsplib where it has the service.
     #[arg(value_name = "POOL", value_parser = pool_handle)]
     pool: Option<PoolHandle>,
 
@@ -62,6 +62,8 @@ pub(crate) struct SessionArgs {
     registrars: RegistrarArgs,
 }
 
+/// So many servers in a row may take a session and do nothing of use in it.
+pub(crate) const FRUITLESS_MAX: u32 = 10;
 /// As good as for ever.
 pub(crate) const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -84,13 +86,14 @@ impl SessionArgs {
         self.registrars.bear(pool)?;
         Session::connect(user.clone(), pool.clone(), self.config(ppid))
             .await
-            .map_err(|error| self.explain(error))
+            .map_err(|error| no_registrar(error, &self.registrars.describe()))
             .with_context(|| format!("cannot connect to {pool}"))
     }
 
-    /// An error of a session, for people.
-    pub(crate) fn explain(&self, error: rserpool::Error) -> anyhow::Error {
-        no_registrar(error, &self.registrars.describe())
+    /// Why a session ends for good, for people.
+    pub(crate) fn explain(&self, pool: &PoolHandle, error: rserpool::Error) -> anyhow::Error {
+        let error = no_registrar(error, &self.registrars.describe());
+        error.context(format!("nobody goes on with the session with {pool}"))
     }
 
     fn config(&self, ppid: Ppid) -> session::Config {

@@ -18,7 +18,7 @@ use crate::output::{Format, Output};
 use crate::runtime;
 use crate::service;
 use crate::service::calcapp::packet::{Kind, PPID, Packet};
-use crate::sessions::{PoolArg, SessionArgs};
+use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs};
 
 mod report;
 
@@ -64,8 +64,6 @@ pub(crate) struct Args {
 /// Who was rejected comes back after up to so long, and no more often than that in a row.
 const RETRY_MAX: Duration = Duration::from_millis(200);
 const REJECTIONS_MAX: u32 = 10_000;
-/// So many servers in a row may take the session and say nothing of the job.
-const FRUITLESS_MAX: u32 = 10;
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
@@ -176,19 +174,20 @@ impl Client<'_> {
                 continue;
             };
             is_asked = false;
-            let octets = match event.map_err(|error| self.args.sessions.explain(error))? {
-                Event::Received(octets) => octets,
-                Event::FailedOver { resumed, .. } => {
-                    fruitless += 1;
-                    self.report.failovers += 1;
-                    self.report.resumed += u64::from(resumed);
-                    if !resumed {
-                        say(session, request)?;
+            let octets =
+                match event.map_err(|error| self.args.sessions.explain(&self.pool, error))? {
+                    Event::Received(octets) => octets,
+                    Event::FailedOver { resumed, .. } => {
+                        fruitless += 1;
+                        self.report.failovers += 1;
+                        self.report.resumed += u64::from(resumed);
+                        if !resumed {
+                            say(session, request)?;
+                        }
+                        continue;
                     }
-                    continue;
-                }
-                _ => continue,
-            };
+                    _ => continue,
+                };
             let Ok(packet) = Packet::decode(&octets) else { continue };
             fruitless = 0;
             match packet.kind {

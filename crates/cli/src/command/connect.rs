@@ -7,18 +7,18 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rserpool::session::{self, Event, FailureReason};
-use rserpool::transport::SendError;
+use rserpool::Session;
+use rserpool::session::{Event, FailureReason};
+use rserpool::transport::{Ppid, SendError};
 use rserpool::wire::param::{PoolHandle, Transport};
-use rserpool::{PoolUser, Session, transport_options, user};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::command::resolve::pool_handle;
-use crate::failure::{OutputError, no_registrar};
+use crate::failure::OutputError;
 use crate::output::Output;
-use crate::registrars::RegistrarArgs;
 use crate::runtime;
+use crate::sessions::SessionArgs;
 
 /// Sends each line of standard input to a server of a pool, and writes what comes back to standard
 /// output. When the server fails, another one takes over: lines without an answer are sent again.
@@ -34,34 +34,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 
-    /// How long to look for a server that accepts.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    failover_timeout: Duration,
-
     #[command(flatten)]
-    registrars: RegistrarArgs,
+    sessions: SessionArgs,
 }
 
 impl Args {
     pub(crate) fn run(self, _output: &mut Output) -> anyhow::Result<()> {
-        self.registrars.bear(&self.pool)?;
         runtime::block_on(async {
-            let timing = self.registrars.timing();
-            let mut config = user::Config::new(self.registrars.urls());
-            config.listen = self.registrars.listen();
-            config.user.timing = timing;
-            let user = PoolUser::start(config)?;
-            let config = session::Config {
-                failover_timeout: self.failover_timeout,
-                transport: transport_options(&timing),
-                ..session::Config::default()
-            };
-            let describe = self.registrars.describe();
-            let session = Session::connect(user, self.pool.clone(), config)
-                .await
-                .map_err(|error| no_registrar(error, &describe))
-                .with_context(|| format!("cannot connect to {}", self.pool))?;
-            Terminal::new(session, self.answer_timeout, describe).run().await
+            let user = self.sessions.user()?;
+            let session = self.sessions.connect(&user, &self.pool, Ppid::default()).await?;
+            Terminal::new(&self, session).run().await
         })
     }
 }
@@ -74,11 +56,9 @@ const UNANSWERED_OCTETS_MAX: usize = 1 << 20;
 const RETRY: Duration = Duration::from_millis(10);
 
 /// A session between standard input and standard output.
-struct Terminal {
+struct Terminal<'a> {
+    args: &'a Args,
     session: Session,
-    answer_timeout: Duration,
-    /// The registrars in words.
-    registrars: String,
     /// Lines without an answer, oldest first; the first `sent` of them are on their way.
     lines: VecDeque<Vec<u8>>,
     sent: usize,
@@ -105,12 +85,11 @@ enum Answers {
     Never,
 }
 
-impl Terminal {
-    fn new(session: Session, answer_timeout: Duration, registrars: String) -> Self {
+impl<'a> Terminal<'a> {
+    fn new(args: &'a Args, session: Session) -> Self {
         Self {
+            args,
             session,
-            answer_timeout,
-            registrars,
             lines: VecDeque::new(),
             sent: 0,
             octets: 0,
@@ -130,7 +109,7 @@ impl Terminal {
                 return self.write_begun();
             }
             let has_room = self.lines.len() < UNANSWERED_MAX && self.octets < UNANSWERED_OCTETS_MAX;
-            let patience = self.answer_timeout.saturating_sub(self.heard.elapsed());
+            let patience = self.args.answer_timeout.saturating_sub(self.heard.elapsed());
             // A service that speaks without being asked is heard out.
             let waits = !self.lines.is_empty() || !self.begun.is_empty() || self.input_ended;
             tokio::select! {
@@ -145,7 +124,8 @@ impl Terminal {
                     }
                 },
                 event = self.session.next() => {
-                    let event = event.map_err(|error| no_registrar(error, &self.registrars))?;
+                    let Args { sessions, pool, .. } = self.args;
+                    let event = event.map_err(|error| sessions.explain(pool, error))?;
                     if self.on_event(event)?.is_break() {
                         return Ok(());
                     }

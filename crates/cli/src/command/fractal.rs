@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rserpool::wire::param::PoolHandle;
 use serde_json::json;
 
-use crate::command::resolve::pool_handle;
 use crate::output::{Format, Output};
 use crate::runtime;
+use crate::service::Kind;
 use crate::service::fractal::packet::{Algorithm, ITERATIONS_MAX};
-use crate::sessions::SessionArgs;
+use crate::sessions::{PoolArg, SessionArgs};
 use crate::whole_file::WholeFile;
 
 mod crew;
@@ -29,9 +28,8 @@ use view::View;
 /// same picture, octet for octet, whichever servers compute it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The pool handle.
-    #[arg(long, value_name = "HANDLE", default_value = "FractalGeneratorPool", value_parser = pool_handle)]
-    pool: PoolHandle,
+    #[command(flatten)]
+    pool: PoolArg,
 
     /// Pixels in a row.
     #[arg(long, default_value_t = 1280, value_parser = clap::value_parser!(u32).range(1..=16_384))]
@@ -68,7 +66,7 @@ pub(crate) struct Args {
     center: [f64; 2],
 
     /// How much of the plane is seen from left to right.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0005)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.0005, value_parser = span)]
     span: f64,
 
     /// Points that have not escaped by then do not.
@@ -96,12 +94,12 @@ const POINTS_MAX: u64 = 1 << 29;
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
-        let view = self.view()?;
+        let (view, pool) = (self.view()?, self.pool.of(Kind::Fractal)?);
         let mut file = WholeFile::create(&self.out)?;
         let start = Instant::now();
         let (picture, report) = runtime::block_on(async {
             let user = self.sessions.user()?;
-            Crew::new(&self.sessions, user, self.pool.clone(), self.answer_timeout)
+            Crew::new(&self.sessions, user, pool.clone(), self.answer_timeout)
                 .compute(&view, self.tile, self.parallel.into())
                 .await
         })?;
@@ -112,7 +110,7 @@ impl Args {
         drop(to);
         file.finish()?;
         let is_identical = self.verify.then(|| local::compute(&view) == picture);
-        self.print(output, &report, elapsed, is_identical)?;
+        self.print(output, &pool, &report, elapsed, is_identical)?;
         if is_identical == Some(false) {
             bail!("the pool came to another picture than this host");
         }
@@ -133,6 +131,7 @@ impl Args {
     fn print(
         &self,
         output: &mut Output,
+        pool: &impl ToString,
         report: &crew::Report,
         elapsed: Duration,
         is_identical: Option<bool>,
@@ -142,7 +141,7 @@ impl Args {
         let elapsed_ms = (elapsed.as_secs_f64() * 1e4).round() / 10.0;
         if output.format() == Format::Json {
             let summary = json!({
-                "pool": self.pool.to_string(),
+                "pool": pool.to_string(),
                 "file": file,
                 "width": self.width,
                 "height": self.height,
@@ -170,6 +169,12 @@ impl Args {
              {resumed} of them resumed{verdict}"
         ))?)
     }
+}
+
+/// A part of the plane that there is.
+fn span(text: &str) -> Result<f64, String> {
+    let span = text.parse().ok().filter(|span: &f64| span.is_finite() && *span > 0.0);
+    span.ok_or_else(|| "a number above 0".into())
 }
 
 /// Two numbers with a comma between them.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use rserpool::Session;
 use rserpool::session::{Event, FailureReason};
 use rserpool::wire::param::{PeId, PoolHandle};
@@ -14,11 +14,11 @@ use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, progress};
 use crate::runtime;
 use crate::service::download::packet::{PPID, Refusal};
 use crate::service::download::receiver::{Arrival, Receiver};
-use crate::sessions::SessionArgs;
+use crate::sessions::{FRUITLESS_MAX, SessionArgs};
 use crate::whole_file::WholeFile;
 
 /// Fetches a file from a server of a pool that has it. When the server fails, another one sends the
@@ -49,9 +49,6 @@ struct Source {
     pool: PoolHandle,
     path: String,
 }
-
-/// So many servers in a row may fail without an octet.
-const FRUITLESS_MAX: u32 = 10;
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
@@ -116,11 +113,7 @@ struct Fetch<'a> {
 
 impl<'a> Fetch<'a> {
     fn new(args: &'a Args, name: &'a Path, target: &'a mut WholeFile) -> anyhow::Result<Self> {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let template = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec} {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        let bar = progress(None, "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec} {msg}");
         let mut receiver = Receiver::new(args.from.path.clone());
         let mut octets = vec![0; 1 << 16];
         loop {
@@ -143,7 +136,7 @@ impl<'a> Fetch<'a> {
                 session.fail_over();
                 continue;
             };
-            match event.map_err(|error| sessions.explain(error))? {
+            match event.map_err(|error| sessions.explain(&from.pool, error))? {
                 Event::Received(octets) => {
                     if let Some(digest) = self.receive(&mut session, &octets)? {
                         self.bar.finish_and_clear();

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rserpool::wire::param::PoolHandle;
+use indicatif::ProgressBar;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
 
-use crate::command::resolve::pool_handle;
 use crate::failure::OutputError;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, progress};
 use crate::runtime;
+use crate::service::Kind;
 use crate::service::exec::packet::NAME_MAX;
-use crate::sessions::SessionArgs;
+use crate::sessions::{PoolArg, SessionArgs};
 
 mod order;
 mod worker;
@@ -31,9 +30,8 @@ use worker::{Ended, Worker};
 /// Exit code 0 if all jobs ended with 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The pool handle.
-    #[arg(long, value_name = "HANDLE", default_value = "ExecPool", value_parser = pool_handle)]
-    pool: PoolHandle,
+    #[command(flatten)]
+    pool: PoolArg,
 
     /// The job, by the name that the servers' operator gave it.
     #[arg(long, value_name = "NAME", value_parser = job_name)]
@@ -70,7 +68,7 @@ impl Args {
             let worker = Worker {
                 sessions: self.sessions.clone(),
                 user: self.sessions.user()?,
-                pool: self.pool.clone(),
+                pool: self.pool.of(Kind::Exec)?,
                 job: self.job.clone(),
                 retries: self.retries,
                 answer_timeout: self.answer_timeout,
@@ -103,18 +101,9 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn new(output: &'a mut Output, parallel: NonZeroUsize) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} jobs {elapsed} {msg}") {
-            bar.set_style(style);
-        }
-        Self {
-            output,
-            parallel: parallel.get(),
-            ended: Order::default(),
-            printed: 0,
-            failed: 0,
-            bar,
-        }
+        let bar = progress(None, "{spinner} {pos} jobs {elapsed} {msg}");
+        let (parallel, ended) = (parallel.get(), Order::default());
+        Self { output, parallel, ended, printed: 0, failed: 0, bar }
     }
 
     async fn work(&mut self, worker: Arc<Worker>) -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ use crate::output::{Format, Output};
 use crate::runtime;
 use crate::service::Kind;
 use crate::service::pingpong::packet::{self, Packet};
-use crate::sessions::{PoolArg, SessionArgs};
+use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs};
 
 pub(crate) mod tally;
 
@@ -90,9 +90,6 @@ struct Player<'a> {
     output: &'a mut Output,
 }
 
-/// So many servers in a row may take the session and not answer.
-const FRUITLESS_MAX: u32 = 10;
-
 impl Player<'_> {
     async fn play(&mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
@@ -110,7 +107,7 @@ impl Player<'_> {
                 self.tally.oldest().map(|asked| asked.max(self.heard) + self.args.answer_timeout);
             tokio::select! {
                 event = self.session.next() => {
-                    let event = event.map_err(|error| self.args.sessions.explain(error))?;
+                    let event = event.map_err(|error| self.args.sessions.explain(&self.pool, error))?;
                     self.on_event(event)?;
                 }
                 _ = ticks.tick(), if !has_asked_all => {

@@ -1,7 +1,10 @@
 //! `rserpool serve`: an example service as an element of a pool.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -127,8 +130,12 @@ impl CookieArgs {
     fn keys(&self) -> anyhow::Result<Option<Vec<Key>>> {
         let Some(path) = &self.cookie_keys else { return Ok(None) };
         let what = || format!("the cookie keys in {}", path.display());
-        let text = std::fs::read_to_string(path).with_context(what)?;
-        Ok(Some(Key::parse_all(&text).with_context(what)?))
+        let (text, mode) = read_keys(path).with_context(what)?;
+        let keys = Key::parse_all(&text).with_context(what)?;
+        if mode & 0o006 != 0 {
+            warn!("everybody on this host can read or change {}", what());
+        }
+        Ok(Some(keys))
     }
 }
 
@@ -199,7 +206,7 @@ impl Args {
         }
         config.advertise.clone_from(&self.advertise);
         config.sessions_max = self.sessions_max as usize;
-        config.cookies = self.cookies.cookies()?;
+        config.cookies = self.cookies.cookies().context(Failure::Configuration)?;
         config.card_items = self.card;
         config.element.listen = self.registrars.listen();
         let element = &mut config.element.element;
@@ -244,6 +251,18 @@ impl Args {
             Err(error) => warn!("the old cookie keys stay: {error:#}"),
         }
     }
+}
+
+/// The text of a file with keys, and who may read it.
+fn read_keys(path: &Path) -> io::Result<(String, u32)> {
+    const OCTETS_MAX: u64 = 1 << 20;
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let text = io::read_to_string(file.take(OCTETS_MAX + 1))?;
+    if text.len() as u64 > OCTETS_MAX {
+        return Err(io::Error::other(format!("longer than {OCTETS_MAX} octets")));
+    }
+    Ok((text, mode))
 }
 
 /// Where to listen as an argument: the scheme comes from another one.

@@ -84,7 +84,8 @@ impl Options {
         let root = self.root.as_ref().context("no directory: name one with --root DIRECTORY");
         let root = root.context(Failure::Configuration)?;
         let opened = Root::open(root);
-        Ok(Download::new(opened.with_context(|| format!("cannot open {}", root.display()))?))
+        let opened = opened.with_context(|| format!("cannot open {}", root.display()));
+        Ok(Download::new(opened.context(Failure::Configuration)?))
     }
 }
 

@@ -46,6 +46,12 @@ pub(crate) fn one_of<T, const N: usize>(
     value.ok_or_else(|| reader.error_before(1, unknown))
 }
 
+/// Takes what is left as text for people: on a terminal it does nothing but stand there.
+pub(crate) fn text(reader: &mut Reader<'_>) -> String {
+    let text = String::from_utf8_lossy(reader.remainder()).into_owned();
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// Ends a packet whose fields were all read: nothing may be left.
 pub(crate) fn finish<T>(reader: &Reader<'_>, packet: T) -> Result<T, DecodeError> {
     if reader.is_empty() {

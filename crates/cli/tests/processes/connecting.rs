@@ -132,7 +132,18 @@ fn a_session_without_any_server_fails_in_the_end() {
     client.say("before");
     assert_eq!(client.line(), "before");
     server.program.kill();
-    client.ended().failure(1);
+    let ended = client.ended();
+    assert!(ended.failure(1).contains("the session with EchoPool: "), "{ended:?}");
+}
+
+#[test]
+fn who_wants_to_wait_for_a_pool_does() {
+    let registrar = Registrar::patient();
+    let args = ["connect", "EchoPool", "--wait", "--registrar", registrar.tcp()];
+    let mut client = Program::start(rserpool(&args));
+    client.say("before");
+    let _server = Server::echo(registrar.tcp());
+    assert_eq!(client.line(), "before");
 }
 
 /// Every line is answered once, in order, though the first server dies while they are on the way.

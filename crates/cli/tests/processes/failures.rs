@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::thread;
 
+use rustix::process::Signal;
+
 use crate::programs::{Program, Registrar, Server, rserpool, run};
 
 #[test]
@@ -165,6 +167,38 @@ fn a_configuration_that_cannot_be_used_is_78() {
     let ended = run(&["registrar", "--config", missing.to_str().unwrap()]);
     let line = ended.failure(78);
     assert!(line.contains("missing.toml"), "{line}");
+}
+
+#[test]
+fn cookie_keys_that_cannot_be_used_are_78_and_those_that_all_can_read_a_warning() {
+    let registrar = Registrar::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pool.key");
+    let key = path.to_str().unwrap();
+    let head = ["serve", "pingpong", "--transport", "tcp", "--listen", "127.0.0.1", "-o", "json"];
+    let args = [&head[..], &["--registrar", registrar.tcp(), "--cookie-keys", key]].concat();
+    let refused = |needle: &str| {
+        let ended = run(&args);
+        let line = ended.failure(78);
+        assert!(line.contains("pool.key") && line.contains(needle), "{line}");
+    };
+    refused("No such file");
+    for (text, needle) in [("", "no key"), ("# none\n", "no key"), ("xyz", "hex"), ("00", "32")] {
+        fs::write(&path, text).unwrap();
+        refused(needle);
+    }
+    fs::write(&path, "ab".repeat(1 << 20)).unwrap();
+    refused("longer");
+    for (mode, warns) in [(0o600, false), (0o640, false), (0o644, true)] {
+        fs::write(&path, "ab".repeat(32)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let mut server = Program::start(rserpool(&args));
+        server.json();
+        server.signal(Signal::TERM);
+        let ended = server.ended();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.stderr.contains("everybody"), warns, "{mode:o}: {ended:?}");
+    }
 }
 
 #[test]

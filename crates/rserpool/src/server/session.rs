@@ -112,7 +112,8 @@ impl Session {
 
     /// Hands over the state of the session to whatever server comes after this one: sealed with the
     /// pool's key where there is one, before everything that is sent later (RFC 5352 §3.5). Without
-    /// a control channel it is dropped.
+    /// a control channel it is dropped; so is one of more than [`Cookie::MAX_LEN`](rserpool_wire::param::Cookie::MAX_LEN) octets, key and
+    /// all, which the log tells: the client keeps the one before.
     ///
     /// # Errors
     ///

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rserpool::session::Event;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
@@ -17,8 +16,9 @@ use tracing::info;
 use super::patch::{Arrival, Patch};
 use super::picture::Picture;
 use super::view::{Tile, View};
+use crate::output::progress;
 use crate::service::fractal::packet::PPID;
-use crate::sessions::SessionArgs;
+use crate::sessions::{FRUITLESS_MAX, SessionArgs};
 
 /// How tiles are computed.
 pub(super) struct Crew {
@@ -53,9 +53,6 @@ struct Done {
     server: String,
 }
 
-/// So many servers in a row may fail with a tile without a point.
-const FRUITLESS_MAX: u32 = 10;
-
 impl Crew {
     pub(super) fn new(
         sessions: &SessionArgs,
@@ -87,7 +84,8 @@ impl Crew {
         (0..parallel).for_each(|_| start(&mut workers));
         let mut picture = Picture::new(&view);
         let mut report = Report::default();
-        let bar = progress(u64::from(view.width) * u64::from(view.height));
+        let points = u64::from(view.width) * u64::from(view.height);
+        let bar = progress(Some(points), "{wide_bar} {percent}% {elapsed} {msg}");
         while !workers.is_empty() {
             tokio::select! {
                 Some(done) = workers.join_next() => {
@@ -131,7 +129,7 @@ impl Crew {
                 session.fail_over();
                 continue;
             };
-            match event.map_err(|error| self.sessions.explain(error))? {
+            match event.map_err(|error| self.sessions.explain(&self.pool, error))? {
                 Event::Received(octets) => match patch.receive(&octets) {
                     Arrival::Points(0) => {}
                     Arrival::Points(count) => {
@@ -171,14 +169,4 @@ impl Crew {
 
 fn ask(session: &mut Session, patch: &Patch) -> anyhow::Result<()> {
     session.send(&patch.request()).map_err(|error| anyhow!("cannot send: {error}"))
-}
-
-/// On a terminal a bar, else nothing.
-fn progress(points: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(points), ProgressDrawTarget::stderr());
-    let template = "{wide_bar} {percent}% {elapsed} {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -107,7 +107,7 @@ impl Worker {
                 session.fail_over();
                 continue;
             };
-            match event.map_err(|error| self.sessions.explain(error))? {
+            match event.map_err(|error| self.sessions.explain(&self.pool, error))? {
                 Event::Received(octets) => match client.receive(&octets) {
                     Progress::Runs => {}
                     Progress::Refused(Refusal::Unknown, text) => {

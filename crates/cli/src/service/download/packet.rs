@@ -112,8 +112,7 @@ impl Packet {
                 5 => {
                     let known = [Refusal::NotFound, Refusal::Shorter, Refusal::Unreadable];
                     let reason = packet::one_of(fields, "reason", known, |reason| *reason as u8)?;
-                    let text = String::from_utf8_lossy(fields.remainder()).into_owned();
-                    Self::Refused { reason, text }
+                    Self::Refused { reason, text: packet::text(fields) }
                 }
                 kind => return Err(fields.error(DecodeErrorKind::Message(kind))),
             };

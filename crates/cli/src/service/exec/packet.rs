@@ -151,8 +151,7 @@ impl Packet {
                 3 => {
                     let known = [Refusal::Busy, Refusal::Unknown, Refusal::Broken];
                     let reason = packet::one_of(fields, "reason", known, |reason| *reason as u8)?;
-                    let text = String::from_utf8_lossy(fields.remainder()).into_owned();
-                    Self::Refused { reason, text }
+                    Self::Refused { reason, text: packet::text(fields) }
                 }
                 4 => Self::Input(fields.remainder().into()),
                 5 => Self::InputEnd,

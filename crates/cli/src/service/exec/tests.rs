@@ -59,6 +59,14 @@ fn messages_that_make_no_sense_are_refused() {
     assert_eq!(name.len(), 255);
 }
 
+#[test]
+fn the_text_of_a_refusal_does_nothing_to_a_terminal() {
+    let text = "\u{1b}]0;title\u{7}no\r\u{9b}2J".to_owned();
+    let refused = Packet::Refused { reason: Refusal::Broken, text }.encode();
+    let text = "\u{fffd}]0;title\u{fffd}no\u{fffd}\u{fffd}2J".to_owned();
+    assert_eq!(Packet::decode(&refused), Ok(Packet::Refused { reason: Refusal::Broken, text }));
+}
+
 fn running(output_max: u64) -> Server {
     let mut server = Server::new(output_max);
     assert_eq!(server.receive(&run(7).encode()), [Step::Start("sum".into())]);
