@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rserpool::session::Event;
+use rserpool::session::{Event, FailureReason};
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
 use tokio::signal::unix::{SignalKind, signal};
@@ -156,61 +156,68 @@ impl Client<'_> {
         started: Instant,
     ) -> anyhow::Result<Option<Delays>> {
         let request = Packet { size: job.size, ..Packet::about(Kind::Request, job.number) };
-        let say = |session: &mut Session, packet: Packet| {
-            session.send(&packet.encode()).context("cannot send")
-        };
         say(session, request)?;
-        let mut accepted = None;
-        let mut is_asked = false;
-        let mut fruitless = 0;
+        let (mut accepted, mut is_asked) = (None, false);
+        // The server may have refused the state, and wait for a request.
+        let mut is_in_doubt = false;
+        let (mut fruitless, mut left) = (0, 0);
         while fruitless < FRUITLESS_MAX {
             let Ok(event) = timeout(self.args.job_keep_alive, session.next()).await else {
-                if is_asked {
-                    session.fail_over();
-                } else {
-                    say(session, Packet::about(Kind::KeepAlive, job.number))?;
+                let question = Packet::about(Kind::KeepAlive, job.number);
+                match is_asked {
+                    true => session.fail_over(),
+                    false => say(session, if is_in_doubt { request } else { question })?,
                 }
                 is_asked = !is_asked;
                 continue;
             };
             is_asked = false;
-            let octets =
-                match event.map_err(|error| self.args.sessions.explain(&self.pool, error))? {
-                    Event::Received(octets) => octets,
-                    Event::FailedOver { resumed, .. } => {
-                        fruitless += 1;
-                        self.report.failovers += 1;
-                        self.report.resumed += u64::from(resumed);
-                        if !resumed {
-                            say(session, request)?;
-                        }
-                        continue;
+            let event = event.map_err(|error| self.args.sessions.explain(&self.pool, error))?;
+            let octets = match event {
+                Event::Received(octets) => octets,
+                Event::FailedOver { resumed, reason, .. } => {
+                    is_in_doubt = resumed;
+                    fruitless += self.note(reason, resumed);
+                    if !resumed {
+                        say(session, request)?;
                     }
-                    _ => continue,
-                };
+                    continue;
+                }
+                _ => continue,
+            };
             let Ok(packet) = Packet::decode(&octets) else { continue };
             fruitless = 0;
             match packet.kind {
                 _ if packet.job != job.number => {}
                 Kind::Accept => {
                     info!(job.number, "accepted");
-                    accepted = accepted.or_else(|| Some(Instant::now()));
+                    (is_in_doubt, accepted) = (false, accepted.or_else(|| Some(Instant::now())));
+                }
+                // What is done of the job is not to be done again.
+                Kind::Reject if session.has_cookie() && left < REJECTIONS_MAX => {
+                    left += 1;
+                    self.report.rejected += 1;
+                    session.move_on();
                 }
                 Kind::Reject | Kind::Abort => return Ok(None),
                 Kind::KeepAlive => say(session, Packet::about(Kind::KeepAliveAck, job.number))?,
                 Kind::Complete => {
-                    let now = Instant::now();
-                    let accepted = accepted.unwrap_or(now);
-                    return Ok(Some(Delays {
-                        queueing: started - job.queued,
-                        startup: accepted - started,
-                        processing: now - accepted,
-                    }));
+                    let done = Instant::now();
+                    let accepted = accepted.unwrap_or(done);
+                    return Ok(Some(Delays::of([job.queued, started, accepted, done])));
                 }
                 Kind::Request | Kind::KeepAliveAck => {}
             }
         }
         bail!("the servers of {} do not calculate", self.pool)
+    }
+
+    /// Counts a failover, if it is one.
+    fn note(&mut self, reason: FailureReason, resumed: bool) -> u32 {
+        let is_failure = reason != FailureReason::Left;
+        self.report.failovers += u64::from(is_failure);
+        self.report.resumed += u64::from(is_failure && resumed);
+        u32::from(is_failure)
     }
 
     fn size(&mut self) -> u64 {
@@ -235,4 +242,8 @@ impl Client<'_> {
         let share: f64 = self.random.random();
         -(1.0 - share).ln()
     }
+}
+
+fn say(session: &mut Session, packet: Packet) -> anyhow::Result<()> {
+    session.send(&packet.encode()).context("cannot send")
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rserpool::wire::param::PoolHandle;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::output::{Format, Output};
 
@@ -31,6 +32,12 @@ pub(super) struct Report {
 }
 
 impl Delays {
+    /// From when the job was queued, begun, accepted, and done.
+    pub(super) fn of([queued, begun, accepted, done]: [Instant; 4]) -> Self {
+        let (queueing, startup, processing) = (begun - queued, accepted - begun, done - accepted);
+        Self { queueing, startup, processing }
+    }
+
     fn parts(&self) -> [Duration; 3] {
         [self.queueing, self.startup, self.processing]
     }

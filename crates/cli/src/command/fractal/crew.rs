@@ -53,6 +53,9 @@ struct Done {
     server: String,
 }
 
+/// What part of its time a server has that may wait to be asked.
+const DOUBT: u32 = 3;
+
 impl Crew {
     pub(super) fn new(
         sessions: &SessionArgs,
@@ -122,8 +125,15 @@ impl Crew {
         let mut fruitless = 0;
         // The state that the last server left is of no use.
         let mut begins_anew = false;
+        // The server may have refused the state, and wait to be asked.
+        let mut is_in_doubt = false;
         while fruitless < FRUITLESS_MAX {
-            let Ok(event) = timeout(self.answer_timeout, session.next()).await else {
+            let patience = self.answer_timeout / if is_in_doubt { DOUBT } else { 1 };
+            let Ok(event) = timeout(patience, session.next()).await else {
+                if std::mem::take(&mut is_in_doubt) {
+                    ask(&mut session, &patch)?;
+                    continue;
+                }
                 begins_anew = true;
                 fruitless += 1;
                 session.fail_over();
@@ -133,16 +143,11 @@ impl Crew {
                 Event::Received(octets) => match patch.receive(&octets) {
                     Arrival::Points(0) => {}
                     Arrival::Points(count) => {
-                        fruitless = 0;
+                        (fruitless, is_in_doubt) = (0, false);
                         let _ = news.send(News::Points(count));
                     }
                     Arrival::Complete => {
-                        let server = session.server().map(|server| server.id.to_string());
-                        let server = server.unwrap_or_default();
-                        info!(tile.x, tile.y, server, "tile computed");
-                        // The next tile need not wait for the farewell.
-                        tokio::spawn(session.close());
-                        return Ok(Done { tile, points: patch.into_points(), server });
+                        return Ok(done(session, tile, patch));
                     }
                     Arrival::Holes => {
                         fruitless += 1;
@@ -156,7 +161,8 @@ impl Crew {
                 Event::FailedOver { resumed, .. } => {
                     fruitless += 1;
                     let _ = news.send(News::FailedOver { resumed: resumed && !begins_anew });
-                    if !resumed || std::mem::take(&mut begins_anew) {
+                    is_in_doubt = resumed && !std::mem::take(&mut begins_anew);
+                    if !is_in_doubt {
                         ask(&mut session, &patch)?;
                     }
                 }
@@ -165,6 +171,14 @@ impl Crew {
         }
         bail!("the servers of {} do not compute this", self.pool)
     }
+}
+
+fn done(session: Session, tile: Tile, patch: Patch) -> Done {
+    let server = session.server().map(|server| server.id.to_string()).unwrap_or_default();
+    info!(tile.x, tile.y, server, "tile computed");
+    // The next tile need not wait for the farewell.
+    tokio::spawn(session.close());
+    Done { tile, points: patch.into_points(), server }
 }
 
 fn ask(session: &mut Session, patch: &Patch) -> anyhow::Result<()> {

@@ -1,5 +1,8 @@
 //! Calculations that go on at another server.
 
+use std::fs;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{client, in_order};
@@ -25,6 +28,51 @@ fn a_job_goes_on_at_another_server() {
     let summary = client.ended().json();
     assert_eq!((&summary["jobs"], &summary["failovers"]), (&1.into(), &1.into()), "{summary}");
     assert_eq!(summary["calculations"], 100_000_000);
+}
+
+#[test]
+fn a_server_that_is_full_does_not_make_a_job_begin_anew() {
+    let registrar = Registrar::patient();
+    let serve = |policy: &str, capacity: &str| {
+        let head = ["calcapp", "--transport", "tcp", "--jobs-max", "1"];
+        let args = [&head[..], &["--policy", policy, "--capacity", capacity]].concat();
+        Server::start(registrar.tcp(), &args)
+    };
+    let endless = ["calcapp", "--job-size", "1000000000000000", "--constant", "--count", "1"];
+    let _full = serve("priority:2", "1");
+    let mut other = client(&registrar, &[&endless[..], &["-v"]].concat());
+    while !other.log_line().contains("accepted") {}
+    let first = serve("priority:3", "1000000000000");
+    let mut client = client(&registrar, &[&endless[..], &["--json", "-v"]].concat());
+    while !client.log_line().contains("accepted") {}
+    let _last = serve("priority:1", "100000000000000");
+    // Its last word is a cookie.
+    first.program.signal(Signal::TERM);
+    let summary = client.ended().json();
+    assert_eq!((&summary["jobs"], &summary["failovers"]), (&1.into(), &1.into()), "{summary}");
+    assert_eq!((&summary["resumed"], &summary["rejected"]), (&1.into(), &1.into()), "{summary}");
+}
+
+#[test]
+fn a_server_that_refuses_the_cookie_is_asked_from_the_start() {
+    let registrar = Registrar::patient();
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |digit: &str, policy: &str, capacity: &str| {
+        let key = folder.path().join(digit);
+        fs::write(&key, digit.repeat(64)).unwrap();
+        let head = ["calcapp", "--transport", "tcp", "--cookie-keys", key.to_str().unwrap()];
+        let args = [&head[..], &["--policy", policy, "--capacity", capacity]].concat();
+        Server::start(registrar.tcp(), &args)
+    };
+    let first = serve("a", "priority:2", "1000000000000");
+    let _second = serve("b", "priority:1", "100000000000000");
+    let args = ["calcapp", "--job-size", "1000000000000000", "--constant", "--count", "1"];
+    let quick = ["--json", "-v", "--job-keep-alive", "100ms"];
+    let mut client = client(&registrar, &[&args[..], &quick].concat());
+    while !client.log_line().contains("accepted") {}
+    first.program.signal(Signal::TERM);
+    let summary = client.ended().json();
+    assert_eq!((&summary["jobs"], &summary["failovers"]), (&1.into(), &1.into()), "{summary}");
 }
 
 #[test]
