@@ -26,8 +26,8 @@ use crate::registrars::RegistrarArgs;
 use crate::runtime;
 use crate::service::{Kind, Options};
 
-/// Runs an example service as an element of a pool until SIGTERM or SIGINT. Prints where it serves
-/// once it is in the pool.
+/// Runs an example service as an element of a pool until SIGTERM or SIGINT; a second one ends it at
+/// once. Prints where it serves once it is in the pool.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The service.
@@ -192,7 +192,13 @@ impl Args {
                 () = &mut end_of_stdin => break,
             }
         }
-        Ok(server.drain(self.drain).await?)
+        info!(stats = ?server.stats(), "leaves");
+        tokio::select! {
+            drained = server.drain(self.drain) => Ok(drained?),
+            // Who says it twice has no patience.
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
     }
 
     fn config(&self) -> anyhow::Result<Config> {

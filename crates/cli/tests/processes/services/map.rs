@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::client;
-use crate::programs::{Ended, Program, Registrar, Server, until};
+use crate::programs::{Ended, Program, Registrar, Server, members, until};
 
 fn server(registrar: &Registrar, args: &[&str]) -> Server {
     let jobs = [
@@ -143,6 +144,22 @@ fn a_job_ends_with_its_client_and_with_its_server() {
         }
         until("the end of the job", || !is_running());
     }
+}
+
+#[test]
+fn a_server_that_is_told_to_end_twice_waits_for_no_job() {
+    let registrar = Registrar::patient();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("runs");
+    let job = format!("--job=stay=echo > {}; sleep 100000", file.display());
+    let server = server(&registrar, &[&job, "--time-limit", "1h", "--drain", "1h"]);
+    let mut map = client(&registrar, &["map", "--job", "stay"]);
+    map.say("x");
+    until("the job", || file.exists());
+    server.program.signal(Signal::TERM);
+    until("its farewell", || members(registrar.tcp(), "ExecPool").is_empty());
+    server.program.signal(Signal::TERM);
+    assert_eq!(server.program.ended().code, Some(0));
 }
 
 #[test]
