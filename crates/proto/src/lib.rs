@@ -29,3 +29,4 @@ pub mod time;
 pub mod timers;
 pub mod timing;
 pub mod user;
+mod word;

@@ -1,5 +1,6 @@
 //! The one contract between a state machine and whatever drives it.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use rserpool_wire::asap::registration_subject;
@@ -7,6 +8,7 @@ use rserpool_wire::param::{Cause, PeId, PoolHandle, Transport};
 use rserpool_wire::{DecodeError, Message, Protocol};
 
 use crate::time::Time;
+use crate::word::Word;
 
 /// A protocol state machine without IO, clock or randomness of its own.
 ///
@@ -79,25 +81,31 @@ pub enum Output<E> {
 }
 
 /// The name of one association between a machine and its driver; never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Peer(u64);
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Peer(Word);
 
 impl Peer {
     const DIALED: u64 = 1 << 63;
 
     /// The `number`th association that a machine asks for. Below 2⁶³.
     pub const fn dialed(number: u64) -> Self {
-        Self(number | Self::DIALED)
+        Self(Word::new(number | Self::DIALED))
     }
 
     /// The `number`th association that a driver accepted. Below 2⁶³.
     pub const fn accepted(number: u64) -> Self {
-        Self(number & !Self::DIALED)
+        Self(Word::new(number & !Self::DIALED))
     }
 
     /// True for an association that a machine asked for.
     pub const fn is_dialed(self) -> bool {
-        self.0 & Self::DIALED != 0
+        self.0.get() & Self::DIALED != 0
+    }
+}
+
+impl Hash for Peer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.get());
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use crate::word::Word;
+
 /// A point in time: so long after an origin that the driver chose. Never read from a clock here.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Time(Duration);
@@ -19,6 +21,16 @@ impl Time {
     /// How long after the origin.
     pub const fn since_origin(self) -> Duration {
         self.0
+    }
+
+    /// In little room: nanoseconds up to 584 years after the origin; what is later counts as that.
+    pub(crate) fn packed(self) -> Word {
+        Word::new(u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// What was packed.
+    pub(crate) fn unpacked(nanos: Word) -> Self {
+        Self(Duration::from_nanos(nanos.get()))
     }
 }
 

@@ -29,7 +29,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timing;
-mod word;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -49,7 +48,7 @@ use element::{Stored, for_pool_user};
 use hash::Keyed;
 use ownership::Homes;
 use policy::Request;
-use pool::Pool;
+use pool::{Member, Pool};
 
 /// All pools and their elements.
 #[derive(Debug)]
@@ -124,13 +123,11 @@ impl Handlespace {
         let Stored { element, pool: number, seat, .. } = self.elements.remove(index.slot)?;
         let pool = &mut self.pools[number];
         pool.members.remove(&element.id);
-        pool.by_home.remove(&(element.home, element.id, index.slot));
         if let Some(moved) = pool.selection.remove(seat) {
             self.elements[moved].seat = seat;
         }
         let handle = pool.handle.clone();
-        let last = pool.homed_at(element.home, None).next().is_none();
-        self.homes.remove(element.home, &handle, element.id, last);
+        self.homes.remove(element.home, &handle, element.id);
         if pool.members.is_empty() {
             self.pools.remove(number);
             self.by_handle.remove(&handle);
@@ -170,8 +167,8 @@ impl Handlespace {
 
     /// The element of this pool with this identifier.
     pub fn find(&self, handle: &PoolHandle, id: PeId) -> Option<ElementIndex> {
-        let &slot = self.pools[*self.by_handle.get(handle)?].members.get(&id)?;
-        Some(ElementIndex::of(&self.elements, slot))
+        let member = self.pools[*self.by_handle.get(handle)?].members.get(&id)?;
+        Some(ElementIndex::of(&self.elements, member.slot))
     }
 
     /// An element, `None` once it is gone.
@@ -227,8 +224,8 @@ impl Handlespace {
         };
         let pool = &self.pools[number];
         pool.accepts(&element, &self.elements)?;
-        if let Some(&slot) = pool.members.get(&element.id) {
-            return Ok(self.renew(slot, element));
+        if let Some(member) = pool.members.get(&element.id) {
+            return Ok(self.renew(member.slot, element));
         }
         if pool.members.len() >= limits.elements_per_pool_max as usize {
             return Err(Refused::Limit(Limit::ElementsPerPool));
@@ -268,8 +265,7 @@ impl Handlespace {
         let (slot, generation) = self.elements.insert(stored);
         let stored = &mut self.elements[slot];
         stored.seat = pool.selection.insert(slot, id, &stored.element.policy);
-        pool.members.insert(id, slot);
-        pool.by_home.insert((home, id, slot));
+        pool.members.insert(id, Member { slot, home });
         self.homes.add(home, &pool.handle, number, id);
         let index = ElementIndex { slot, generation };
         Registered { index, outcome: Outcome::New, previous_home: None }

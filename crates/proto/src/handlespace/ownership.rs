@@ -5,6 +5,7 @@ use rserpool_wire::param::{PeChecksum, PeId, PoolHandle, RegistrarId, SctpTransp
 
 use super::Handlespace;
 use super::element::{ElementIndex, Stored};
+use super::pool::Member;
 
 /// Who is at home where: for each registrar the pools in which it has elements, how many these
 /// are, and their checksum (RFC 5353 §3.6.2). The elements themselves are listed in their pools.
@@ -14,10 +15,19 @@ pub(super) struct Homes(BTreeMap<Option<RegistrarId>, Home>);
 /// What belongs to one registrar.
 #[derive(Debug, Default)]
 pub(super) struct Home {
-    /// Slots of the pools with elements of this home.
-    pub(super) pools: BTreeMap<PoolHandle, u32>,
+    /// The pools with elements of this home.
+    pub(super) pools: BTreeMap<PoolHandle, Part>,
     pub(super) count: usize,
     pub(super) sum: ChecksumSum,
+}
+
+/// The elements of a pool that belong to one registrar.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The slot of the pool.
+    pub(super) pool: u32,
+    /// How many these are; at least one.
+    count: u32,
 }
 
 impl Homes {
@@ -32,24 +42,24 @@ impl Homes {
         let home = self.0.entry(home).or_default();
         home.count += 1;
         home.sum.add(handle, id);
-        if !home.pools.contains_key(handle) {
-            home.pools.insert(handle.clone(), pool);
+        match home.pools.get_mut(handle) {
+            Some(part) => part.count += 1,
+            None => {
+                home.pools.insert(handle.clone(), Part { pool, count: 1 });
+            }
         }
     }
 
-    /// An element leaves a home; `last` where it was the only one of its pool there.
-    pub(super) fn remove(
-        &mut self,
-        home: Option<RegistrarId>,
-        handle: &PoolHandle,
-        id: PeId,
-        last: bool,
-    ) {
+    /// An element leaves a home.
+    pub(super) fn remove(&mut self, home: Option<RegistrarId>, handle: &PoolHandle, id: PeId) {
         let Some(entry) = self.0.get_mut(&home) else { return };
         entry.count -= 1;
         entry.sum.remove(handle, id);
-        if last {
-            entry.pools.remove(handle);
+        if let Some(part) = entry.pools.get_mut(handle) {
+            part.count -= 1;
+            if part.count == 0 {
+                entry.pools.remove(handle);
+            }
         }
         if entry.count == 0 {
             self.0.remove(&home);
@@ -86,7 +96,7 @@ impl Handlespace {
     /// The elements of one home, by pool handle and identifier.
     pub fn owned_by(&self, home: RegistrarId) -> impl Iterator<Item = ElementIndex> + '_ {
         let pools = self.homes.of(home).into_iter().flat_map(|home| home.pools.values());
-        let slots = pools.flat_map(move |&pool| self.pools[pool].homed_at(Some(home), None));
+        let slots = pools.flat_map(move |it| self.pools[it.pool].slots_after(None, Some(home)));
         slots.map(|slot| ElementIndex::of(&self.elements, slot))
     }
 
@@ -151,10 +161,8 @@ impl Handlespace {
             return;
         }
         let pool = &mut self.pools[*number];
-        pool.by_home.remove(&(from, id, slot));
-        pool.by_home.insert((home, id, slot));
-        let last = pool.homed_at(from, None).next().is_none();
-        self.homes.remove(from, &pool.handle, id, last);
+        pool.members.insert(id, Member { slot, home });
+        self.homes.remove(from, &pool.handle, id);
         self.homes.add(home, &pool.handle, *number, id);
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId, TransportUse};
@@ -9,17 +9,23 @@ use super::element::{ElementView, Stored};
 use super::policy::Selection;
 use super::refused::Refused;
 
-/// A pool: what its elements have in common, and its elements in three orders.
+/// An element of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) slot: u32,
+    /// As the element says; here, too, so that those of one home are found without a look at all.
+    pub(super) home: Option<RegistrarId>,
+}
+
+/// A pool: what its elements have in common, and its elements in two orders.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) handle: PoolHandle,
     pub(super) policy_type: PolicyType,
     pub(super) transport_type: ParamType,
     pub(super) transport_use: TransportUse,
-    /// Slots by identifier.
-    pub(super) members: BTreeMap<PeId, u32>,
-    /// Identifiers and slots by home.
-    pub(super) by_home: BTreeSet<(Option<RegistrarId>, PeId, u32)>,
+    /// Its elements by identifier.
+    pub(super) members: BTreeMap<PeId, Member>,
     /// Slots in the order of the policy.
     pub(super) selection: Selection,
 }
@@ -34,7 +40,6 @@ impl Pool {
             transport_type: first.user_transport.param_type(),
             transport_use: first.user_transport.transport_use(),
             members: BTreeMap::new(),
-            by_home: BTreeSet::new(),
             selection: Selection::of(policy_type)?,
         })
     }
@@ -50,7 +55,7 @@ impl Pool {
         }
         if element.user_transport.param_type() != self.transport_type {
             let first = self.members.values().next();
-            let example = first.map_or(element, |&slot| &elements[slot].element);
+            let example = first.map_or(element, |member| &elements[member.slot].element);
             return Err(Refused::InconsistentTransport(Box::new(example.user_transport.clone())));
         }
         if element.user_transport.transport_use() != self.transport_use {
@@ -59,18 +64,15 @@ impl Pool {
         Ok(())
     }
 
-    /// The slots of the elements of one home, by identifier, behind this one.
-    pub(super) fn homed_at(
+    /// The slots of all elements, or of those of one home, by identifier, behind this one.
+    pub(super) fn slots_after(
         &self,
-        home: Option<RegistrarId>,
         after: Option<PeId>,
+        home: Option<RegistrarId>,
     ) -> impl Iterator<Item = u32> + '_ {
-        let start = match after {
-            Some(id) => Bound::Excluded((home, id, u32::MAX)),
-            None => Bound::Included((home, PeId(0), 0)),
-        };
-        let owned = self.by_home.range((start, Bound::Unbounded));
-        owned.take_while(move |entry| entry.0 == home).map(|&(_, _, slot)| slot)
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let members = self.members.range((start, Bound::Unbounded)).map(|(_, member)| member);
+        members.filter(move |it| home.is_none() || it.home == home).map(|member| member.slot)
     }
 }
 
@@ -111,6 +113,6 @@ impl<'a> PoolView<'a> {
     /// Its elements, by identifier.
     pub fn elements(&self) -> impl Iterator<Item = ElementView<'a>> + use<'a> {
         let Self { pool, elements } = *self;
-        pool.members.values().map(|&slot| ElementView::of(pool, elements, slot))
+        pool.members.values().map(|member| ElementView::of(pool, elements, member.slot))
     }
 }

@@ -22,26 +22,13 @@ impl Handlespace {
         let everyone = home.is_none().then(|| self.in_order.range::<PoolHandle, _>(range));
         let owned = home.and_then(|home| self.homes.of(home));
         let owned = owned.map(|home| home.pools.range::<PoolHandle, _>(range));
-        let pools = everyone.into_iter().flatten().chain(owned.into_iter().flatten());
-        pools.flat_map(move |(handle, &number)| {
+        let everyone = everyone.into_iter().flatten().map(|(handle, &number)| (handle, number));
+        let owned = owned.into_iter().flatten().map(|(handle, part)| (handle, part.pool));
+        everyone.chain(owned).flat_map(move |(handle, number)| {
             let after = cursor.as_ref().filter(|cursor| cursor.0 == *handle).map(|cursor| cursor.1);
-            self.slots_after(number, after, home)
-                .map(move |slot| (handle, &self.elements[slot].element))
+            let slots = self.pools[number].slots_after(after, home);
+            slots.map(move |slot| (handle, &self.elements[slot].element))
         })
-    }
-
-    /// The slots of a pool's elements, or of those of one home, by identifier, behind `after`.
-    fn slots_after(
-        &self,
-        pool: u32,
-        after: Option<PeId>,
-        home: Option<RegistrarId>,
-    ) -> impl Iterator<Item = u32> + '_ {
-        let pool = &self.pools[pool];
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let everyone = home.is_none().then(|| pool.members.range((start, Bound::Unbounded)));
-        let owned = home.map(|home| pool.homed_at(Some(home), after));
-        everyone.into_iter().flatten().map(|(_, &slot)| slot).chain(owned.into_iter().flatten())
     }
 
     /// All pools, by handle.

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::word::Word;
 use crate::time::Time;
+use crate::word::Word;
 
 /// Children of a node of the heap.
 const FANOUT: usize = 4;
@@ -49,8 +48,7 @@ impl<K: Key> Deadlines<K> {
     /// Arms the timer of a key; an armed one is moved, and that of another key with the same row
     /// ends.
     pub fn arm(&mut self, key: K, deadline: Time) {
-        let nanos = u64::try_from(deadline.since_origin().as_nanos()).unwrap_or(u64::MAX);
-        let entry = Entry { at: Word::from(nanos), key };
+        let entry = Entry { at: deadline.packed(), key };
         let place = self.known_place(key).unwrap_or(self.heap.len());
         if place == self.heap.len() {
             self.heap.push(entry);
@@ -78,12 +76,12 @@ impl<K: Key> Deadlines<K> {
 
     /// The deadline of a key.
     pub fn deadline(&self, key: K) -> Option<Time> {
-        self.place(key).map(|place| self.heap[place].time())
+        self.place(key).map(|place| Time::unpacked(self.heap[place].at))
     }
 
     /// The earliest deadline.
     pub fn next(&self) -> Option<Time> {
-        self.heap.first().map(Entry::time)
+        self.heap.first().map(|entry| Time::unpacked(entry.at))
     }
 
     /// How many timers are armed.
@@ -155,14 +153,10 @@ impl<K: Key> Deadlines<K> {
     }
 }
 
-impl<K> Entry<K> {
-    fn time(&self) -> Time {
-        Time::from_origin(Duration::from_nanos(self.at.get()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;

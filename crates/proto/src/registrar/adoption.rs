@@ -131,7 +131,7 @@ impl Registrar {
     /// a moment to say that it has it. Nobody is told before.
     pub(super) fn await_other_home(&mut self, now: Time, index: ElementIndex) {
         self.supervised.remove(index);
-        self.deadlines.disarm(Deadline::Expiry(index));
+        self.reports.remove(index);
         let adoption = Adoption { was_own: true, ..Adoption::default() };
         self.adopting.elements.insert(index, adoption);
         let wait = self.config.timing.response_timeout;
@@ -223,9 +223,8 @@ impl Registrar {
         self.handlespace.set_home(index, self.id);
         let Some(view) = self.handlespace.element(index) else { return };
         let (handle, id, life) = (view.handle.clone(), view.element.id, view.element.life);
-        self.supervise_over(now, index, peer);
+        self.supervise_over(now, index, peer, life);
         self.forget_adoption(index);
-        self.arm_expiry(now, index, life);
         self.stats.keep_alive_acks += 1;
         if is_new {
             self.stats.adopted += 1;

@@ -69,10 +69,9 @@ impl Registrar {
             let event = Event::Joined { handle: handle.clone(), id };
             self.outputs.push_back(Output::Event(event));
         }
-        self.supervise_over(now, registered.index, peer);
+        self.supervise_over(now, registered.index, peer, life);
         // Not before: an association that was dialed to ask for it carries the element now.
         self.forget_adoption(registered.index);
-        self.arm_expiry(now, registered.index, life);
         self.subscriptions.mark(handle, registered.outcome);
         // RFC 5353 §3.3.1: each time, for that heals what was lost.
         self.tell_added(registered.index);
@@ -94,7 +93,8 @@ impl Registrar {
             .supervised
             .get(index)
             .and_then(|supervised| supervised.association)
-            .is_some_and(|association| association != peer);
+            .filter(|association| *association != peer)
+            .is_some_and(|association| self.associations.contains_key(&association));
         if lives_elsewhere && !same_server(&old.user_transport, &element.user_transport) {
             return Err(Cause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rserpool_wire::Protocol;
 use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
 use super::table::Download;
-use super::{LeaveReason, Registrar};
+use super::{Deadline, LeaveReason, Registrar};
 use crate::handlespace::ElementIndex;
 use crate::machine::{Link, Peer};
 use crate::time::Time;
@@ -21,6 +22,9 @@ pub(super) struct Association {
     pub(super) dial: Option<Dial>,
     /// The elements that registered over it, or acknowledged this registrar as home over it.
     pub(super) elements: BTreeSet<ElementIndex>,
+    /// Of the keep-alives that were answered over it, when the latest was asked, and when an answer
+    /// came last.
+    pub(super) answered: Option<(Time, Time)>,
     /// Elements that were asked over it to accept this registrar, and have not answered.
     pub(super) claims: usize,
     /// The registrar at the other end, once it has said who it is.
@@ -31,6 +35,9 @@ pub(super) struct Association {
     pub(super) download: Option<Download>,
 }
 
+/// So many elements are taken out at once: some 0.1 ms.
+const LOST_AT_ONCE: usize = 64;
+
 impl Registrar {
     pub(super) fn on_up(&mut self, now: Time, peer: Peer, link: Link) {
         let dial = self.dials.remove(&peer);
@@ -39,6 +46,7 @@ impl Registrar {
             link,
             dial: dial.clone(),
             elements: BTreeSet::new(),
+            answered: None,
             claims: 0,
             registrar: None,
             is_observer: false,
@@ -63,18 +71,42 @@ impl Registrar {
             return;
         };
         self.subscriptions.forget(peer);
-        for index in association.elements {
-            if self.is_on_its_way(now, index) {
-                self.await_other_home(now, index);
-            } else {
-                self.remove(now, index, LeaveReason::AssociationLost);
+        if association.elements.len() <= LOST_AT_ONCE {
+            for index in association.elements {
+                self.lose(now, index);
             }
+        } else {
+            self.lost.extend(association.elements.into_iter().map(|index| (peer, index)));
         }
         if association.link.protocol == Protocol::Enrp {
-            if self.deadlines.disarm(super::Deadline::Download(peer)) {
+            if self.deadlines.disarm(Deadline::Download(peer)) {
                 self.end_download(peer);
             }
             self.link_lost(now, peer, association.registrar, association.dial);
+        }
+    }
+
+    /// Takes out some of those whose associations are gone. Of very many it takes out few at a time,
+    /// and between them others have their answers.
+    pub(super) fn remove_lost(&mut self, now: Time) {
+        let count = self.lost.len().min(LOST_AT_ONCE);
+        for (peer, index) in self.lost.drain(..count).collect::<Vec<_>>() {
+            // It may have registered again meanwhile.
+            if self.supervised.get(index).is_some_and(|it| it.association == Some(peer)) {
+                self.lose(now, index);
+            }
+        }
+        if !self.lost.is_empty() {
+            self.deadlines.arm(Deadline::Lost, now + Duration::from_nanos(1));
+        }
+    }
+
+    /// The association of an element is gone.
+    fn lose(&mut self, now: Time, index: ElementIndex) {
+        if self.is_on_its_way(now, index) {
+            self.await_other_home(now, index);
+        } else {
+            self.remove(now, index, LeaveReason::AssociationLost);
         }
     }
 

@@ -58,7 +58,7 @@ impl Registrar {
         // It may have dialed this registrar.
         let known = configured.id.and_then(|id| self.peers.get(&id));
         if known.is_some_and(|known| !known.links.is_empty()) {
-            self.deadlines.arm(Deadline::Redial(number), now + self.pause_max());
+            self.redial(number, now + self.pause_max());
             return;
         }
         self.stats.peer_dials += 1;
@@ -146,7 +146,14 @@ impl Registrar {
         let first = self.config.timing.response_timeout / 3;
         let pause = first.saturating_mul(1 << doublings).min(self.pause_max()).max(PAUSE_MIN);
         let pause = pause.mul_f64(self.rng.random_range(0.5..=1.0));
-        self.deadlines.arm(Deadline::Redial(number), now + pause);
+        self.redial(number, now + pause);
+    }
+
+    fn redial(&mut self, number: usize, at: Time) {
+        // Nobody configures so many that it would not.
+        if let Ok(number) = u32::try_from(number) {
+            self.deadlines.arm(Deadline::Redial(number), at);
+        }
     }
 
     fn pause_max(&self) -> Duration {

@@ -80,7 +80,7 @@ use pace::Pace;
 use peers::PeerRegistrar;
 use subscription::Subscriptions;
 use suggestion::Suggesting;
-use supervision::Supervised;
+use supervision::{Reports, Supervised};
 
 /// The registrar.
 ///
@@ -100,6 +100,10 @@ pub struct Registrar {
     pace: Pace,
     /// Elements whose turn it is, and that wait for the pace.
     waiting: VecDeque<ElementIndex>,
+    /// Elements to take out, and the associations that they are lost with.
+    lost: VecDeque<(Peer, ElementIndex)>,
+    /// Reports that elements are unreachable, since they registered.
+    reports: PerElement<Reports>,
     state: State,
     join: Join,
     /// The other registrars.
@@ -148,10 +152,11 @@ enum Deadline {
     Announce,
     /// The pace allows the next keep-alive.
     Pace,
-    /// The next keep-alive of an element, or the end of the wait for its answer.
+    /// The next keep-alive of an element, the end of the wait for its answer, or that of its
+    /// Registration Life.
     Supervision(ElementIndex),
-    /// The end of a Registration Life.
-    Expiry(ElementIndex),
+    /// There are elements to take out whose associations are gone.
+    Lost,
     /// The search for a mentor has lasted long enough.
     Start,
     /// The end of the wait for a mentor's list, or the next attempt.
@@ -165,7 +170,7 @@ enum Deadline {
     /// The end of the wait for the next request for a part of a table.
     Download(Peer),
     /// The next attempt to dial a configured registrar.
-    Redial(usize),
+    Redial(u32),
     /// The pace allows the next questions to elements that are to be adopted.
     Adoption,
     /// The next elements are looked at, whether another registrar is better for them.
@@ -179,6 +184,7 @@ impl Key for Deadline {
         match self {
             Self::Announce
             | Self::Pace
+            | Self::Lost
             | Self::Start
             | Self::Join
             | Self::Presence
@@ -189,8 +195,7 @@ impl Key for Deadline {
             | Self::Adoption
             | Self::Suggestion
             | Self::Leave => None,
-            Self::Supervision(index) => Some(2 * index.slot()),
-            Self::Expiry(index) => Some(2 * index.slot() + 1),
+            Self::Supervision(index) => Some(index.slot()),
         }
     }
 }
@@ -215,6 +220,8 @@ impl Registrar {
             deadlines: Deadlines::default(),
             pace: Pace::new(config.supervision_rate_max),
             waiting: VecDeque::new(),
+            lost: VecDeque::new(),
+            reports: PerElement::default(),
             state: if is_alone { State::Serving } else { State::Starting(Phase::Waiting) },
             join: Join::default(),
             peers: BTreeMap::new(),
@@ -322,14 +329,15 @@ impl Registrar {
                 Deadline::Announce => self.announce(now),
                 Deadline::Pace => self.probe_waiting(now),
                 Deadline::Supervision(index) => self.supervise(now, due, index),
-                Deadline::Expiry(index) => self.expire(now, index),
+                // That follows each input.
+                Deadline::Lost => {}
                 Deadline::Start => self.on_start_timeout(now),
                 Deadline::Join => self.on_join_timeout(now, due),
                 Deadline::Presence => self.tell_presence(now),
                 Deadline::Peer(id) => self.on_peer_deadline(now, due, id),
                 Deadline::Sync(id) => self.on_sync_timeout(now, due, id),
                 Deadline::Download(link) => self.end_download(link),
-                Deadline::Redial(number) => self.dial_configured(now, number),
+                Deadline::Redial(number) => self.dial_configured(now, number as usize),
                 Deadline::Adoption => self.ask_elements(now),
                 Deadline::Suggestion => self.make_suggestions(now),
                 Deadline::Leave => self.depart(),
@@ -375,6 +383,9 @@ impl Machine for Registrar {
             }
             Input::Announce(_, message) => self.on_announce(now, message),
             Input::Timeout => self.on_timeout(now),
+        }
+        if !self.lost.is_empty() {
+            self.remove_lost(now);
         }
     }
 

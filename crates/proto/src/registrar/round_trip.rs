@@ -1,12 +1,13 @@
 //! How long an element takes to answer.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A smoothed round trip time and its variation (as RFC 6298 §2 has it).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RoundTrip {
     /// Smoothed round trip time and variation in microseconds; `None` before the first sample.
-    estimate: Option<(u32, u32)>,
+    estimate: Option<(NonZeroU32, u32)>,
 }
 
 impl RoundTrip {
@@ -14,10 +15,11 @@ impl RoundTrip {
     pub(super) fn sample(&mut self, elapsed: Duration) {
         let sample = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX / 8);
         self.estimate = Some(match self.estimate {
-            None => (sample, sample / 2),
+            None => (at_least_one(sample), sample / 2),
             Some((srtt, rttvar)) => {
+                let srtt = srtt.get();
                 let deviation = srtt.abs_diff(sample);
-                (srtt - srtt / 8 + sample / 8, rttvar - rttvar / 4 + deviation / 4)
+                (at_least_one(srtt - srtt / 8 + sample / 8), rttvar - rttvar / 4 + deviation / 4)
             }
         });
     }
@@ -28,14 +30,18 @@ impl RoundTrip {
         let Some((srtt, rttvar)) = self.estimate else {
             return cap;
         };
-        let micros = u64::from(srtt) + 4 * u64::from(rttvar);
+        let micros = u64::from(srtt.get()) + 4 * u64::from(rttvar);
         Duration::from_micros(micros).clamp(floor.min(cap), cap)
     }
 
     /// The smoothed round trip time.
     pub(super) fn smoothed(self) -> Option<Duration> {
-        self.estimate.map(|(srtt, _)| Duration::from_micros(srtt.into()))
+        self.estimate.map(|(srtt, _)| Duration::from_micros(srtt.get().into()))
     }
+}
+
+fn at_least_one(micros: u32) -> NonZeroU32 {
+    NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ pub struct Stats {
     pub keep_alives: u64,
     /// Keep-alives answered.
     pub keep_alive_acks: u64,
-    /// Waits for an answer that were extended because this registrar itself was late.
+    /// Waits for an answer that were extended, because this registrar itself was late, or the other
+    /// end of the association still answered earlier questions.
     pub keep_alive_extensions: u64,
     /// Reports of unreachable elements.
     pub reports: u64,

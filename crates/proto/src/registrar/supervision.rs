@@ -12,6 +12,7 @@ use crate::dialect::Lifetime;
 use crate::handlespace::{ElementIndex, Outcome};
 use crate::machine::{Output, Peer};
 use crate::time::Time;
+use crate::word::Word;
 
 /// What a registrar knows of an element of its own, beyond the handlespace.
 #[derive(Debug, Default)]
@@ -20,17 +21,17 @@ pub(super) struct Supervised {
     pub(super) association: Option<Peer>,
     /// How quickly it answers.
     pub(super) round_trip: RoundTrip,
-    /// When the keep-alive was sent that it has not answered yet.
-    probed: Option<Time>,
+    /// When the keep-alive was sent that it has not answered yet, [packed](Time::packed).
+    probed: Option<Word>,
     /// How often the wait for that answer was extended.
     extensions: u8,
-    /// Reports that it is unreachable, since it registered.
-    reports: Option<Box<Reports>>,
+    /// When its registration runs out, [packed](Time::packed); `None` for never.
+    expires: Option<Word>,
 }
 
-/// By whom and when an element was reported. Few elements are.
+/// By whom and when an element was reported.
 #[derive(Debug, Default)]
-struct Reports(Vec<(Peer, Time)>);
+pub(super) struct Reports(Vec<(Peer, Time)>);
 
 /// A timer that fires later than this says that the registrar was busy, not the other one silent.
 pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
@@ -43,7 +44,13 @@ const PATH_CHANGE_FLOORS: u32 = 3;
 
 impl Registrar {
     /// Makes an element one of this registrar's own, supervised over this association.
-    pub(super) fn supervise_over(&mut self, now: Time, index: ElementIndex, peer: Peer) {
+    pub(super) fn supervise_over(
+        &mut self,
+        now: Time,
+        index: ElementIndex,
+        peer: Peer,
+        life: RegistrationLife,
+    ) {
         let supervised = self.supervised.get_or_default(index);
         let is_new = supervised.association.is_none();
         if let Some(old) = supervised.association.replace(peer).filter(|old| *old != peer)
@@ -54,10 +61,14 @@ impl Registrar {
         if let Some(association) = self.associations.get_mut(&peer) {
             association.elements.insert(index);
         }
-        supervised.reports = None;
+        self.reports.remove(index);
         // An element that registers lives: what it was asked before is answered.
         supervised.probed = None;
         supervised.extensions = 0;
+        supervised.expires = match self.config.dialect.lifetime(life) {
+            Lifetime::Forever => None,
+            Lifetime::For(span) => Some((now + span).packed()),
+        };
         self.arm_keep_alive(now, index, is_new);
     }
 
@@ -72,7 +83,14 @@ impl Registrar {
         if is_first {
             wait = interval.max(stretched).mul_f64(self.rng.random_range(0.0..=1.0));
         }
-        self.deadlines.arm(Deadline::Supervision(index), now + wait);
+        self.arm_supervision(index, now + wait);
+    }
+
+    /// Arms an element's timer: it fires then, or when its registration runs out.
+    fn arm_supervision(&mut self, index: ElementIndex, at: Time) {
+        let expires = self.supervised.get(index).and_then(|supervised| supervised.expires);
+        let at = expires.map_or(at, |expires| at.min(Time::unpacked(expires)));
+        self.deadlines.arm(Deadline::Supervision(index), at);
     }
 
     /// Asks an element whether it lives, and waits for the answer.
@@ -85,7 +103,7 @@ impl Registrar {
             return;
         };
         let (handle, id) = (view.handle.clone(), view.element.id);
-        supervised.probed = Some(now);
+        supervised.probed = Some(now.packed());
         supervised.extensions = 0;
         let timing = &self.config.timing;
         let is_multihomed = self.associations.get(&peer).is_some_and(|a| a.link.remote.len() > 1);
@@ -94,7 +112,7 @@ impl Registrar {
             false => timing.keep_alive_timeout_floor,
         };
         let wait = supervised.round_trip.timeout(floor, timing.keep_alive_timeout_cap);
-        self.deadlines.arm(Deadline::Supervision(index), now + wait);
+        self.arm_supervision(index, now + wait);
         self.stats.keep_alives += 1;
         let message = KeepAlive {
             claim_home: false,
@@ -105,9 +123,14 @@ impl Registrar {
         self.send(peer, Asap::KeepAlive(message));
     }
 
-    /// An element's timer fired: it is time to ask, or the answer is overdue. `due` is when the
-    /// timer should have fired.
+    /// An element's timer fired: its registration ran out (RFC 5352 §3.2), it is time to ask, or
+    /// the answer is overdue. `due` is when the timer should have fired.
     pub(super) fn supervise(&mut self, now: Time, due: Time, index: ElementIndex) {
+        let expires = self.supervised.get(index).and_then(|supervised| supervised.expires);
+        if expires.is_some_and(|expires| Time::unpacked(expires) <= now) {
+            self.remove_unanswering(now, index, LeaveReason::Expired);
+            return;
+        }
         if self.adopting.contains(index) {
             self.on_grace_over(now, due, index);
             return;
@@ -115,21 +138,37 @@ impl Registrar {
         let Some(supervised) = self.supervised.get_mut(index) else {
             return;
         };
-        if supervised.probed.is_none() {
+        let Some(probed) = supervised.probed.map(Time::unpacked) else {
             self.waiting.push_back(index);
             self.probe_waiting(now);
             return;
-        }
+        };
         // The answer may wait in a queue that this registrar had no time to read.
         let lateness = now - due;
         if lateness > LATENESS_TOLERATED && supervised.extensions < EXTENSIONS_MAX {
             supervised.extensions += 1;
             self.stats.keep_alive_extensions += 1;
             let wait = lateness.min(self.config.timing.keep_alive_timeout_cap);
-            self.deadlines.arm(Deadline::Supervision(index), now + wait);
+            self.arm_supervision(index, now + wait);
+            return;
+        }
+        let association = supervised.association;
+        if self.is_behind(now, association, probed) {
+            self.stats.keep_alive_extensions += 1;
+            self.arm_supervision(index, now + self.config.timing.keep_alive_timeout_floor);
             return;
         }
         self.remove_unanswering(now, index, LeaveReason::Silent);
+    }
+
+    /// True where the other end of an association has just answered, but nothing that was asked
+    /// later than this: it takes its time, with one question after the other.
+    fn is_behind(&self, now: Time, association: Option<Peer>, probed: Time) -> bool {
+        let association = association.and_then(|peer| self.associations.get(&peer));
+        let patience = self.config.timing.keep_alive_timeout_floor;
+        association
+            .and_then(|association| association.answered)
+            .is_some_and(|(asked, heard)| asked <= probed && now - heard < patience)
     }
 
     /// Asks those elements whose turn it is, as many as the pace allows, in order.
@@ -164,7 +203,12 @@ impl Registrar {
             self.stats.unexpected += 1;
             return;
         };
+        let probed = Time::unpacked(probed);
         supervised.probed = None;
+        if let Some(association) = self.associations.get_mut(&peer) {
+            let latest = association.answered.map_or(probed, |(asked, _)| asked.max(probed));
+            association.answered = Some((latest, now));
+        }
         // After an extension nobody knows how long the answer lay around.
         if supervised.extensions == 0 {
             supervised.round_trip.sample(now - probed);
@@ -187,7 +231,7 @@ impl Registrar {
         };
         // RFC 5355 §2.13: one user cannot report an element away by shouting.
         let is_repetition = |&(by, at): &(Peer, Time)| by == reporter && now - at < again_after;
-        let Reports(reports) = &mut **supervised.reports.get_or_insert_default();
+        let Reports(reports) = self.reports.get_or_default(index);
         if reports.iter().any(is_repetition) {
             return false;
         }
@@ -200,21 +244,6 @@ impl Registrar {
             self.remove_unanswering(now, index, LeaveReason::Reported);
         }
         true
-    }
-
-    /// Arms the end of a registration.
-    pub(super) fn arm_expiry(&mut self, now: Time, index: ElementIndex, life: RegistrationLife) {
-        match self.config.dialect.lifetime(life) {
-            Lifetime::Forever => {
-                self.deadlines.disarm(Deadline::Expiry(index));
-            }
-            Lifetime::For(span) => self.deadlines.arm(Deadline::Expiry(index), now + span),
-        }
-    }
-
-    /// A registration ran out (RFC 5352 §3.2).
-    pub(super) fn expire(&mut self, now: Time, index: ElementIndex) {
-        self.remove_unanswering(now, index, LeaveReason::Expired);
     }
 
     /// Removes an element that may not know it, and lets it know: should it come back, it registers
@@ -246,7 +275,7 @@ impl Registrar {
         let association = self.supervised.remove(index).and_then(|s| s.association);
         self.forget_adoption(index);
         self.deadlines.disarm(Deadline::Supervision(index));
-        self.deadlines.disarm(Deadline::Expiry(index));
+        self.reports.remove(index);
         if let Some(association) = association.and_then(|peer| self.associations.get_mut(&peer)) {
             association.elements.remove(&index);
         }

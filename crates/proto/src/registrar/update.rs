@@ -118,7 +118,7 @@ impl Registrar {
             return;
         }
         self.deadlines.disarm(Deadline::Supervision(index));
-        self.deadlines.disarm(Deadline::Expiry(index));
+        self.reports.remove(index);
         let association: Option<Peer> = supervised.and_then(|supervised| supervised.association);
         self.stats.moved_away += 1;
         if let Some(view) = self.handlespace.element(index) {

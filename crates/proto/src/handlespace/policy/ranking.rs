@@ -4,7 +4,7 @@ use rserpool_wire::param::Policy;
 
 use super::seats::Seats;
 use super::{Request, Stake};
-use crate::handlespace::word::Word;
+use crate::word::Word;
 
 /// The lowest number first: for priorities and loads. Equals take turns: first comes whoever was
 /// longest not selected. A selection that meets no equals leaves the order alone.
@@ -104,6 +104,6 @@ impl Seat {
     }
 
     fn rank(&self, seat: u32) -> Rank {
-        Rank { number: self.number(), turn: self.turn.into(), seat }
+        Rank { number: self.number(), turn: Word::new(self.turn), seat }
     }
 }

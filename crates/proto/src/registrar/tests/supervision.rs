@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -147,6 +147,58 @@ fn the_loss_of_an_association_takes_its_elements_at_once() {
     let lost = LeaveReason::AssociationLost;
     assert_eq!(left(&lab), [(1, lost), (2, lost)]);
     assert_eq!(lab.resolve(None), Some(vec![3]));
+}
+
+#[test]
+fn very_many_elements_of_a_lost_association_go_a_few_at_a_time() {
+    let mut lab = Lab::new();
+    for id in 1..=200 {
+        lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS]));
+    }
+    lab.input(Input::Down(ELEMENT));
+    let after_one_step = lab.registrar.handlespace().len();
+    assert!((100..200).contains(&after_one_step), "{after_one_step}");
+    assert!(lab.resolve(Some(3)).is_some());
+    // The loss is known: whoever comes from elsewhere is no stranger with the same name.
+    assert_eq!(lab.register(OTHER, element(200, &[OTHER_ADDRESS])), []);
+    let lost_at = lab.now;
+    while lab.registrar.handlespace().len() > 1 {
+        lab.timeout();
+    }
+    assert!(lab.now - lost_at < Duration::from_millis(1));
+    assert_eq!(lab.registrar.stats().removed_lost, 199);
+    assert_eq!(lab.resolve(None), Some(vec![200]));
+}
+
+#[test]
+fn who_answers_one_question_after_the_other_is_not_blamed_for_the_later_ones() {
+    let mut lab = Lab::new();
+    for id in 1..=20 {
+        lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS]));
+    }
+    while lab.now < Time::from_origin(Duration::from_secs(5)) {
+        for id in probed(&lab.timeout()) {
+            lab.acknowledge(ELEMENT, id);
+        }
+    }
+    // Now each answer takes 100 ms, and there are more questions than that.
+    let (mut asked, mut next_answer) = (VecDeque::new(), lab.now);
+    for _ in 0..100 {
+        while lab.registrar.next_timeout().is_some_and(|at| at <= next_answer) {
+            asked.extend(probed(&lab.timeout()));
+        }
+        lab.now = next_answer;
+        if let Some(id) = asked.pop_front() {
+            lab.acknowledge(ELEMENT, id);
+        }
+        next_answer = next_answer + Duration::from_millis(100);
+    }
+    assert_eq!(lab.registrar.handlespace().len(), 20);
+    // And now nothing comes any more.
+    while !lab.registrar.handlespace().is_empty() {
+        lab.timeout();
+    }
+    assert!(lab.now - next_answer < Duration::from_secs(2), "{:?}", lab.now - next_answer);
 }
 
 // RFC 5352 §3.5; checklist 106 to 108.
