@@ -20,7 +20,8 @@ Each case is a process of its own with one thread: a handlespace with so many el
 address, in so many pools. INCREMENT is how many of those that a resolution lists lose their turn: one,
 as RFC 5356 has it for lists, or all.
 
-Measures, each the median, the least and the most of all rounds, in operations per second.
+Measures, each the median, the least and the most of all rounds, in operations per second on the
+processor.
   register     An element comes new, and its timer starts.
   renew        An element registers again with another load, weight or priority; its timer starts anew.
   resolve_1, resolve_3, resolve_10

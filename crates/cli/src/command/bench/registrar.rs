@@ -31,7 +31,7 @@ as it has its answer.
 CLIENTS is how many associations there are, OUTSTANDING how many requests of each wait for their
 answers, REGISTRARS how many registrars share the handlespace and these two processors.
 TRANSPORT none is a registrar without a network: reading, deciding and writing of messages, in this
-process.
+process; rates are those of a whole processor.
 
 Measures. Of each there are the median, the least and the most of all rounds.
   rate_per_s         Answers.

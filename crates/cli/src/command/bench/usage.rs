@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long all threads of a process have run so far.
 pub(super) fn processor_time(process: u32) -> anyhow::Result<Duration> {
@@ -16,8 +17,8 @@ pub(super) fn processor_time(process: u32) -> anyhow::Result<Duration> {
 }
 
 /// How long this thread has run so far.
-pub(super) fn thread_time() -> anyhow::Result<Duration> {
-    schedstat("/proc/thread-self/schedstat")
+pub(super) fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// The first number is the nanoseconds on a processor.

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use rserpool::proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace, Key};
@@ -14,7 +14,7 @@ use rserpool::wire::param::{
 use rserpool::wire::registry::PolicyType;
 
 use crate::command::bench::load::handle;
-use crate::command::bench::usage::resident;
+use crate::command::bench::usage::{resident, thread_time};
 
 /// What a round measures, in its order; the last one only where there are very many elements.
 pub(super) const MEASURES: [&str; 9] = [
@@ -46,6 +46,8 @@ pub(super) struct Subject {
     /// Memory of an element.
     octets: Option<f64>,
     drawn: u64,
+    /// Each registration is one microsecond after the one before.
+    now: Time,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -78,6 +80,7 @@ impl Subject {
             elements,
             octets: None,
             drawn: 1,
+            now: Time::ZERO,
         };
         let before = resident(std::process::id())?;
         for number in 0..elements {
@@ -139,7 +142,8 @@ impl Subject {
     fn register(&mut self, pool: usize, element: PoolElement) -> anyhow::Result<()> {
         let registered = self.space.register(&self.handles[pool], element);
         let index = registered.map_err(|refused| anyhow!("refused: {refused:?}"))?.index;
-        self.deadlines.arm(Timer(index), Time::from_origin(EXPIRY));
+        self.now = self.now + Duration::from_micros(1);
+        self.deadlines.arm(Timer(index), self.now + EXPIRY);
         Ok(())
     }
 
@@ -148,11 +152,11 @@ impl Subject {
         for _ in 0..OPERATIONS / BATCH {
             let numbers: Vec<u32> = (0..BATCH).map(|_| self.draw(self.elements)).collect();
             let batch: Vec<_> = numbers.into_iter().map(|number| self.element(number)).collect();
-            let begun = Instant::now();
+            let begun = thread_time();
             for (pool, element) in batch {
                 self.register(pool, element)?;
             }
-            elapsed += begun.elapsed();
+            elapsed += since(begun);
         }
         Ok(rate(OPERATIONS, elapsed))
     }
@@ -161,7 +165,7 @@ impl Subject {
         let pools = u32::try_from(self.handles.len())?;
         let asked: Vec<u32> = (0..OPERATIONS).map(|_| self.draw(pools)).collect();
         let mut listed = 0_u64;
-        let begun = Instant::now();
+        let begun = thread_time();
         for pool in asked {
             let seen = |element: &PoolElement| {
                 black_box(element.id);
@@ -169,7 +173,7 @@ impl Subject {
             };
             self.space.resolve_with(&self.handles[pool as usize], Some(items), seen);
         }
-        let elapsed = begun.elapsed();
+        let elapsed = since(begun);
         ensure!(listed >= u64::from(OPERATIONS), "nothing was resolved");
         Ok(rate(OPERATIONS, elapsed))
     }
@@ -186,24 +190,24 @@ impl Subject {
             let batch: Vec<(usize, PoolElement)> =
                 (0..count).map(|step| self.element((first + step) % self.elements)).collect();
             elapsed[0] += go(self, &batch)?;
-            let begun = Instant::now();
+            let begun = thread_time();
             for (pool, element) in batch {
                 self.register(pool, element)?;
             }
-            elapsed[1] += begun.elapsed();
+            elapsed[1] += since(begun);
             done += count;
         }
         Ok(elapsed.map(|elapsed| rate(done, elapsed)))
     }
 
     fn deregister(&mut self, batch: &[(usize, PoolElement)]) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
+        let begun = thread_time();
         for (pool, element) in batch {
             let index = self.space.find(&self.handles[*pool], element.id).context("it is gone")?;
             self.deadlines.disarm(Timer(index));
             self.space.deregister(index).context("it is gone")?;
         }
-        Ok(begun.elapsed())
+        Ok(since(begun))
     }
 
     fn expire(&mut self, batch: &[(usize, PoolElement)]) -> anyhow::Result<Duration> {
@@ -212,23 +216,28 @@ impl Subject {
             let index = self.space.find(&self.handles[*pool], element.id).context("it is gone")?;
             self.deadlines.arm(Timer(index), now);
         }
-        let begun = Instant::now();
+        let begun = thread_time();
         let mut expired = 0;
         while let Some(Timer(index)) = self.deadlines.pop_due(now) {
             self.space.deregister(index).context("it is gone")?;
             expired += 1;
         }
         ensure!(expired == batch.len(), "{expired} expired");
-        Ok(begun.elapsed())
+        Ok(since(begun))
     }
 
     fn table(&self) -> anyhow::Result<f64> {
-        let begun = Instant::now();
+        let begun = thread_time();
         let told = self.space.table_after(None, RegistrarId::new(1));
         let told = told.inspect(|(_, element)| _ = black_box(element.id)).count();
         ensure!(told == self.space.len(), "{told} elements");
-        Ok(rate(u32::try_from(told)?, begun.elapsed()))
+        Ok(rate(u32::try_from(told)?, since(begun)))
     }
+}
+
+/// Others may have the processor meanwhile: only the own time counts.
+fn since(begun: Duration) -> Duration {
+    thread_time().saturating_sub(begun)
 }
 
 fn rate(operations: u32, elapsed: Duration) -> f64 {

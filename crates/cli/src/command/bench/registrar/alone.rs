@@ -15,6 +15,7 @@ use super::What;
 use crate::command::bench::generator::registration;
 use crate::command::bench::load::handle;
 use crate::command::bench::report::Round;
+use crate::command::bench::usage::thread_time;
 
 /// Elements of the pool.
 const ELEMENTS: u32 = 100;
@@ -53,7 +54,7 @@ pub(super) fn round(what: What, span: Duration) -> anyhow::Result<Round> {
         }
         None => registrations,
     };
-    let begun = Instant::now();
+    let (begun, time_before) = (Instant::now(), thread_time());
     let mut answered = 0_u64;
     while begun.elapsed() < span {
         // Time stands still: nobody is asked whether it lives.
@@ -62,7 +63,7 @@ pub(super) fn round(what: What, span: Duration) -> anyhow::Result<Round> {
         }
         answered += u64::from(BATCH);
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = thread_time().saturating_sub(time_before).as_secs_f64();
     Ok(Round(vec![
         ("rate_per_s", answered as f64 / seconds),
         ("server_us", seconds * 1e6 / answered as f64),
