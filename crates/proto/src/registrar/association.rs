@@ -8,6 +8,7 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
+use super::round_trip::RoundTrip;
 use super::table::Download;
 use super::{Deadline, LeaveReason, Registrar};
 use crate::handlespace::ElementIndex;
@@ -22,9 +23,8 @@ pub(super) struct Association {
     pub(super) dial: Option<Dial>,
     /// The elements that registered over it, or acknowledged this registrar as home over it.
     pub(super) elements: BTreeSet<ElementIndex>,
-    /// Of the keep-alives that were answered over it, when the latest was asked, and when an answer
-    /// came last.
-    pub(super) answered: Option<(Time, Time)>,
+    /// What answers to keep-alives told of its other end.
+    pub(super) answers: Answers,
     /// Elements that were asked over it to accept this registrar, and have not answered.
     pub(super) claims: usize,
     /// The registrar at the other end, once it has said who it is.
@@ -33,6 +33,41 @@ pub(super) struct Association {
     pub(super) is_observer: bool,
     /// The handle table that the other end is fetching.
     pub(super) download: Option<Download>,
+}
+
+/// What the answers to keep-alives tell of the other end of an association, which may have very many
+/// elements.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// How quickly they come.
+    round_trip: RoundTrip,
+    /// When the latest question was asked that has an answer, and when an answer came last.
+    latest: Option<(Time, Time)>,
+}
+
+impl Answers {
+    /// A question was answered; `in_time` where the answer did not lie around here.
+    pub(super) fn note(&mut self, now: Time, asked: Time, in_time: bool) {
+        if in_time {
+            self.round_trip.sample(now - asked);
+        }
+        let asked = self.latest.map_or(asked, |(latest, _)| latest.max(asked));
+        self.latest = Some((asked, now));
+    }
+
+    /// How long to wait for an answer: as [`RoundTrip::timeout`], but not long before the first.
+    pub(super) fn timeout(&self, floor: Duration, cap: Duration) -> Duration {
+        match self.latest {
+            Some(_) => self.round_trip.timeout(floor, cap),
+            None => floor,
+        }
+    }
+
+    /// True where an answer came within this time, but none to a later question than this: the other
+    /// end takes its time, with one question after the other.
+    pub(super) fn are_behind(&self, now: Time, asked: Time, patience: Duration) -> bool {
+        self.latest.is_some_and(|(latest, heard)| latest <= asked && now - heard < patience)
+    }
 }
 
 /// So many elements are taken out at once: some 0.1 ms.
@@ -46,7 +81,7 @@ impl Registrar {
             link,
             dial: dial.clone(),
             elements: BTreeSet::new(),
-            answered: None,
+            answers: Answers::default(),
             claims: 0,
             registrar: None,
             is_observer: false,

@@ -106,12 +106,16 @@ impl Registrar {
         supervised.probed = Some(now.packed());
         supervised.extensions = 0;
         let timing = &self.config.timing;
-        let is_multihomed = self.associations.get(&peer).is_some_and(|a| a.link.remote.len() > 1);
+        let association = self.associations.get(&peer);
+        let is_multihomed = association.is_some_and(|it| it.link.remote.len() > 1);
         let floor = match is_multihomed {
             true => timing.keep_alive_timeout_floor * PATH_CHANGE_FLOORS,
             false => timing.keep_alive_timeout_floor,
         };
-        let wait = supervised.round_trip.timeout(floor, timing.keep_alive_timeout_cap);
+        // Where an association has many elements, others were asked more lately.
+        let cap = timing.keep_alive_timeout_cap;
+        let of_all = association.map_or(floor, |it| it.answers.timeout(floor, cap));
+        let wait = supervised.round_trip.timeout(floor, cap).max(of_all);
         self.arm_supervision(index, now + wait);
         self.stats.keep_alives += 1;
         let message = KeepAlive {
@@ -152,23 +156,14 @@ impl Registrar {
             self.arm_supervision(index, now + wait);
             return;
         }
-        let association = supervised.association;
-        if self.is_behind(now, association, probed) {
+        let association = supervised.association.and_then(|peer| self.associations.get(&peer));
+        let patience = self.config.timing.keep_alive_timeout_floor;
+        if association.is_some_and(|it| it.answers.are_behind(now, probed, patience)) {
             self.stats.keep_alive_extensions += 1;
-            self.arm_supervision(index, now + self.config.timing.keep_alive_timeout_floor);
+            self.arm_supervision(index, now + patience);
             return;
         }
         self.remove_unanswering(now, index, LeaveReason::Silent);
-    }
-
-    /// True where the other end of an association has just answered, but nothing that was asked
-    /// later than this: it takes its time, with one question after the other.
-    fn is_behind(&self, now: Time, association: Option<Peer>, probed: Time) -> bool {
-        let association = association.and_then(|peer| self.associations.get(&peer));
-        let patience = self.config.timing.keep_alive_timeout_floor;
-        association
-            .and_then(|association| association.answered)
-            .is_some_and(|(asked, heard)| asked <= probed && now - heard < patience)
     }
 
     /// Asks those elements whose turn it is, as many as the pace allows, in order.
@@ -205,13 +200,13 @@ impl Registrar {
         };
         let probed = Time::unpacked(probed);
         supervised.probed = None;
-        if let Some(association) = self.associations.get_mut(&peer) {
-            let latest = association.answered.map_or(probed, |(asked, _)| asked.max(probed));
-            association.answered = Some((latest, now));
-        }
         // After an extension nobody knows how long the answer lay around.
-        if supervised.extensions == 0 {
+        let in_time = supervised.extensions == 0;
+        if in_time {
             supervised.round_trip.sample(now - probed);
+        }
+        if let Some(association) = self.associations.get_mut(&peer) {
+            association.answers.note(now, probed, in_time);
         }
         self.stats.keep_alive_acks += 1;
         self.arm_keep_alive(now, index, false);

@@ -201,6 +201,49 @@ fn who_answers_one_question_after_the_other_is_not_blamed_for_the_later_ones() {
     assert!(lab.now - next_answer < Duration::from_secs(2), "{:?}", lab.now - next_answer);
 }
 
+/// Lets elements 1 and 2 answer after so many milliseconds, `None` for never, until one is out or
+/// 20 s have passed; when the first one was asked last. `answers` are under way, with their times.
+fn answer_after(
+    lab: &mut Lab,
+    delays: [Option<u64>; 2],
+    answers: &mut BTreeSet<(Time, u32)>,
+) -> Time {
+    let mut asked = lab.now;
+    let end = lab.now + Duration::from_secs(20);
+    while lab.now < end && lab.registrar.handlespace().len() == 2 {
+        let timeout = lab.registrar.next_timeout().unwrap();
+        if let Some(&(at, id)) = answers.first().filter(|(at, _)| *at <= timeout) {
+            answers.pop_first();
+            lab.now = at;
+            lab.acknowledge(ELEMENT, id);
+            continue;
+        }
+        for id in probed(&lab.timeout()) {
+            let delay = delays[usize::from(id == 2)];
+            answers.extend(delay.map(|delay| (lab.now + Duration::from_millis(delay), id)));
+            asked = if id == 1 { lab.now } else { asked };
+        }
+    }
+    asked
+}
+
+#[test]
+fn where_others_of_an_association_take_long_an_element_has_more_time() {
+    let wait_beside = |delay| {
+        let mut lab = with_element();
+        lab.register(ELEMENT, element(2, &[ELEMENT_ADDRESS]));
+        let mut answers = BTreeSet::new();
+        answer_after(&mut lab, [Some(1), Some(delay)], &mut answers);
+        let asked = answer_after(&mut lab, [None, Some(delay)], &mut answers);
+        assert_eq!(left(&lab), [(1, LeaveReason::Silent)]);
+        lab.now - asked
+    };
+    assert_eq!(wait_beside(1), Duration::from_millis(200));
+    let wait = wait_beside(150);
+    assert!(wait > Duration::from_millis(300), "{wait:?}");
+    assert!(wait <= Config::default().timing.keep_alive_timeout_cap, "{wait:?}");
+}
+
 // RFC 5352 §3.5; checklist 106 to 108.
 #[test]
 fn a_report_is_followed_by_a_keep_alive_at_once_and_too_many_by_removal() {
