@@ -36,6 +36,9 @@ pub enum Error {
     /// A registrar does not tell its handlespace: it is starting, or does not know who asks.
     #[error("the registrar does not tell its handlespace")]
     TableRefused,
+    /// The system has no random numbers, and what is encrypted needs some.
+    #[error("the system has no random numbers")]
+    NoRandomness(#[source] rand::rngs::SysError),
     /// The object has been stopped, or the runtime in which it was started has ended.
     #[error("stopped")]
     Stopped,

@@ -37,6 +37,13 @@ pub(crate) fn seed(given: Option<u64>) -> u64 {
     })
 }
 
+/// Octets that nobody can guess, or where the system has none, its error.
+pub(crate) fn secret() -> Result<[u8; 32], rand::rngs::SysError> {
+    let mut octets = [0; 32];
+    SysRng.try_fill_bytes(&mut octets)?;
+    Ok(octets)
+}
+
 /// As good as never, and still a time that a clock can tell: 30 years.
 pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 86_400);
 

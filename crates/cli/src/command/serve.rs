@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rserpool::element::State;
-use rserpool::proto::session::Cookies;
-use rserpool::proto::session::cookie::Key;
-use rserpool::server::{Config, Server};
+use rserpool::server::{Config, Cookies, Key, Server, sealed_cookies};
 use rserpool::transport::{Address, ParseError, Scheme};
 use rserpool::wire::param::{PeId, Policy, PoolHandle, TransportUse};
 use serde_json::json;
@@ -115,9 +113,7 @@ struct CookieArgs {
 impl CookieArgs {
     fn cookies(&self) -> anyhow::Result<Cookies> {
         let Some(keys) = self.keys()? else { return Ok(Cookies::plain()) };
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).context("the system has no random numbers")?;
-        let mut cookies = Cookies::sealed(keys, seed).with_life(self.cookie_life);
+        let mut cookies = sealed_cookies(keys)?.with_life(self.cookie_life);
         if self.cookie_encrypt {
             cookies = cookies.encrypted();
         }

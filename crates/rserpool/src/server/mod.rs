@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rserpool_proto::session::Cookies;
 use rserpool_transport::{Address, Endpoints, Framing, Local, Scheme};
 use rserpool_wire::param::{
     Load, PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse,
@@ -16,7 +15,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::element::{self, State};
-use crate::node::{FAR_FUTURE, transport_options};
+use crate::node::{FAR_FUTURE, secret, transport_options};
 use crate::{Error, PoolElement};
 
 mod card;
@@ -27,6 +26,8 @@ use card::Neighbours;
 use office::{Office, Order};
 
 pub use office::Stats;
+pub use rserpool_proto::session::Cookies;
+pub use rserpool_proto::session::cookie::Key;
 pub use session::{Event, Gone, Session};
 
 /// What an element does for its users: one call for each session.
@@ -80,7 +81,8 @@ pub struct Config {
     pub element: element::Config,
     /// Sessions at once; more are refused. Default: 1000.
     pub sessions_max: usize,
-    /// How cookies are made and taken. Default: plain.
+    /// How cookies are made and taken. Default: plain, so that users can change the state of their
+    /// sessions; [`sealed_cookies`] makes others.
     pub cookies: Cookies,
     /// How many other elements a business card names; it is sent when a session begins, and when
     /// the element leaves. Default: 0, no card.
@@ -101,6 +103,28 @@ impl Config {
             card_items: 0,
         }
     }
+}
+
+/// Cookies that only servers with these keys can make: the first key seals, all of them open. The
+/// keys are secrets that the servers of the pool share; [`Key::parse_all`] reads them from a file.
+/// [`Config::cookies`] is where they belong.
+///
+/// # Errors
+///
+/// [`Error::NoRandomness`].
+///
+/// # Examples
+///
+/// ```
+/// # let text = "00".repeat(32);
+/// use rserpool::server::{Key, sealed_cookies};
+///
+/// let cookies = sealed_cookies(Key::parse_all(&text)?)?.encrypted();
+/// assert!(cookies.is_sealing());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub fn sealed_cookies(keys: Vec<Key>) -> Result<Cookies, Error> {
+    Ok(Cookies::sealed(keys, secret().map_err(Error::NoRandomness)?))
 }
 
 /// A service as an element of a pool. Dropping it ends its sessions and its membership at once;
@@ -191,7 +215,7 @@ impl Server {
     }
 
     /// Replaces the keys of the cookies, as after their file has changed.
-    pub fn set_keys(&self, keys: Vec<rserpool_proto::session::cookie::Key>) {
+    pub fn set_keys(&self, keys: Vec<Key>) {
         let _ = self.orders.send(Order::Keys(keys));
     }
 

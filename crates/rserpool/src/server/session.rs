@@ -85,7 +85,9 @@ impl Session {
         (Self { assoc, backend, has_control, events, waiting, room, orders, ending }, desk)
     }
 
-    /// Waits for what happens next; `None` where the client is gone.
+    /// Waits for what happens next; `None` where the client is gone. A client whose messages are not
+    /// taken is not slowed down but cut off, when some 4 MiB wait: a service that takes its time
+    /// gives its clients leave to send, as the credit of `rserpool serve exec` does.
     ///
     /// # Cancel safety
     ///

@@ -223,7 +223,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] where the server takes less than is sent, [`SendError::TooLong`].
+    /// - [`SendError::Full`]: the server takes less than is sent, and nothing of it was queued. There
+    ///   is room again when [`next`](Self::next) has run for a while, be it some milliseconds.
+    /// - [`SendError::TooLong`]: over [`Options::message_max`].
     pub fn send(&mut self, octets: &[u8]) -> Result<(), SendError> {
         // A failover that nobody was told of yet is one, too.
         let Some(assoc) = self.connected() else { return Ok(()) };
