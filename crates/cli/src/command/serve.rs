@@ -149,6 +149,7 @@ enum Carrier {
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         self.registrars.bear(&self.pool()?)?;
+        self.options.check(self.service)?;
         runtime::block_on(self.serve(output))
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::Kind;
 use super::calcapp::CalcApp;
 use super::download::Download;
 use super::download::root::Root;
@@ -16,13 +17,13 @@ use super::exec::guard::Guard;
 use super::exec::process::Limits;
 use crate::failure::Failure;
 
-/// Options of single services; each is ignored by the others.
+/// Options of single services; the others refuse them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of single services")]
 pub(crate) struct Options {
-    /// calcapp: calculations a second, shared by all jobs.
-    #[arg(long, value_name = "CALCULATIONS", default_value = "1000000", value_parser = positive)]
-    capacity: f64,
+    /// calcapp: calculations a second, shared by all jobs. By default 1000000.
+    #[arg(long, value_name = "CALCULATIONS", value_parser = positive)]
+    capacity: Option<f64>,
 
     /// calcapp, exec: jobs at once; more are rejected. By default 10, and as many as there are
     /// processors.
@@ -34,9 +35,9 @@ pub(crate) struct Options {
     #[arg(long = "job", value_name = "NAME=COMMAND", value_parser = job)]
     jobs: Vec<(String, String)>,
 
-    /// exec: how long a command may take.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
-    time_limit: Duration,
+    /// exec: how long a command may take. By default 60s.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    time_limit: Option<Duration>,
 
     /// exec: seconds of a processor for each process of a command.
     #[arg(long, value_name = "SECONDS")]
@@ -46,9 +47,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OCTETS")]
     memory_limit: Option<u64>,
 
-    /// exec: octets that a command may say.
-    #[arg(long, value_name = "OCTETS", default_value_t = 16 << 20)]
-    output_limit: u64,
+    /// exec: octets that a command may say. By default 16777216.
+    #[arg(long, value_name = "OCTETS")]
+    output_limit: Option<u64>,
 
     /// download: the directory whose files may be fetched.
     #[arg(long, value_name = "DIRECTORY")]
@@ -57,10 +58,38 @@ pub(crate) struct Options {
 
 /// Jobs at once of the calculation service; as at rsplib.
 const CALCULATIONS_MAX: usize = 10;
+/// Calculations a second.
+const CAPACITY: f64 = 1e6;
+/// How long a command may take, and how much it may say.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+const OUTPUT_LIMIT: u64 = 16 << 20;
 
 impl Options {
+    /// That nothing is asked of this service that it does not know.
+    ///
+    /// # Errors
+    ///
+    /// The first option that is of other services.
+    pub(crate) fn check(&self, service: Kind) -> anyhow::Result<()> {
+        let given: [(&str, bool, &[Kind]); 8] = [
+            ("--capacity", self.capacity.is_some(), &[Kind::Calcapp]),
+            ("--jobs-max", self.jobs_max.is_some(), &[Kind::Calcapp, Kind::Exec]),
+            ("--job", !self.jobs.is_empty(), &[Kind::Exec]),
+            ("--time-limit", self.time_limit.is_some(), &[Kind::Exec]),
+            ("--cpu-limit", self.cpu_limit.is_some(), &[Kind::Exec]),
+            ("--memory-limit", self.memory_limit.is_some(), &[Kind::Exec]),
+            ("--output-limit", self.output_limit.is_some(), &[Kind::Exec]),
+            ("--root", self.root.is_some(), &[Kind::Download]),
+        ];
+        let foreign = given.iter().find(|(_, given, of)| *given && !of.contains(&service));
+        let Some((option, ..)) = foreign else { return Ok(()) };
+        let text = format!("{option} is no option of {}", service.label());
+        Err(anyhow::anyhow!(text).context(Failure::Configuration))
+    }
+
     pub(super) fn calcapp(&self) -> CalcApp {
-        CalcApp::new(self.capacity, self.jobs_max.map_or(CALCULATIONS_MAX, NonZeroUsize::get))
+        let capacity = self.capacity.unwrap_or(CAPACITY);
+        CalcApp::new(capacity, self.jobs_max.map_or(CALCULATIONS_MAX, NonZeroUsize::get))
     }
 
     pub(super) fn exec(&self) -> anyhow::Result<Exec> {
@@ -70,14 +99,15 @@ impl Options {
             return Err(anyhow::anyhow!(text).context(Failure::Configuration));
         }
         let limits = Limits {
-            time: self.time_limit,
+            time: self.time_limit.unwrap_or(TIME_LIMIT),
             cpu_secs: self.cpu_limit,
             memory_octets: self.memory_limit,
         };
         let processors = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let jobs_max = self.jobs_max.unwrap_or_else(processors).get();
+        let output_max = self.output_limit.unwrap_or(OUTPUT_LIMIT);
         let guard = Guard::start().context("cannot start a guard of the commands")?;
-        Ok(Exec::new(commands, limits, self.output_limit, jobs_max, guard))
+        Ok(Exec::new(commands, limits, output_max, jobs_max, guard))
     }
 
     pub(super) fn download(&self) -> anyhow::Result<Download> {

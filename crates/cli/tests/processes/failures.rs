@@ -170,6 +170,21 @@ fn a_configuration_that_cannot_be_used_is_78() {
 }
 
 #[test]
+fn options_of_other_services_are_refused() {
+    let cases: &[&[&str]] = &[
+        &["echo", "--job", "count=wc"],
+        &["download", "--root", "/", "--capacity", "7"],
+        &["calcapp", "--time-limit", "1s"],
+        &["exec", "--job", "count=wc", "--root", "/"],
+    ];
+    for args in cases {
+        let args = [&["serve", "--registrar", "tcp://127.0.0.1:1"], *args].concat();
+        let ended = run(&args);
+        assert!(ended.failure(78).contains("is no option of"), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
 fn cookie_keys_that_cannot_be_used_are_78_and_those_that_all_can_read_a_warning() {
     let registrar = Registrar::start();
     let folder = tempfile::tempdir().unwrap();
