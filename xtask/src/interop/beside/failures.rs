@@ -26,8 +26,12 @@ struct Pool<'a> {
     observer: Speaker,
     user: Process,
     lines: u32,
-    elements: u32,
+    /// The element that joined last.
+    last: u32,
 }
+
+/// The first element.
+const FIRST: u32 = 0x21;
 
 /// What was seen of one failure.
 #[derive(Clone, Copy)]
@@ -39,10 +43,11 @@ struct Seen {
 
 pub(super) fn run(lab: &Lab, whose: Whose) -> anyhow::Result<Value> {
     let _registrar = registrar(lab, whose)?;
-    let observer = connect(lab)?;
+    let mut observer = connect(lab)?;
+    // Users do not wait for pools that nobody is in.
+    let mut used = joins(lab, whose, &mut observer, FIRST)?;
     let user = user(lab, whose)?;
-    let mut pool = Pool { lab, whose, observer, user, lines: 0, elements: 0 };
-    let mut used = pool.joins()?;
+    let mut pool = Pool { lab, whose, observer, user, lines: 0, last: FIRST };
     pool.says()?;
     ensure!(pool.answered(PATIENCE)?.is_some(), "nobody answers the user");
     let mut seen = Vec::new();
@@ -73,21 +78,8 @@ pub(super) fn run(lab: &Lab, whose: Whose) -> anyhow::Result<Value> {
 impl Pool<'_> {
     /// One more element is in the pool.
     fn joins(&mut self) -> anyhow::Result<(u32, Process)> {
-        self.elements += 1;
-        let id = 0x20 + self.elements;
-        let process = element(self.lab, self.whose, id)?;
-        wait_for("an element", PATIENCE, || Ok(self.has(id)?.then_some(())))?;
-        Ok((id, process))
-    }
-
-    /// Whether the registrar knows an element.
-    fn has(&mut self, id: u32) -> anyhow::Result<bool> {
-        let handle = parameter(POOL_HANDLE, POOL.as_bytes());
-        let all = parameter(0x803f, &100_u32.to_be_bytes());
-        self.observer.say(ASAP, &message(HANDLE_RESOLUTION, 0, &[&handle, &all]))?;
-        let answer = self.observer.hears_of(HANDLE_RESOLUTION_RESPONSE, PATIENCE)?;
-        let answer = answer.context("the registrar does not answer")?;
-        Ok(answer.windows(4).any(|four| four == id.to_be_bytes()))
+        self.last += 1;
+        joins(self.lab, self.whose, &mut self.observer, self.last)
     }
 
     /// The element that the user uses ends, or freezes.
@@ -98,7 +90,7 @@ impl Pool<'_> {
         used.1.signal(signal)?;
         let (mut removed, mut answered, mut asked) = (None, None, None::<Instant>);
         while removed.is_none() || (answered.is_none() && started.elapsed() < NEVER) {
-            if removed.is_none() && !self.has(used.0)? {
+            if removed.is_none() && !has(&mut self.observer, used.0)? {
                 removed = Some(started.elapsed());
             }
             if asked.is_none_or(|asked| asked.elapsed() >= LINES) {
@@ -130,6 +122,27 @@ impl Pool<'_> {
             }
         }
     }
+}
+
+fn joins(
+    lab: &Lab,
+    whose: Whose,
+    observer: &mut Speaker,
+    id: u32,
+) -> anyhow::Result<(u32, Process)> {
+    let process = element(lab, whose, id)?;
+    wait_for("an element", PATIENCE, || Ok(has(observer, id)?.then_some(())))?;
+    Ok((id, process))
+}
+
+/// Whether the registrar knows an element.
+fn has(observer: &mut Speaker, id: u32) -> anyhow::Result<bool> {
+    let handle = parameter(POOL_HANDLE, POOL.as_bytes());
+    let all = parameter(0x803f, &100_u32.to_be_bytes());
+    observer.say(ASAP, &message(HANDLE_RESOLUTION, 0, &[&handle, &all]))?;
+    let answer = observer.hears_of(HANDLE_RESOLUTION_RESPONSE, PATIENCE)?;
+    let answer = answer.context("the registrar does not answer")?;
+    Ok(answer.windows(4).any(|four| four == id.to_be_bytes()))
 }
 
 fn registrar(lab: &Lab, whose: Whose) -> anyhow::Result<Process> {
