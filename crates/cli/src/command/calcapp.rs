@@ -157,10 +157,9 @@ impl Client<'_> {
     ) -> anyhow::Result<Option<Delays>> {
         let request = Packet { size: job.size, ..Packet::about(Kind::Request, job.number) };
         say(session, request)?;
-        let (mut accepted, mut is_asked) = (None, false);
+        let (mut accepted, mut is_asked, mut fruitless, mut left) = (None, false, 0, 0);
         // The server may have refused the state, and wait for a request.
         let mut is_in_doubt = false;
-        let (mut fruitless, mut left) = (0, 0);
         while fruitless < FRUITLESS_MAX {
             let Ok(event) = timeout(self.args.job_keep_alive, session.next()).await else {
                 let question = Packet::about(Kind::KeepAlive, job.number);

@@ -20,7 +20,8 @@ use crate::user::{Answer, ResolveError};
 pub struct Config {
     /// The pool.
     pub handle: PoolHandle,
-    /// How long a search for a server may take before it is given up. Default: 30 s.
+    /// How long a search for a server may take before it is given up. Default: 30 s. A server that
+    /// hangs up within a second, without a word, does not end it.
     pub failover_timeout: Duration,
     /// How many servers may be dialed in one search before it is given up. Default: `None`, as many
     /// as there is time for.
@@ -170,6 +171,15 @@ pub enum FailureReason {
     Left,
 }
 
+impl From<Loss> for FailureReason {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Closed => Self::Closed,
+            Loss::Lost | Loss::System | Loss::CannotDial => Self::Lost,
+        }
+    }
+}
+
 /// Why a search has ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Problem {
@@ -209,9 +219,20 @@ pub struct Client {
 
 #[derive(Debug)]
 enum State {
-    Idle { lost: Option<(PeId, FailureReason)> },
-    Seeking { lost: Option<(PeId, FailureReason)> },
-    Connected { peer: Peer, server: Box<PoolElement>, since: Time, watch: Option<Watch> },
+    Idle {
+        lost: Option<(PeId, FailureReason)>,
+    },
+    Seeking {
+        lost: Option<(PeId, FailureReason)>,
+    },
+    Connected {
+        peer: Peer,
+        server: Box<PoolElement>,
+        since: Time,
+        /// It has said something: it does more than accept.
+        has_served: bool,
+        watch: Option<Watch>,
+    },
 }
 
 /// A session that has lived so long has found a server. One that ends earlier has only tried one:
@@ -293,17 +314,14 @@ impl Client {
             }
             (State::Seeking { .. }, Input::Timeout) => self.search(now, Search::timeout),
             (State::Connected { peer, .. }, Input::Down(down, loss)) if *peer == down => {
-                let reason = match loss {
-                    Loss::Closed => FailureReason::Closed,
-                    Loss::Lost | Loss::System | Loss::CannotDial => FailureReason::Lost,
-                };
-                self.lose(now, reason);
+                self.lose(now, loss.into());
             }
-            (State::Connected { peer, watch, .. }, Input::Data(from)) if *peer == from => {
-                watch.iter_mut().for_each(|watch| watch.heard(now));
+            (State::Connected { peer, has_served, .. }, Input::Data(from)) if *peer == from => {
+                *has_served = true;
+                self.heard(now);
             }
-            (State::Connected { peer, watch, .. }, Input::Malformed(from)) if *peer == from => {
-                watch.iter_mut().for_each(|watch| watch.heard(now));
+            (State::Connected { peer, .. }, Input::Malformed(from)) if *peer == from => {
+                self.heard(now);
                 self.stats.malformed += 1;
             }
             (State::Connected { peer, .. }, Input::Control(from, message)) if *peer == from => {
@@ -384,7 +402,8 @@ impl Client {
         }
         let watch = keep_alive.map(|keep_alive| Watch::new(keep_alive, now, answers));
         self.named.clear();
-        self.state = State::Connected { peer, server: Box::new(server), since: now, watch };
+        let (server, has_served) = (Box::new(server), false);
+        self.state = State::Connected { peer, server, since: now, has_served, watch };
     }
 
     /// Asks the server whether it is still there.
@@ -399,9 +418,16 @@ impl Client {
         self.stats.keep_alives += 1;
     }
 
+    /// The server lives.
+    fn heard(&mut self, now: Time) {
+        if let State::Connected { watch: Some(watch), .. } = &mut self.state {
+            watch.heard(now);
+        }
+    }
+
     fn control(&mut self, now: Time, message: Asap) {
+        self.heard(now);
         let State::Connected { watch, server, .. } = &mut self.state else { return };
-        watch.iter_mut().for_each(|watch| watch.heard(now));
         match message {
             Asap::Cookie(cookie) => {
                 let octets = cookie.as_bytes().len();
@@ -447,8 +473,8 @@ impl Client {
     /// left, is not reported: it may be well, and hang up on everybody when it has said what it has
     /// to say.
     fn lose(&mut self, now: Time, reason: FailureReason) {
-        let State::Connected { server, since, .. } = &self.state else { return };
-        let (from, is_settled) = (server.id, now - *since >= SETTLED);
+        let State::Connected { server, since, has_served, .. } = &self.state else { return };
+        let (from, has_served, is_settled) = (server.id, *has_served, now - *since >= SETTLED);
         if !matches!(reason, FailureReason::Closed | FailureReason::Left) {
             self.outputs.push_back(Output::Report(from));
         }
@@ -460,7 +486,12 @@ impl Client {
             Order::Card => std::mem::take(&mut self.named),
             Order::Policy => Vec::new(),
         };
-        self.search(now, |search, means| search.resume(means, from, is_settled, &card));
+        self.search(now, |search, means| {
+            if is_settled || has_served {
+                search.allow(means);
+            }
+            search.resume(means, from, is_settled, &card)
+        });
     }
 }
 

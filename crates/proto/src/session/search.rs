@@ -101,8 +101,15 @@ impl Search {
     pub(super) fn begin(&mut self, means: &mut Means<'_>) {
         let (is_first, names) = (self.is_first, self.names);
         *self = Self { is_first, names, ..Self::new() };
-        self.deadline = means.now + means.config.failover_timeout;
+        self.allow(means);
         self.resolve(means);
+    }
+
+    /// From now on it may take as long as a search may. One that only finds servers that hang up at
+    /// once is not over meanwhile.
+    pub(super) fn allow(&mut self, means: &Means<'_>) {
+        self.deadline = means.now + means.config.failover_timeout;
+        self.dials = 0;
     }
 
     /// The server that was found has lost the session. If it had it for a while, this is a new
@@ -116,8 +123,6 @@ impl Search {
         card: &[PoolElement],
     ) -> Result<(), GaveUp> {
         self.is_first = false;
-        self.deadline = means.now + means.config.failover_timeout;
-        self.dials = 0;
         self.problem = Problem::NoRegistrar;
         if is_settled {
             self.backoff = BACKOFF;

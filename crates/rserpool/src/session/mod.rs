@@ -31,7 +31,8 @@ pub use rserpool_proto::session::client::{FailureReason, Order};
 pub struct Config {
     /// How long one server may take to accept. Default: 1 s.
     pub connect_timeout: Duration,
-    /// How long the session looks for a server that accepts before it gives up. Default: 30 s.
+    /// How long the session looks for a server that accepts before it gives up. Default: 30 s. One
+    /// that hangs up within a second, without a word, has not accepted: it may be full.
     pub failover_timeout: Duration,
     /// How many servers it dials before it gives up. Default: as many as there is time for.
     pub dials_max: Option<NonZeroU32>,

@@ -271,6 +271,34 @@ fn the_application_may_want_another_server_without_blaming_this_one() {
 }
 
 #[test]
+fn servers_that_hang_up_at_once_do_not_keep_a_search_going_for_ever() {
+    for serves in [false, true] {
+        let mut bench = Bench::new(|_| {});
+        let mut peer = bench.connected(&[1]);
+        let limit = bench.now + Config::new(handle()).failover_timeout;
+        let problem = loop {
+            if bench.now > limit {
+                break None;
+            }
+            if serves {
+                bench.with(Input::Data(peer));
+            }
+            let outputs = bench.with(Input::Down(peer, Loss::Closed));
+            assert_eq!(bench.answered(&outputs[1..], &[1]), []);
+            bench.now = bench.client.next_timeout().unwrap();
+            let outputs = bench.with(Input::Timeout);
+            if let [Output::Event(Event::GaveUp(problem))] = &outputs[..] {
+                break Some(problem.clone());
+            }
+            peer = dialed(&bench.answered(&outputs, &[1]), 1);
+            bench.with(Input::Up(peer));
+        };
+        assert_eq!(problem, (!serves).then_some(Problem::NoElement));
+        assert!(bench.now >= limit);
+    }
+}
+
+#[test]
 fn pauses_grow_while_nobody_accepts() {
     let mut bench = Bench::new(|_| {});
     let mut outputs = bench.with(Input::Seek);
