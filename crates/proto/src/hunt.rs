@@ -55,9 +55,12 @@ pub struct Hunt {
     fruitless: u32,
     /// Associations that came up since then, answered or not.
     found: (Time, u32),
-    /// When the rest ends that has begun, and that no round has followed yet: it goes on where the
-    /// hunt is ended before it is over, as by a user who has no more patience.
+    /// When the rest ends that is owed: it goes on where the hunt is ended before it is over, as by a
+    /// user who has no more patience. A round that was cut short so counts as the rest before the
+    /// next one.
     rest: Option<Time>,
+    /// When the last round began.
+    begun: Time,
     /// Not dialed in the first round, unless there is no other.
     avoided: Option<Target>,
     /// How many were dialed when this round began.
@@ -116,6 +119,7 @@ impl Hunt {
             fruitless: 0,
             found: (Time::ZERO, 0),
             rest: None,
+            begun: Time::ZERO,
             avoided: None,
             round_start: 0,
             stats: HuntStats::default(),
@@ -143,6 +147,9 @@ impl Hunt {
 
     /// Ends the hunt and its attempts.
     pub fn stop<E>(&mut self, outputs: &mut VecDeque<Output<E>>) {
+        if let State::Round { .. } = self.state {
+            self.rest = Some(self.begun + self.timeout);
+        }
         self.state = State::Off;
         self.abort_attempts(outputs);
     }
@@ -169,6 +176,7 @@ impl Hunt {
         self.found.1 = self.found.1.saturating_add(1);
         // RFC 5352 §3.6 SH6: one home; the other attempts end.
         self.stop(outputs);
+        self.rest = None;
         Some(winner.target)
     }
 
@@ -255,6 +263,7 @@ impl Hunt {
     fn begin_round<E>(&mut self, now: Time, outputs: &mut VecDeque<Output<E>>) {
         self.forget_outdated(now);
         self.rest = None;
+        self.begun = now;
         self.state = State::Round { until: now + self.timeout };
         self.round_start = self.stats.dials;
         self.rotation = self.rng.random_range(0..self.candidates.len().max(1));

@@ -325,6 +325,32 @@ fn a_rest_goes_on_while_nobody_hunts() {
 }
 
 #[test]
+fn who_comes_long_after_a_round_was_cut_short_need_not_rest() {
+    let mut lab = Lab::new(1);
+    for _ in 0..Hunt::FRUITLESS_MAX {
+        let dials = lab.start();
+        assert!(lab.up(dials[0].0).0.is_some());
+    }
+    assert_eq!(lab.start(), []);
+    assert_eq!(lab.timeout().0, 10);
+    // The round after the rest takes 20 s, but nobody waits for it.
+    lab.wait(5);
+    lab.hunt.stop(&mut lab.outputs);
+    lab.drain();
+    lab.wait(5);
+    assert_eq!(lab.start(), []);
+    assert_eq!(lab.hunt.next_timeout().map(|at| at - lab.now), Some(Duration::from_secs(10)));
+    lab.hunt.stop(&mut lab.outputs);
+    lab.wait(100);
+    let dials = lab.start();
+    assert_eq!(targets(&dials), BTreeSet::from([0]));
+    // An association that brings nothing is another matter.
+    assert!(lab.up(dials[0].0).0.is_some());
+    lab.wait(100);
+    assert_eq!(lab.start(), []);
+}
+
+#[test]
 fn registrars_that_answer_and_hang_up_are_not_dialed_in_a_circle_either() {
     let mut lab = Lab::new(1);
     for _ in 0..Hunt::FOUND_MAX {
