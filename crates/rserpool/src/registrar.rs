@@ -91,16 +91,14 @@ impl Registrar {
         let options = transport_options(&protocol.timing);
         let mut endpoints = Endpoints::new(options);
         let mut urls = Vec::with_capacity(asap.len());
-        let mut announced = Vec::new();
+        let mut locals = Vec::with_capacity(asap.len());
         for address in &asap {
             let local = endpoints.listen(address, speaks(Protocol::Asap))?;
-            announced.extend(announceable(&local));
-            urls.push(local.url);
+            urls.push(local.url.clone());
+            locals.push(local);
         }
-        // rsplib looks at the last one, and wants SCTP there.
-        announced.sort_by_key(|transport| matches!(transport, Transport::Sctp(_)));
         if !announce.is_empty() && protocol.announced.is_none() {
-            protocol.announced = Some(announced);
+            protocol.announced = Some(announced(&locals));
         }
         let mut enrp_urls = Vec::with_capacity(enrp.len());
         for address in &enrp {
@@ -248,6 +246,14 @@ fn snapshot(registrar: &machine::Registrar) -> Vec<PoolSnapshot> {
     registrar.handlespace().pools().map(pool).collect()
 }
 
+/// What announces tell of these endpoints (RFC 5352 §2.2.10).
+fn announced(locals: &[Local]) -> Vec<Transport> {
+    let mut announced: Vec<Transport> = locals.iter().filter_map(announceable).collect();
+    // rsplib looks at the last one, and wants SCTP there.
+    announced.sort_by_key(|transport| matches!(transport, Transport::Sctp(_)));
+    announced
+}
+
 /// What an announce can tell of an endpoint. One that is bound to every address tells nothing: who
 /// hears the announce knows its source (RFC 5352 §3.6).
 fn announceable(local: &Local) -> Option<Transport> {
@@ -315,6 +321,12 @@ fn log_scope(event: &Event) {
         Event::DuplicateId { addresses } => {
             warn!(target: ENRP, ?addresses, "another registrar has this identifier");
         }
+        Event::Misbehaviour { peer: Some(peer), addresses, what } => {
+            warn!(target: ENRP, %peer, ?addresses, "this registrar {what}");
+        }
+        Event::Misbehaviour { peer: None, addresses, what } => {
+            warn!(target: ENRP, ?addresses, "a registrar {what}");
+        }
         Event::Conflict { peer, handle, id, cause } => {
             warn!(target: ENRP, %peer, pool = %handle, element = %id, %cause, "conflict");
         }
@@ -327,5 +339,37 @@ fn log_scope(event: &Event) {
             info!(target: ENRP, handed_over, left_behind, "departed");
         }
         other => debug!(target: ENRP, ?other, "event"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn local(url: &str, addresses: &[[u8; 4]], port: u16) -> Local {
+        let addresses = addresses.iter().map(|&ip| IpAddr::from(ip)).collect();
+        Local { url: url.parse().unwrap(), addresses, port }
+    }
+
+    // Checklist 111.
+    #[test]
+    fn announces_have_all_that_elements_and_users_can_dial_and_sctp_last() {
+        let (one, two) = ([10, 0, 0, 1], [10, 0, 1, 1]);
+        let told = announced(&[
+            local("sctp+kernel://10.0.0.1,10.0.1.1:3863", &[one, two], 3863),
+            local("tcp://10.0.0.1:3863", &[one], 3863),
+            local("sctp+udp://10.0.0.1:4000", &[one], 4000),
+            // Where that is, who hears the announce can see.
+            local("tcp://0.0.0.0:5000", &[[0, 0, 0, 0]], 5000),
+        ]);
+        let transport_use = TransportUse::DataOnly;
+        let sctp = |addresses: &[[u8; 4]], port| {
+            let addresses = addresses.iter().map(|&ip| IpAddr::from(ip)).collect();
+            Transport::Sctp(SctpTransport { port, transport_use, addresses })
+        };
+        let tcp = Transport::Tcp { port: 3863, transport_use, address: one.into() };
+        assert_eq!(told, [tcp, sctp(&[one, two], 3863), sctp(&[one], 4000)]);
     }
 }

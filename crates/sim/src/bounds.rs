@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rserpool_proto::dialect::Dialect;
 use rserpool_proto::registrar;
 use rserpool_proto::session::KeepAlive;
 use rserpool_proto::timing::{Profile, Timing};
@@ -16,12 +17,17 @@ pub struct Bounds {
     round_trip: Duration,
     /// How far clocks may be off, in millionths.
     clock_error: u32,
+    /// How long an element may stay where it is though another registrar is better for it.
+    suggestion: Duration,
 }
 
 /// Waits that are extended because a registrar was late: `registrar::supervision`.
 const EXTENSIONS_MAX: u32 = 8;
 /// The longest pause between two dials to a configured registrar: `registrar::dialing`.
 const REDIAL_MAX: Duration = Duration::from_secs(5);
+/// The longest pause between two suggestions of one element, in shortest ones:
+/// `registrar::suggestion`.
+const SUGGESTION_PAUSES_MAX: u32 = 64;
 /// How long a session waits for registrars, and its first pause: `session::search`.
 const RESOLUTION_MAX: Duration = Duration::from_millis(250);
 const SEARCH_PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -34,7 +40,20 @@ impl Bounds {
     /// The bounds of a world with these timers, in this weather, with clocks off by so many
     /// millionths.
     pub fn new(timing: Timing, weather: Weather, clock_error: u32) -> Self {
-        Self { timing, round_trip: weather.round_trip_max(), clock_error }
+        let (round_trip, suggestion) = (weather.round_trip_max(), Duration::ZERO);
+        Self { timing, round_trip, clock_error, suggestion }
+    }
+
+    /// There is a registrar like this, too.
+    pub fn allow(&mut self, config: &registrar::Config) {
+        // Only rsplib's dialect makes timers different, all of them longer.
+        if config.dialect == Dialect::Rsplib {
+            self.timing = config.timing;
+        }
+        if config.takeover_suggestion {
+            let pause = config.suggestion_pause * (SUGGESTION_PAUSES_MAX + 2);
+            self.suggestion = self.suggestion.max(pause);
+        }
     }
 
     /// A transport has given up a peer that is silent: every heartbeat in a row failed, each after
@@ -87,7 +106,8 @@ impl Bounds {
     pub fn settlement(&self, outage: Duration) -> Duration {
         let found_out = self.association_death().max(self.element_death());
         let registrars = self.succession() + self.reunion(outage);
-        let all = found_out + registrars + self.homecoming(outage) + 10 * self.round_trip;
+        let all = found_out + registrars + self.homecoming(outage) + self.suggestion;
+        let all = all + 10 * self.round_trip;
         self.by_any_clock(all)
     }
 

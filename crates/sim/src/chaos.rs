@@ -1,5 +1,7 @@
 //! Random worlds, random faults, and a verdict: all from one seed.
 
+mod scope;
+
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::network::{Stack, Weather};
 use crate::node::{self, NodeId};
 use crate::session::{Calling, Serving};
 use crate::world::{Acquaintance, Asking, Counts, Setup, World};
+use scope::Scope;
 
 /// What came of a world.
 #[derive(Clone, Debug)]
@@ -70,6 +73,7 @@ struct Chaos {
     /// About the time in which a fault is noticed.
     pace: Duration,
     calm: Weather,
+    scope: Scope,
     registrars: Vec<NodeId>,
     elements: Vec<NodeId>,
     users: Vec<NodeId>,
@@ -91,6 +95,7 @@ impl Chaos {
             Profile::Wan => (Duration::from_millis(60), Duration::from_secs(4)),
             _ => (Duration::from_millis(5), Duration::from_secs(1)),
         };
+        let scope = Scope::draw(seed, pace);
         let calm = Weather {
             delay: delay_max.mul_f64(rng.random_range(0.01..=1.0)),
             jitter: delay_max.mul_f64(rng.random_range(0.0..=1.0)),
@@ -105,11 +110,11 @@ impl Chaos {
             weather: calm,
             carrier,
             stack: if by_kernel { Stack::Kernel } else { Stack::Process },
-            announces: rng.random_bool(0.3),
-            acquaintance: if rng.random_bool(0.7) {
-                Acquaintance::All
-            } else {
-                Acquaintance::Earlier
+            announces: rng.random_bool(0.3) || scope.is_announced_only,
+            acquaintance: match rng.random_bool(0.7) {
+                _ if scope.is_announced_only => Acquaintance::Nobody,
+                true => Acquaintance::All,
+                false => Acquaintance::Earlier,
             },
             clock_error: if rng.random_bool(0.5) { 100_000 } else { 0 },
             trace,
@@ -120,6 +125,7 @@ impl Chaos {
             world,
             pace,
             calm,
+            scope,
             registrars: Vec::new(),
             elements: Vec::new(),
             users: Vec::new(),
@@ -130,12 +136,15 @@ impl Chaos {
     }
 
     fn populate(&mut self) {
-        for _ in 0..self.rng.random_range(1..=REGISTRARS_MAX) {
+        let count = self.rng.random_range(1..=REGISTRARS_MAX);
+        let count = if self.scope.twins.is_some() { count.max(2) } else { count };
+        for number in 0..count {
             let mut config = registrar::Config::default();
             if self.rng.random_bool(0.5) {
                 // The same after a restart.
                 config.id = RegistrarId::new(self.rng.random());
             }
+            self.scope.apply(number, &mut config);
             let registrar = self.world.add_registrar(config);
             self.registrars.push(registrar);
         }
@@ -146,14 +155,16 @@ impl Chaos {
             .filter_map(PoolHandle::new)
             .collect();
         let policies: Vec<Policy> = pools.iter().map(|_| self.policy()).collect();
-        let has_sessions = self.rng.random_bool(0.5);
+        let has_sessions = self.rng.random_bool(0.5) && self.scope.twins.is_none();
         let serving = has_sessions.then(|| self.serving());
         for number in 0..self.rng.random_range(1..=9) {
             let which = number % pools.len();
             let policy = policies[which].clone();
             let life = self.pace * self.rng.random_range(30..=300);
+            let dialect = self.scope.dialect();
             let tweak = |config: &mut element::Config| {
                 config.policy = policy;
+                config.dialect = dialect;
                 config.lifetime = Lifetime::For(life);
                 // So early that no clock is wrong enough to let the registration run out.
                 config.reregistration_interval = Some(life / 2);

@@ -215,6 +215,8 @@ pub(crate) struct Running {
     pub(crate) known: BTreeMap<Peer, Known>,
     /// What this round has told the machine to be gone: what it wanted before is still to come.
     pub(crate) just_lost: BTreeSet<Peer>,
+    /// Someone else was heard of with this registrar's identifier.
+    pub(crate) has_twin: bool,
     /// Registrars that were taken over, and not heard of since.
     pub(crate) taken_over: BTreeSet<RegistrarId>,
     /// The last name that the machine gave.
@@ -241,6 +243,7 @@ impl Running {
             orders: VecDeque::new(),
             known: BTreeMap::new(),
             just_lost: BTreeSet::new(),
+            has_twin: false,
             taken_over: BTreeSet::new(),
             last_dialed: None,
             last_session: None,

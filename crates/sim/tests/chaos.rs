@@ -51,4 +51,5 @@ fn worlds_are_busy() {
     assert!(sum(|report| report.counts.replies) > 2000);
     assert!(sum(|report| report.counts.failovers) > 50);
     assert!(sum(|report| report.counts.resumed) > 30);
+    assert!(sum(|report| report.counts.suggestions) > 20);
 }

@@ -76,6 +76,10 @@ const LOST_AT_ONCE: usize = 64;
 impl Registrar {
     pub(super) fn on_up(&mut self, now: Time, peer: Peer, link: Link) {
         let dial = self.dials.remove(&peer);
+        if peer.is_dialed() && dial.is_none() {
+            // It came up before the driver heard that it is wanted no more: its end is under way.
+            return;
+        }
         let protocol = link.protocol;
         let association = Association {
             link,
@@ -114,6 +118,7 @@ impl Registrar {
             self.lost.extend(association.elements.into_iter().map(|index| (peer, index)));
         }
         if association.link.protocol == Protocol::Enrp {
+            self.deadlines.disarm(Deadline::Introduction(peer));
             if self.deadlines.disarm(Deadline::Download(peer)) {
                 self.end_download(peer);
             }

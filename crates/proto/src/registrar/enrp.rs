@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use rserpool_wire::Enrp;
 use rserpool_wire::enrp::{Body, ListResponse, Presence, TableResponse};
-use rserpool_wire::param::RegistrarId;
+use rserpool_wire::param::{RegistrarId, ServerInformation};
 
-use super::{Event, Registrar, State};
+use super::{Event, Misbehaviour, Registrar, State};
 use crate::machine::{Output, Peer};
 use crate::time::Time;
 
@@ -20,6 +20,7 @@ impl Registrar {
             Some(sender) if sender == self.id => self.on_own_id(now, link, &body),
             _ if receiver.is_some_and(|receiver| receiver != self.id) => {
                 self.stats.misaddressed += 1;
+                self.complain(link, Misbehaviour::Misaddressed);
             }
             Some(sender) => {
                 let is_new = self.associations.get(&link).is_some_and(|a| a.registrar.is_none());
@@ -70,6 +71,7 @@ impl Registrar {
                 if is_stranger =>
             {
                 self.stats.strangers += 1;
+                self.complain(link, Misbehaviour::Stranger);
             }
             Body::TableResponse(response) => self.on_table_response(now, sender, response),
             Body::Update(update) => self.on_update(now, sender, update),
@@ -120,10 +122,22 @@ impl Registrar {
         }
         self.outputs.push_back(Output::Close(link));
         self.on_down(now, link);
-        if !is_self
-            && self.duplicates.len() < DUPLICATES_MAX
-            && self.duplicates.insert(addresses.clone())
-        {
+        if !is_self {
+            self.tell_duplicate(addresses);
+        }
+    }
+
+    /// This registrar's identifier is heard by multicast: its own presence comes back to it, or
+    /// somebody else uses it, too. Who finds others by multicast dials nobody who has its own.
+    pub(super) fn on_own_id_announced(&mut self, source: IpAddr, told: &ServerInformation) {
+        if self.server_information(None).as_ref() != Some(told) {
+            self.stats.own_id_heard += 1;
+            self.tell_duplicate(vec![source]);
+        }
+    }
+
+    fn tell_duplicate(&mut self, addresses: Vec<IpAddr>) {
+        if self.duplicates.len() < DUPLICATES_MAX && self.duplicates.insert(addresses.clone()) {
             self.outputs.push_back(Output::Event(Event::DuplicateId { addresses }));
         }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
+use super::misbehaviour::Misbehaviour;
 use super::sync::SyncFailure;
 use crate::machine::{Malformed, Peer};
 
@@ -121,7 +122,8 @@ pub enum Event {
         /// How many elements were removed because it did not tell them.
         removed: usize,
     },
-    /// That did not work; it is tried again.
+    /// That did not work; it is tried again. Of a resynchronisation, told again only once one has
+    /// come to its end, or where another reason is new.
     SyncFailed {
         /// From whom.
         peer: RegistrarId,
@@ -133,6 +135,16 @@ pub enum Event {
     DuplicateId {
         /// Where the other one is.
         addresses: Vec<IpAddr>,
+    },
+    /// Another registrar does what it should not. Told once for each registrar and each kind of
+    /// it, and for so many at most; all of it is counted.
+    Misbehaviour {
+        /// Who, where that is known.
+        peer: Option<RegistrarId>,
+        /// Where it is.
+        addresses: Vec<IpAddr>,
+        /// What it does.
+        what: Misbehaviour,
     },
     /// Another registrar has an element that does not go with the rest of its pool here. Told once
     /// for each registrar.

@@ -88,7 +88,10 @@ impl Registrar {
 
     /// Whoever comes to a registrar that has left is sent away, and nothing else is done.
     pub(super) fn turn_away(&mut self, input: &Input<super::Command>) {
-        if let Input::Up(peer, _) = input {
+        // What this registrar has dialed itself was ended when it left.
+        if let Input::Up(peer, _) = input
+            && !peer.is_dialed()
+        {
             self.outputs.push_back(Output::Close(*peer));
         }
     }

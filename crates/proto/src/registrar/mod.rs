@@ -11,6 +11,7 @@
 //! | `dialing` | setting up associations | |
 //! | `join` | mentor, list and table: becoming a registrar among others | RFC 5353 §3.2 |
 //! | `enrp` | what other registrars send, and who may | RFC 5353 §2 |
+//! | `misbehaviour` | what they should not do | |
 //! | `peers` | the peer list | RFC 5353 §3.4.1 |
 //! | `presence` | heartbeat, failure detection, audit | RFC 5353 §3.4, §3.6 |
 //! | `update` | telling and being told of changes | RFC 5353 §3.3 |
@@ -31,6 +32,7 @@ mod enrp;
 mod event;
 mod handover;
 mod join;
+mod misbehaviour;
 mod pace;
 mod peers;
 mod presence;
@@ -65,6 +67,7 @@ use crate::time::Time;
 pub use config::{AddressScope, Config};
 pub use event::{Command, Event, LeaveReason};
 pub use join::Phase;
+pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
 pub use stats::Stats;
 pub use suggestion::aptitude;
@@ -76,6 +79,7 @@ use association::Association;
 use dialing::{ConfiguredPeer, Dial};
 use handover::Handover;
 use join::Join;
+use misbehaviour::Complaints;
 use pace::Pace;
 use peers::PeerRegistrar;
 use subscription::Subscriptions;
@@ -127,6 +131,7 @@ pub struct Registrar {
     dialect_told: bool,
     /// Where this registrar's identifier was heard from, as far as the application was told.
     duplicates: BTreeSet<Vec<IpAddr>>,
+    complaints: Complaints,
     outputs: VecDeque<Output<Event>>,
     stats: Stats,
     rng: StdRng,
@@ -169,6 +174,8 @@ enum Deadline {
     Sync(RegistrarId),
     /// The end of the wait for the next request for a part of a table.
     Download(Peer),
+    /// The end of the wait for whoever is at the other end to say who it is.
+    Introduction(Peer),
     /// The next attempt to dial a configured registrar.
     Redial(u32),
     /// The pace allows the next questions to elements that are to be adopted.
@@ -191,6 +198,7 @@ impl Key for Deadline {
             | Self::Peer(_)
             | Self::Sync(_)
             | Self::Download(_)
+            | Self::Introduction(_)
             | Self::Redial(_)
             | Self::Adoption
             | Self::Suggestion
@@ -236,6 +244,7 @@ impl Registrar {
             peers_full_told: false,
             dialect_told: false,
             duplicates: BTreeSet::new(),
+            complaints: Complaints::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             rng,
@@ -337,6 +346,7 @@ impl Registrar {
                 Deadline::Peer(id) => self.on_peer_deadline(now, due, id),
                 Deadline::Sync(id) => self.on_sync_timeout(now, due, id),
                 Deadline::Download(link) => self.end_download(link),
+                Deadline::Introduction(link) => self.on_introduction_timeout(now, due, link),
                 Deadline::Redial(number) => self.dial_configured(now, number as usize),
                 Deadline::Adoption => self.ask_elements(now),
                 Deadline::Suggestion => self.make_suggestions(now),

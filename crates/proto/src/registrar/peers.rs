@@ -45,6 +45,10 @@ pub(super) struct PeerRegistrar {
     pub(super) audit_pause: Duration,
     /// The application knows that its elements do not go with those here.
     pub(super) conflict_told: bool,
+    /// Its last table had elements that are this registrar's own.
+    pub(super) has_claimed: bool,
+    /// Why it could not be audited, as the application knows.
+    pub(super) failure_told: Option<super::SyncFailure>,
     /// How often a wait for it was extended because this registrar was late.
     pub(super) extensions: u8,
 }
@@ -110,6 +114,8 @@ impl PeerRegistrar {
             audit_at: now,
             audit_pause: Duration::ZERO,
             conflict_told: false,
+            has_claimed: false,
+            failure_told: None,
             extensions: 0,
         }
     }
@@ -153,6 +159,7 @@ impl Registrar {
             return;
         }
         self.arm_presence(now);
+        self.await_introduction(now, link);
         self.send_presence(link, None, true);
     }
 
@@ -198,6 +205,7 @@ impl Registrar {
         match association.registrar {
             Some(known) if known != id => {
                 self.stats.impostors += 1;
+                self.complain(link, super::Misbehaviour::Impostor);
                 return false;
             }
             Some(_) => {}
@@ -215,6 +223,7 @@ impl Registrar {
 
     /// Who is at the other end of an association has become known.
     fn identify(&mut self, now: Time, link: Peer, id: RegistrarId, dial: Option<Dial>) {
+        self.deadlines.disarm(Deadline::Introduction(link));
         if let Some(association) = self.associations.get_mut(&link) {
             association.registrar = Some(id);
         }

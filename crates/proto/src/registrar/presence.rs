@@ -10,7 +10,7 @@ use rserpool_wire::param::{PeChecksum, RegistrarId, SctpTransport, ServerInforma
 
 use super::peers::Status;
 use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
-use super::{Deadline, Event, Registrar, State};
+use super::{Deadline, Event, Misbehaviour, Registrar, State};
 use crate::machine::{Carrier, Output, Peer};
 use crate::placement::placed;
 use crate::time::Time;
@@ -19,6 +19,8 @@ use crate::time::Time;
 const TICKS_PER_LIST: u32 = 8;
 /// The longest pause between two audits of a registrar whose checksum never agrees.
 const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A pause of so many intervals says that a registrar's checksum has not agreed for long.
+const AUDIT_PAUSES_DOUBTFUL: u32 = 16;
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 impl Registrar {
@@ -169,6 +171,9 @@ impl Registrar {
         }
         peer.audit_pause = (peer.audit_pause * 2).clamp(interval / 2, AUDIT_PAUSE_MAX);
         peer.audit_at = now + peer.audit_pause;
+        if peer.audit_pause >= interval * AUDIT_PAUSES_DOUBTFUL {
+            self.complain_of_peer(id, Misbehaviour::NeverAgrees);
+        }
         self.start_sync(now, id, true);
     }
 
@@ -310,9 +315,11 @@ impl Registrar {
             self.stats.unexpected += 1;
             return;
         };
-        let Some(told) = presence.server.filter(|_| self.config.discover && id != self.id) else {
+        let Some(told) = presence.server.filter(|_| self.config.discover) else { return };
+        if id == self.id {
+            self.on_own_id_announced(source, &told);
             return;
-        };
+        }
         let addresses = source.into();
         let transport = SctpTransport { addresses, ..told.transport };
         let server = ServerInformation { id: Some(id), transport };

@@ -99,6 +99,8 @@ pub struct Stats {
     pub strangers: u64,
     /// Messages with another sender than the association had before.
     pub impostors: u64,
+    /// Associations ended because nobody said over them who it is.
+    pub mutes: u64,
     /// Messages addressed to another registrar.
     pub misaddressed: u64,
     /// Messages with this registrar's identifier as their sender.

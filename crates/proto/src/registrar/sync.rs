@@ -8,7 +8,7 @@ use rserpool_wire::enrp::{Body, TableRequest, TableResponse};
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId};
 
 use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
-use super::{Deadline, Event, Registrar};
+use super::{Deadline, Event, Misbehaviour, Registrar};
 use crate::handlespace::{ElementIndex, Outcome};
 use crate::machine::{Output, Peer};
 use crate::time::Time;
@@ -27,6 +27,8 @@ pub(super) struct Sync {
     /// What updates said meanwhile: it is newer than what the table says.
     touched: BTreeSet<(PoolHandle, PeId)>,
     extensions: u8,
+    /// It has elements that are supervised here.
+    claims: bool,
 }
 
 /// Why a handle table did not come to an end.
@@ -59,6 +61,7 @@ impl Registrar {
             stale_parts: 0,
             touched: BTreeSet::new(),
             extensions: 0,
+            claims: false,
         };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.sync = Some(sync);
@@ -139,6 +142,9 @@ impl Registrar {
         let is_own = index.is_some_and(|index| self.supervised.contains(index));
         if is_own || (own_only && home != teller) {
             self.stats.claims_ignored += 1;
+            if let Some(sync) = self.peers.get_mut(&teller).and_then(|peer| peer.sync.as_mut()) {
+                sync.claims |= is_own && home == teller;
+            }
             return false;
         }
         let was_marked =
@@ -176,6 +182,13 @@ impl Registrar {
             false => Vec::new(),
         };
         let removed = leftovers.len();
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.failure_told = None;
+            // Once that is what happens when registrars meet again.
+            if std::mem::replace(&mut peer.has_claimed, sync.claims) && sync.claims {
+                self.complain_of_peer(id, Misbehaviour::ClaimsElements);
+            }
+        }
         for index in leftovers {
             self.purge(index);
         }
@@ -192,9 +205,17 @@ impl Registrar {
         self.stats.syncs_failed += 1;
         if sync.own_only {
             self.handlespace.drain_marked(id);
-            self.audit_soon(now, id);
+            if reason == SyncFailure::Endless {
+                self.complain_of_peer(id, Misbehaviour::EndlessTable);
+            } else {
+                self.audit_soon(now, id);
+            }
         }
-        self.outputs.push_back(Output::Event(Event::SyncFailed { peer: id, reason }));
+        let told = self.peers.get_mut(&id).filter(|_| sync.own_only);
+        let told = told.and_then(|peer| peer.failure_told.replace(reason));
+        if told != Some(reason) {
+            self.outputs.push_back(Output::Event(Event::SyncFailed { peer: id, reason }));
+        }
         if !sync.own_only {
             self.mentor_failed(now, id, reason == SyncFailure::Rejected);
         }

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 
+use rand::RngExt;
 use rserpool_wire::enrp::{Body, Takeover};
 use rserpool_wire::param::RegistrarId;
 
@@ -93,6 +94,8 @@ impl Registrar {
     fn leave_takeover(&mut self, now: Time, target: RegistrarId, to: RegistrarId, is_own: bool) {
         let timing = &self.config.timing;
         let wait = timing.takeover_timeout.saturating_mul(2) + timing.response_timeout;
+        // Registrars of different dialects give way to each other. They are not to do so in step.
+        let wait = wait.mul_f64(self.rng.random_range(1.0..=1.25));
         let Some(peer) = self.peers.get_mut(&target) else { return };
         peer.status = Status::LeftTo(to);
         if is_own {

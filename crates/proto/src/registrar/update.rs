@@ -3,7 +3,7 @@
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId};
 
-use super::{Deadline, Event, Registrar};
+use super::{Deadline, Event, Misbehaviour, Registrar};
 use crate::handlespace::Outcome;
 use crate::handlespace::{ElementIndex, Refused};
 use crate::machine::{Output, Peer};
@@ -57,6 +57,7 @@ impl Registrar {
         // Only the home tells of an element; where it leaves that open, it means itself.
         if *element.home.get_or_insert(sender) != sender {
             self.stats.updates_foreign += 1;
+            self.complain_of_peer(sender, Misbehaviour::ForeignElements);
             return None;
         }
         let id = element.id;

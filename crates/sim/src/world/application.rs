@@ -148,6 +148,10 @@ impl World {
             registrar::Event::PeerUp(id) | registrar::Event::PeerBack(id) => {
                 running.taken_over.remove(id);
             }
+            registrar::Event::DuplicateId { .. } => {
+                running.has_twin = true;
+                self.counts.twins += 1;
+            }
             registrar::Event::Departed { .. } => {
                 self.agenda.plan(self.now + FAREWELL, Event::Exit(node, life));
             }

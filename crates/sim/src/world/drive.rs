@@ -269,6 +269,9 @@ impl World {
     fn send(&mut self, node: NodeId, peers: &[Peer], message: &Message) {
         let octets: Arc<[u8]> = message.encode().into();
         let payload = Payload::Protocol(message.protocol());
+        if let Message::Enrp(Enrp { body: Body::Update(update), .. }) = message {
+            self.counts.suggestions += u64::from(update.takeover_suggested);
+        }
         for &peer in peers {
             self.check_traffic(node);
             self.check_taken_over(node, peer, message);

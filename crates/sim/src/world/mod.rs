@@ -107,6 +107,10 @@ pub struct Counts {
     pub failovers: u64,
     /// Those of them that were resumed from a cookie.
     pub resumed: u64,
+    /// Elements that registrars suggested to each other.
+    pub suggestions: u64,
+    /// How often a registrar found out that another one has its identifier.
+    pub twins: u64,
 }
 
 #[derive(Debug)]
@@ -175,7 +179,8 @@ impl World {
 
     /// Adds a registrar, switched on and not started.
     pub fn add_registrar(&mut self, mut config: registrar::Config) -> NodeId {
-        config.timing = self.setup.timing;
+        config.timing = config.dialect.timing(self.setup.timing);
+        self.bounds.allow(&config);
         let number = self.numbered("R");
         let address = address_of(self.nodes.len());
         config.enrp = Some(SctpTransport {
@@ -321,6 +326,11 @@ impl World {
     /// What a node runs.
     pub fn program(&self, node: NodeId) -> &Program {
         &self.nodes[node.0].program
+    }
+
+    /// True where a registrar has told its application that its identifier is another one's, too.
+    pub(crate) fn has_told_of_twin(&self, node: NodeId) -> bool {
+        self.nodes[node.0].running.as_ref().is_some_and(|running| running.has_twin)
     }
 
     /// Notes that something is not as it has to be.

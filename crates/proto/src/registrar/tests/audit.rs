@@ -90,7 +90,7 @@ fn an_endless_table_ends() {
         assert!(parts < 100);
     }
     let reason = SyncFailure::Endless;
-    assert_eq!(lab.events, [Event::SyncFailed { peer: rid(0x22), reason }]);
+    assert!(lab.events.contains(&Event::SyncFailed { peer: rid(0x22), reason }));
 }
 
 #[test]

@@ -1,12 +1,19 @@
 //! Registrars that are not what they say, or more than there should be.
 
+use rserpool_wire::asap::{
+    Announce, Asap, Deregistration, DeregistrationResponse, HandleResolution, KeepAlive,
+    KeepAliveAck, Registration, Unreachable,
+};
 use rserpool_wire::enrp::{Body, Presence};
-use rserpool_wire::param::{Cause, PoolElement, RegistrarId, RegistrationLife, ServerInformation};
+use rserpool_wire::param::{
+    Cause, Cookie, PeId, PoolElement, RegistrarId, RegistrationLife, ServerInformation,
+};
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Enrp, Protocol};
 
 use super::colleague::{EMPTY, SELF, add, enrp_link, from, homed, presence, rid, sent, server};
-use super::lab::Lab;
+use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, pool};
+use super::net::Net;
 use crate::machine::{Carrier, Input, Malformed, Output, Peer};
 use crate::registrar::Event;
 
@@ -27,6 +34,55 @@ fn who_has_the_same_identifier_is_noticed_once_and_not_believed() {
         assert_eq!(is_told, attempt == 0, "{:?}", lab.events);
     }
     assert_eq!(lab.registrar.peers().count(), 0);
+}
+
+#[test]
+fn who_announces_the_same_identifier_is_noticed_once_and_its_own_announce_is_not() {
+    let mut lab = Lab::among_with(&[], |config| config.discover = true);
+    let announced = |lab: &mut Lab, from: u32, transport: u32| {
+        let server = Some(ServerInformation { id: Some(rid(SELF)), ..server(transport) });
+        let presence = Presence { reply_required: false, checksum: None, server };
+        let message =
+            Enrp { sender: Some(rid(SELF)), receiver: None, body: Body::Presence(presence) };
+        let source = server_address(from);
+        assert_eq!(lab.input(Input::Announce(source, message.into())), []);
+        lab.events.clone()
+    };
+    assert_eq!(announced(&mut lab, SELF, SELF), []);
+    let addresses = vec![server_address(0x77)];
+    assert_eq!(announced(&mut lab, 0x77, 0x77), [Event::DuplicateId { addresses }]);
+    assert_eq!(announced(&mut lab, 0x77, 0x77), []);
+    assert_eq!((lab.registrar.peers().count(), lab.registrar.stats().own_id_heard), (0, 2));
+    // Anyone can send such a thing: there is an end to it.
+    let told: usize = (1..200).map(|from| announced(&mut lab, from, 0x77).len()).sum();
+    assert_eq!(told, 64 - 1);
+}
+
+fn server_address(id: u32) -> std::net::IpAddr {
+    server(id).transport.addresses[0]
+}
+
+#[test]
+fn two_registrars_with_one_identifier_both_say_so_and_keep_their_elements() {
+    let mut net = Net::new();
+    let twins = |config: &mut crate::registrar::Config| config.id = RegistrarId::new(0x77);
+    net.registrar(vec![], twins);
+    net.registrar(vec![0], twins);
+    net.registrar(vec![0, 1], |_| {});
+    (0..3).for_each(|place| net.start(place));
+    net.run(4_000);
+    let elements = [0, 1, 2].map(|place| net.element(vec![place]));
+    net.run(10_000);
+    for place in [0, 1] {
+        let is_told = |event: &&Event| matches!(event, Event::DuplicateId { .. });
+        assert_eq!(net.told(place).into_iter().filter(is_told).count(), 1, "{place}");
+        assert_eq!(net.at(place).peers().count(), 1);
+    }
+    for (place, element) in [0, 1, 2].into_iter().zip(elements) {
+        let registrar = net.at(place);
+        assert_eq!(net.element_at(element).home().and_then(|it| it.id), Some(registrar.id()));
+        assert_eq!(registrar.supervised.len(), 1, "{place}");
+    }
 }
 
 #[test]
@@ -72,6 +128,48 @@ fn messages_for_someone_else_are_dropped() {
         Enrp { sender: Some(rid(0x22)), receiver: Some(rid(0x99)), body: add(homed(1, 0x22)) };
     assert_eq!(lab.input(Input::Message(from(0x22), message.into())), []);
     assert_eq!((lab.len(), lab.registrar.stats().misaddressed), (0, 1));
+}
+
+// RFC 5352 §4; checklist 134.
+#[test]
+fn what_is_for_registrars_is_handled_and_all_else_counted() {
+    let element = || element(1, &[ELEMENT_ADDRESS]);
+    let (handle, id, causes) = (pool, PeId(1), Vec::new);
+    let registration = Registration { handle: handle(), element: element() };
+    let resolution = HandleResolution { want_updates: false, handle: handle(), items: None };
+    let gone = DeregistrationResponse { handle: handle(), id, causes: causes() };
+    let keep_alive = KeepAlive { claim_home: true, sender: None, handle: handle(), id: None };
+    let cookie = || Cookie::new([1]).unwrap();
+    let done = |lab: &Lab| {
+        let it = lab.registrar.stats();
+        let handled = [it.registrations, it.resolutions, it.reports, it.deregistrations];
+        (handled.iter().sum::<u64>() + it.errors_received + it.keep_alive_acks, it.unexpected)
+    };
+    let mut lab = Lab::new();
+    let for_registrars = [
+        Asap::Registration(registration),
+        Asap::HandleResolution(resolution),
+        Asap::Unreachable(Unreachable { handle: handle(), id }),
+        Asap::KeepAliveAck(KeepAliveAck { handle: handle(), id }),
+        Asap::Deregistration(Deregistration { handle: handle(), id }),
+        Asap::Error(vec![Cause::new(CauseCode::UNRECOGNIZED_MESSAGE)]),
+    ];
+    for (count, message) in (1..).zip(for_registrars) {
+        lab.asap(ELEMENT, message);
+        assert_eq!(done(&lab), (count, 0));
+    }
+    let announce = Announce { sender: None, transports: Vec::new() };
+    let for_others = [
+        Asap::DeregistrationResponse(gone),
+        Asap::KeepAlive(keep_alive),
+        Asap::Announce(announce),
+        Asap::Cookie(cookie()),
+        Asap::CookieEcho(cookie()),
+    ];
+    for (count, message) in (1..).zip(for_others) {
+        assert_eq!(lab.asap(ELEMENT, message), []);
+        assert_eq!(done(&lab), (6, count));
+    }
 }
 
 #[test]

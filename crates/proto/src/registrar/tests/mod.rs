@@ -7,6 +7,7 @@ mod handover;
 mod hostile;
 mod joining;
 mod lab;
+mod misbehaviour;
 mod net;
 mod presence;
 mod registration;

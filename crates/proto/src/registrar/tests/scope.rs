@@ -5,6 +5,7 @@ use std::time::Duration;
 use rserpool_wire::enrp::Body;
 
 use super::net::{Net, id};
+use crate::dialect::Dialect;
 use crate::registrar::{Event, State};
 use crate::timing::{Profile, Timing};
 
@@ -141,6 +142,27 @@ fn over_tcp_learned_registrars_are_dialed_over_tcp() {
         assert_eq!(net.at(place).peers().count(), 2, "{place}");
         assert!(net.at(place).peers().all(|peer| peer.associations > 0), "{place}");
     }
+}
+
+#[test]
+fn registrars_that_give_way_to_each_other_do_not_do_so_for_ever() {
+    // The smaller identifier gives way, and the larger one to it: one was started without
+    // --dialect rsplib.
+    let mut net = Net::new();
+    net.registrar(vec![1, 2], |_| {});
+    net.registrar(vec![0, 2], |config| config.dialect = Dialect::Rsplib);
+    net.registrar(vec![0, 1], |_| {});
+    (0..3).for_each(|place| net.start(place));
+    net.run(4_000);
+    let element = net.element(vec![2]);
+    net.run(1_000);
+    net.kill(2);
+    net.run(100);
+    let lost = |to| Event::TakeoverLost { target: id(2), to };
+    assert!(net.told(0).contains(&&lost(id(1))) && net.told(1).contains(&&lost(id(0))));
+    let took = net.run_until(|net| net.agrees() && net.at(0).peers().count() == 1);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(net.element_at(element).home().is_some_and(|home| home.id != Some(id(2))));
 }
 
 // Goals G16 to G18, as far as they are the protocol's.

@@ -8,12 +8,12 @@ use rserpool_wire::asap::{Asap, KeepAlive};
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::PeId;
 
-use super::colleague::{EMPTY, SELF, add, from, homed, presence, rid, sent, takeover};
+use super::colleague::{EMPTY, SELF, add, enrp_link, from, homed, presence, rid, sent, takeover};
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, link, pool};
 use super::net::address;
 use crate::dialect::Dialect;
 use crate::machine::{Carrier, Input, Output, Peer};
-use crate::registrar::{Config, Event, LeaveReason};
+use crate::registrar::{Command, Config, Event, LeaveReason};
 
 const TARGET: u32 = 0x22;
 
@@ -265,6 +265,23 @@ fn what_was_dialed_for_elements_that_are_elsewhere_by_now_is_ended() {
     lab.enrp(0x33, add(homed(2, 0x33)));
     let outputs = lab.input(Input::Up(dialed[0], link(Carrier::Sctp, &[address(100)])));
     assert_eq!(outputs, [Output::Close(dialed[0])]);
+}
+
+#[test]
+fn what_comes_up_although_it_was_given_up_is_ignored() {
+    // The driver may hand in both before it looks at what came of the first.
+    let mut lab = Lab::among(&[0x22, 0x33]);
+    let dialed = dialed(&lab.input(Input::Down(from(0x22))));
+    let outputs = lab.enrp(0x33, Body::TakeoverDone(takeover(0x22)));
+    assert!(outputs.contains(&Output::Abort(dialed[0])), "{outputs:?}");
+    let before = lab.registrar.associations();
+    assert_eq!(lab.input(Input::Up(dialed[0], enrp_link(Carrier::Sctp, 0x22))), []);
+    assert_eq!(lab.enrp_over(dialed[0], 0x22, presence(0x22, EMPTY, true)), []);
+    assert_eq!(lab.registrar.associations(), before);
+    // So it is for who has left.
+    let dialed = self::dialed(&lab.input(Input::Down(from(0x33))));
+    lab.input(Input::Command(Command::Leave));
+    assert_eq!(lab.input(Input::Up(dialed[0], enrp_link(Carrier::Sctp, 0x33))), []);
 }
 
 fn suggest(id: u32, home: u32) -> Body {

@@ -210,8 +210,9 @@ impl Net {
             local: vec![address(own)],
         };
         let port = if protocol == Protocol::Enrp { ENRP_PORT } else { ASAP_PORT };
-        self.arrive(place, Arrival::Up(accepted, link(from, place, port)));
+        // Nothing that is sent over it gets there sooner.
         self.send(place, from, Arrival::Up(peer, link(place, from, port)));
+        self.arrive(place, Arrival::Up(accepted, link(from, place, port)));
     }
 
     fn send(&mut self, from: usize, to: usize, arrival: Arrival) {
