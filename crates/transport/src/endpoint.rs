@@ -72,6 +72,13 @@ impl Ppid {
     pub const ASAP: Self = Self(registry::ASAP_PPID);
     /// ENRP (RFC 5353 §5).
     pub const ENRP: Self = Self(registry::ENRP_PPID);
+
+    /// The same for what an application sends: 11 is that of the control channel, and means 0 here
+    /// (RFC 5352 §5).
+    #[must_use]
+    pub fn of_data(self) -> Self {
+        if self == Self::ASAP { Self::default() } else { self }
+    }
 }
 
 /// A peer to dial: its addresses (one for all but SCTP) and port.
@@ -385,6 +392,20 @@ impl Default for Options {
             association_retransmits_max: 4,
             head_start: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ppid;
+
+    // Checklist 40.
+    #[test]
+    fn application_data_never_has_the_identifier_of_the_control_channel() {
+        assert_eq!(Ppid(11).of_data(), Ppid(0));
+        for other in [0, 10, 12, 33, u32::MAX] {
+            assert_eq!(Ppid(other).of_data(), Ppid(other));
         }
     }
 }

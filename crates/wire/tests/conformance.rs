@@ -443,6 +443,22 @@ fn a_policy_starts_with_its_type() {
     }
 }
 
+// RFC 5356 §3.1; checklist 195.
+#[test]
+fn two_policy_types_are_no_policies() {
+    for policy_type in [0, 0x4000_0000] {
+        let policy = parameter(8, &u32::to_be_bytes(policy_type));
+        assert_eq!(refused_parameter(&registration(&[&SCTP, &policy])), policy);
+    }
+    // Their neighbours are.
+    for policy_type in [1_u32, 0x4000_0001, 0x8000_0000, 0xc000_0000] {
+        let fields = PolicyType(policy_type).fields().map_or(0, <[_]>::len);
+        let value = [policy_type.to_be_bytes().to_vec(), vec![0; 4 * fields]].concat();
+        let decoded = Policy::from_octets(&parameter(8, &value)).unwrap();
+        assert_eq!(decoded.policy_type(), PolicyType(policy_type));
+    }
+}
+
 // RFC 5354 §3.8, RFC 5356; checklist 31.
 #[test]
 fn policies_to_come_are_read_and_sent_on_unchanged() {

@@ -153,3 +153,37 @@ fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use rserpool::transport::Scheme;
+    use rserpool::wire::registry::ASAP_PORT;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    // RFC 5352 §3.3; checklist 35.
+    #[test]
+    fn by_default_it_is_at_the_well_known_ports_of_sctp_and_tcp() {
+        let line = Line::parse_from(["registrar"]);
+        let asap = line.args.config().unwrap().asap;
+        let ends: Vec<(Scheme, u16)> = asap.iter().map(|url| (url.scheme, url.port)).collect();
+        assert_eq!(ends, [(Scheme::Sctp, ASAP_PORT), (Scheme::Tcp, ASAP_PORT)]);
+        assert_eq!(ASAP_PORT, 3863);
+    }
+
+    #[test]
+    fn flags_win_over_the_defaults_of_the_file() {
+        let line = Line::parse_from(["registrar", "--takeover-suggestion", "--id", "0x11"]);
+        let config = line.args.config().unwrap();
+        assert_eq!((config.takeover_suggestion, config.id), (Some(true), "0x11".parse().ok()));
+        let line = Line::parse_from(["registrar"]);
+        assert_eq!(line.args.config().unwrap().takeover_suggestion, None);
+    }
+}

@@ -109,7 +109,8 @@ impl Session {
     /// Cancelling sends nothing.
     pub async fn send(&self, ppid: Ppid, octets: &[u8]) -> Result<(), Gone> {
         self.wait_for_room(octets.len()).await?;
-        self.order(Do::Send(ppid, octets.to_vec()))
+        // Checklist 40.
+        self.order(Do::Send(ppid.of_data(), octets.to_vec()))
     }
 
     /// Hands over the state of the session to whatever server comes after this one: sealed with the

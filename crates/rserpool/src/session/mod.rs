@@ -230,7 +230,8 @@ impl Session {
     pub fn send(&mut self, octets: &[u8]) -> Result<(), SendError> {
         // A failover that nobody was told of yet is one, too.
         let Some(assoc) = self.connected() else { return Ok(()) };
-        match self.pool.endpoints.send(assoc, self.pool.config.ppid, octets) {
+        // Checklist 40.
+        match self.pool.endpoints.send(assoc, self.pool.config.ppid.of_data(), octets) {
             Err(SendError::Gone) => Ok(()),
             sent => sent,
         }

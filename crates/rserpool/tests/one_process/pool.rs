@@ -1,9 +1,12 @@
 //! Many roles in one process.
 
+use std::time::Duration;
+
 use rserpool::PoolElement;
 use rserpool::element;
 use rserpool::registrar::{Config, Registrar};
 use rserpool::transport::Address;
+use rserpool::wire::param::{PeId, RegistrarId};
 
 use crate::servers::{listed, member, pool, registrar, soon, transport, until, urls, user};
 
@@ -65,6 +68,39 @@ async fn registrars_that_share_a_handlespace_answer_for_each_other_and_take_over
     })
     .await;
     assert_eq!(listed(&at_second).await, expected);
+}
+
+#[tokio::test]
+async fn an_element_moves_to_the_registrar_that_is_best_for_it() {
+    let suggesting = |id, peers| {
+        let asap = vec!["sctp+udp://127.0.0.1:0".parse().unwrap()];
+        let enrp = vec!["sctp+udp://127.0.0.1:0".parse().unwrap()];
+        let mut config = Config { asap, enrp, peers, ..Config::default() };
+        config.protocol.id = RegistrarId::new(id);
+        config.protocol.takeover_suggestion = true;
+        config.protocol.suggestion_pause = Duration::from_millis(100);
+        Registrar::start(config).unwrap()
+    };
+    let first = suggesting(0x11, Vec::new());
+    // It knows the first one only, which is not the best one for 1.
+    let mut config = element::Config::new(urls(&[&first]), pool(), transport(7));
+    config.element.id = Some(PeId(1));
+    let element = PoolElement::start(config).unwrap();
+    soon(element.registered()).await.unwrap();
+    let second = suggesting(0x12, first.enrp_urls().to_vec());
+    soon(second.serving()).await.unwrap();
+    let user = user(&[&second]);
+    until(async || {
+        // It stays in its pool meanwhile.
+        assert_eq!(listed(&user).await, [7]);
+        let pools = first.pools().await.unwrap();
+        pools[0].elements[0].home == Some(second.id())
+    })
+    .await;
+    assert!(first.stats().await.unwrap().suggestions_sent >= 1);
+    assert_eq!(second.stats().await.unwrap().adopted, 1);
+    soon(first.stop()).await;
+    assert_eq!(listed(&user).await, [7]);
 }
 
 #[tokio::test]

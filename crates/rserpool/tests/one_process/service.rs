@@ -337,6 +337,7 @@ impl Rude {
     }
 }
 
+// Checklist 39.
 #[tokio::test]
 async fn what_is_short_and_never_taken_is_not_kept_for_ever_either() {
     let registrar = registrar();

@@ -4,7 +4,7 @@ use rserpool::proto::user::ResolveError;
 use rserpool::session::{Config, Event, FailureReason, Session};
 use rserpool::{Error, PoolUser};
 
-use crate::servers::{Echo, pool, registrar, soon, user};
+use crate::servers::{Echo, listed, pool, registrar, soon, user};
 
 async fn connect(user: &PoolUser) -> Session {
     soon(Session::connect(user.clone(), pool(), Config::default())).await.unwrap()
@@ -34,6 +34,7 @@ async fn fails_over(session: &mut Session) -> (rserpool::wire::param::PeId, Fail
     }
 }
 
+// Checklist 208.
 #[tokio::test]
 async fn a_session_moves_to_another_server_when_its_own_crashes() {
     let registrar = registrar();
@@ -86,6 +87,20 @@ async fn a_server_that_ends_a_session_in_good_order_is_not_reported() {
     assert_eq!(soon(session.next()).await.unwrap(), needed);
     fails_over(&mut session).await;
     assert_eq!(registrar.stats().await.unwrap().reports, 0);
+}
+
+// RFC 5352 §3.2; checklist 66.
+#[tokio::test]
+async fn a_server_that_has_left_its_pool_goes_on_serving() {
+    let registrar = registrar();
+    let server = Echo::start(&[&registrar], "round-robin").await;
+    let user = user(&[&registrar]);
+    let mut session = connect(&user).await;
+    echoes(&mut session, "before").await;
+    soon(server.element.deregister()).await.unwrap();
+    assert!(listed(&user).await.is_empty());
+    echoes(&mut session, "after").await;
+    soon(session.close()).await;
 }
 
 #[tokio::test]

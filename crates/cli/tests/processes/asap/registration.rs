@@ -86,6 +86,7 @@ fn a_handle_that_ends_between_two_words_is_padded_in_either_form() {
     client.asks(&hex("0500000d  00090009 4563686f31ffffff"), &answer);
 }
 
+// Checklist 195.
 #[test]
 fn what_no_element_can_be_is_rejected_with_cause_3_and_leaves_no_trace() {
     let registrar = registrar();

@@ -30,6 +30,29 @@ fn what_it_cannot_read_is_reported_where_the_rfc_wants_it() {
     assert_eq!(lab.element.stats().malformed, 4);
 }
 
+// RFC 5352 §4; checklist 133. What belongs to sessions is for the machine of these.
+#[test]
+fn what_is_for_elements_is_handled() {
+    let (handle, id) = (handle(), ID);
+    let error = vec![cause(CauseCode::UNRECOGNIZED_MESSAGE)];
+    let causes = || Vec::new();
+    let registered =
+        RegistrationResponse { rejected: false, handle: handle.clone(), id, causes: causes() };
+    let gone = DeregistrationResponse { handle, id, causes: causes() };
+    for message in [
+        Asap::RegistrationResponse(registered),
+        Asap::DeregistrationResponse(gone),
+        keep_alive(),
+        Asap::Error(error),
+    ] {
+        let mut lab = Lab::registered();
+        let before = lab.element.stats();
+        lab.message(FIRST, message.clone());
+        let after = lab.element.stats();
+        assert_eq!(after.unexpected, before.unexpected, "{message:?}");
+    }
+}
+
 #[test]
 fn messages_that_are_not_for_elements_are_counted() {
     let mut lab = Lab::registered();

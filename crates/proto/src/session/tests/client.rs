@@ -234,9 +234,11 @@ fn a_server_may_have_another_identifier_than_the_registrar_said() {
     assert_eq!(outputs[..3], expected);
 }
 
+// RFC 5352 §3.5; checklist 105: only a server that it was connected to is reported.
 #[test]
 fn the_application_may_say_that_the_server_has_failed() {
     let mut bench = Bench::new(|_| {});
+    assert_eq!(bench.with(Input::FailOver), []);
     let peer = bench.connected(&[1, 2]);
     let outputs = bench.with(Input::FailOver);
     assert_eq!(outputs[..2], [Output::Abort(peer), Output::Report(PeId(1))]);

@@ -4,6 +4,7 @@ mod forgery;
 mod loss;
 mod mutation;
 mod routes;
+mod size;
 
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
