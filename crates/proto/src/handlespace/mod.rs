@@ -35,6 +35,7 @@ use std::collections::{BTreeMap, HashMap};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife, Transport};
+use rserpool_wire::registry::PolicyType;
 
 pub use config::{Config, Limit, LimitCounts, Limits};
 pub use element::{ElementIndex, ElementView, Outcome, Registered};
@@ -142,9 +143,9 @@ impl Handlespace {
     /// `items` is how many are wanted (draft-dreibholz-rserpool-asap-hropt); 0 and `None` leave it
     /// to [`Config::items_default`].
     pub fn resolve(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<Resolution> {
-        let mut elements = Vec::new();
-        let policy = self.resolve_with(handle, items, |it| elements.push(for_pool_user(it)))?;
-        Some(Resolution { policy, elements })
+        let policy_type = self.select(handle, items)?;
+        let chosen = self.listed.iter().map(|&slot| for_pool_user(&self.elements[slot].element));
+        Some(Resolution { policy: Policy::of_type(policy_type), elements: chosen.collect() })
     }
 
     /// [`Self::resolve`], without copies: `visit` sees each listed element as it is stored, with an
@@ -155,14 +156,18 @@ impl Handlespace {
         items: Option<u32>,
         mut visit: impl FnMut(&PoolElement),
     ) -> Option<Policy> {
+        let policy_type = self.select(handle, items)?;
+        self.listed.iter().for_each(|&slot| visit(&self.elements[slot].element));
+        Some(Policy::of_type(policy_type))
+    }
+
+    /// Picks elements into `listed`.
+    fn select(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<PolicyType> {
         let pool = &mut self.pools[*self.by_handle.get(handle)?];
         let request = Request::new(&self.config, items, pool.members.len());
         self.listed.clear();
         pool.selection.select(request, &mut self.rng, &mut self.listed);
-        for &slot in &self.listed {
-            visit(&self.elements[slot].element);
-        }
-        Some(Policy::of_type(pool.policy_type))
+        Some(pool.policy_type)
     }
 
     /// The element of this pool with this identifier.

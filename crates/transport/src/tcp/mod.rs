@@ -26,6 +26,7 @@ use crate::address::{Address, Scheme};
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
+use crate::numbers::ByNumber;
 use crate::ready::{Ready, Source};
 
 /// Octets that one connection may read before the next has its turn.
@@ -47,7 +48,7 @@ pub struct TcpEndpoint {
     options: Options,
     local: Local,
     listener: Option<Listener>,
-    peers: HashMap<AssocId, Peer>,
+    peers: HashMap<AssocId, Peer, ByNumber>,
     next: u64,
     ready: Ready,
     /// Connections with something to write.
@@ -120,7 +121,7 @@ impl TcpEndpoint {
             options: options.clone(),
             local,
             listener: None,
-            peers: HashMap::new(),
+            peers: HashMap::default(),
             next: LISTENER,
             ready: Ready::default(),
             unwritten: Vec::new(),
