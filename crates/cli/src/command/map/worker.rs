@@ -8,7 +8,7 @@ use rserpool::session::Event;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::service::exec::job::{Client, Output, Progress};
 use crate::service::exec::packet::{Outcome, PPID, Packet, Refusal};
@@ -38,9 +38,7 @@ pub(super) struct Ended {
     pub(super) server: Option<String>,
 }
 
-/// How long servers may say that they have enough to do.
-const BUSY_MAX: Duration = Duration::from_secs(600);
-/// When to ask again, at first and at last.
+/// When to ask busy servers again, at first and at last: however long, for jobs may be.
 const BUSY_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 impl Worker {
@@ -52,7 +50,6 @@ impl Worker {
             attempts: 0,
             server: None,
         };
-        let started = Instant::now();
         let mut pause = BUSY_PAUSE[0];
         while ended.attempts <= self.retries {
             let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
@@ -63,12 +60,9 @@ impl Worker {
                 Progress::Done(outcome, output) => {
                     return Ok(Ended { outcome: Ok(outcome), output, ..ended });
                 }
-                Progress::Refused(Refusal::Busy, text) => {
+                Progress::Refused(Refusal::Busy, _) => {
                     // It has not begun.
                     ended.attempts -= 1;
-                    if started.elapsed() > BUSY_MAX {
-                        bail!("{text}, and that for {} s", BUSY_MAX.as_secs());
-                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(BUSY_PAUSE[1]);
                 }

@@ -43,7 +43,7 @@ impl Guard {
     /// Starts it.
     pub(crate) fn start() -> io::Result<Self> {
         let mut child = Command::new("/bin/sh")
-            .args(["-c", SCRIPT])
+            .args(["-c", SCRIPT, "rserpool-exec-guard"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
