@@ -44,13 +44,16 @@ const RESTLESS: &str =
 
 impl Served {
     pub(super) async fn open(scheme: Scheme, setup: Setup) -> anyhow::Result<Self> {
-        let setting = Setting { scheme, profile: Profile::default() };
         let restless = setup.what == What::KeepAlive;
+        let resolves = matches!(setup.what, What::Resolve3 | What::Resolve100);
+        // Elements that are just there answer late where this process has no time for them.
+        let profile = if resolves { Profile::Rfc } else { Profile::default() };
+        let setting = Setting { scheme, profile };
         let configuration = restless.then(|| Configuration::write(RESTLESS)).transpose()?;
         let arguments = configuration.iter().flat_map(Configuration::arguments).collect();
         let scope = Scope::open_with(setting, setup.registrars, arguments).await?;
         let mut elements = Vec::new();
-        if matches!(setup.what, What::Resolve3 | What::Resolve100) {
+        if resolves {
             for _ in 0..POOL {
                 let (urls, policy) = (scope.urls(), Policy::round_robin());
                 elements.push(element_at_first(setting, &urls, handle("Asked")?, policy).await?);
