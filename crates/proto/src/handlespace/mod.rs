@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `config` | limits, sizes of answers |
 //! | `element`, `pool` | what is stored, and views of it |
+//! | `members` | the elements of a pool by identifier |
 //! | `ownership` | homes, checksums, marks of a resynchronisation (RFC 5353 §3.3, §3.6) |
 //! | `per_element` | what else someone knows of elements |
 //! | `table` | everything in order, from any point on (RFC 5353 §3.2) |
@@ -20,6 +21,7 @@ mod arena;
 mod config;
 mod element;
 mod hash;
+mod members;
 mod ownership;
 mod per_element;
 mod policy;
@@ -47,9 +49,10 @@ pub use timing::{Deadlines, Key};
 use arena::Arena;
 use element::{Stored, for_pool_user};
 use hash::Keyed;
+use members::Member;
 use ownership::Homes;
 use policy::Request;
-use pool::{Member, Pool};
+use pool::Pool;
 
 /// All pools and their elements.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ impl Handlespace {
         self.stored(index)?;
         let Stored { element, pool: number, seat, .. } = self.elements.remove(index.slot)?;
         let pool = &mut self.pools[number];
-        pool.members.remove(&element.id);
+        pool.members.remove(element.id);
         if let Some(moved) = pool.selection.remove(seat) {
             self.elements[moved].seat = seat;
         }
@@ -172,7 +175,7 @@ impl Handlespace {
 
     /// The element of this pool with this identifier.
     pub fn find(&self, handle: &PoolHandle, id: PeId) -> Option<ElementIndex> {
-        let member = self.pools[*self.by_handle.get(handle)?].members.get(&id)?;
+        let member = self.pools[*self.by_handle.get(handle)?].members.get(id)?;
         Some(ElementIndex::of(&self.elements, member.slot))
     }
 
@@ -229,7 +232,7 @@ impl Handlespace {
         };
         let pool = &self.pools[number];
         pool.accepts(&element, &self.elements)?;
-        if let Some(member) = pool.members.get(&element.id) {
+        if let Some(member) = pool.members.get(element.id) {
             return Ok(self.renew(member.slot, element));
         }
         if pool.members.len() >= limits.elements_per_pool_max as usize {

@@ -5,7 +5,7 @@ use rserpool_wire::param::{PeChecksum, PeId, PoolHandle, RegistrarId, SctpTransp
 
 use super::Handlespace;
 use super::element::{ElementIndex, Stored};
-use super::pool::Member;
+use super::members::Member;
 
 /// Who is at home where: for each registrar the pools in which it has elements, how many these
 /// are, and their checksum (RFC 5353 §3.6.2). The elements themselves are listed in their pools.

@@ -1,21 +1,11 @@
-use std::collections::BTreeMap;
-use std::ops::Bound;
-
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId, TransportUse};
 use rserpool_wire::registry::{ParamType, PolicyType};
 
 use super::arena::Arena;
 use super::element::{ElementView, Stored};
+use super::members::Members;
 use super::policy::Selection;
 use super::refused::Refused;
-
-/// An element of a pool.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Member {
-    pub(super) slot: u32,
-    /// As the element says; here, too, so that those of one home are found without a look at all.
-    pub(super) home: Option<RegistrarId>,
-}
 
 /// A pool: what its elements have in common, and its elements in two orders.
 #[derive(Debug)]
@@ -25,7 +15,7 @@ pub(super) struct Pool {
     pub(super) transport_type: ParamType,
     pub(super) transport_use: TransportUse,
     /// Its elements by identifier.
-    pub(super) members: BTreeMap<PeId, Member>,
+    pub(super) members: Members,
     /// Slots in the order of the policy.
     pub(super) selection: Selection,
 }
@@ -39,7 +29,7 @@ impl Pool {
             policy_type,
             transport_type: first.user_transport.param_type(),
             transport_use: first.user_transport.transport_use(),
-            members: BTreeMap::new(),
+            members: Members::default(),
             selection: Selection::of(policy_type)?,
         })
     }
@@ -54,7 +44,7 @@ impl Pool {
             return Err(Refused::InconsistentPolicy(self.policy_type));
         }
         if element.user_transport.param_type() != self.transport_type {
-            let first = self.members.values().next();
+            let first = self.members.after(None).next();
             let example = first.map_or(element, |member| &elements[member.slot].element);
             return Err(Refused::InconsistentTransport(Box::new(example.user_transport.clone())));
         }
@@ -70,8 +60,7 @@ impl Pool {
         after: Option<PeId>,
         home: Option<RegistrarId>,
     ) -> impl Iterator<Item = u32> + '_ {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let members = self.members.range((start, Bound::Unbounded)).map(|(_, member)| member);
+        let members = self.members.after(after);
         members.filter(move |it| home.is_none() || it.home == home).map(|member| member.slot)
     }
 }
@@ -113,6 +102,6 @@ impl<'a> PoolView<'a> {
     /// Its elements, by identifier.
     pub fn elements(&self) -> impl Iterator<Item = ElementView<'a>> + use<'a> {
         let Self { pool, elements } = *self;
-        pool.members.values().map(|member| ElementView::of(pool, elements, member.slot))
+        pool.members.after(None).map(|member| ElementView::of(pool, elements, member.slot))
     }
 }

@@ -1,0 +1,213 @@
+use rserpool_wire::param::{PeId, RegistrarId};
+
+/// Members on one shelf, at most: 1.5 KiB, so that moving half of them is quick.
+const SHELF: usize = 128;
+
+/// An element of a pool.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Member {
+    pub(super) slot: u32,
+    /// As the element says; here, too, so that those of one home are found without a look at all.
+    pub(super) home: Option<RegistrarId>,
+}
+
+/// The elements of a pool by identifier, in order, on shelves: of a million elements one is found in
+/// two places of the memory, not in one for each level of a tree.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// For each shelf an identifier that is not above its first and above all before it.
+    bounds: Vec<PeId>,
+    /// In order; none is empty.
+    shelves: Vec<Vec<(PeId, Member)>>,
+    len: usize,
+}
+
+impl Members {
+    /// Enters a member, or replaces what is known of it.
+    pub(super) fn insert(&mut self, id: PeId, member: Member) {
+        let Some(shelf) = self.shelf(id).or((!self.shelves.is_empty()).then_some(0)) else {
+            self.open(0, vec![(id, member)]);
+            self.len = 1;
+            return;
+        };
+        match place(&self.shelves[shelf], id) {
+            Ok(place) => self.shelves[shelf][place].1 = member,
+            Err(place) => {
+                self.put(shelf, place, (id, member));
+                self.len += 1;
+            }
+        }
+    }
+
+    /// Takes a member out.
+    pub(super) fn remove(&mut self, id: PeId) -> Option<Member> {
+        let number = self.shelf(id)?;
+        let shelf = &mut self.shelves[number];
+        let (_, member) = shelf.remove(place(shelf, id).ok()?);
+        self.len -= 1;
+        if shelf.is_empty() {
+            self.close(number);
+        } else if shelf.len() <= SHELF / 4 {
+            self.make_room_elsewhere(number);
+        }
+        Some(member)
+    }
+
+    /// The member with this identifier.
+    pub(super) fn get(&self, id: PeId) -> Option<&Member> {
+        let shelf = &self.shelves[self.shelf(id)?];
+        Some(&shelf[place(shelf, id).ok()?].1)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True where there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All members, in order, behind this one.
+    pub(super) fn after(&self, id: Option<PeId>) -> impl Iterator<Item = &Member> {
+        let first = id.and_then(|id| self.shelf(id)).unwrap_or_default();
+        let shelves = self.shelves.get(first..).unwrap_or_default();
+        let behind = id.zip(shelves.first());
+        let skipped = behind.map_or(0, |(id, shelf)| shelf.partition_point(|(it, _)| *it <= id));
+        shelves.iter().flatten().skip(skipped).map(|(_, member)| member)
+    }
+
+    /// The shelf that an identifier belongs on; `None` where it is below all.
+    fn shelf(&self, id: PeId) -> Option<usize> {
+        self.bounds.partition_point(|bound| *bound <= id).checked_sub(1)
+    }
+
+    fn put(&mut self, number: usize, place: usize, entry: (PeId, Member)) {
+        let is_last = number + 1 == self.shelves.len();
+        let shelf = &mut self.shelves[number];
+        if place == 0 {
+            self.bounds[number] = entry.0.min(self.bounds[number]);
+        }
+        if shelf.len() < SHELF {
+            shelf.insert(place, entry);
+            return;
+        }
+        // Those that come in order leave full shelves behind.
+        let split = if is_last && place == SHELF { SHELF } else { SHELF / 2 };
+        let mut upper = shelf.split_off(split);
+        match place.checked_sub(split) {
+            Some(place) if split < SHELF || place == 0 => upper.insert(place, entry),
+            _ => shelf.insert(place, entry),
+        }
+        self.open(number + 1, upper);
+    }
+
+    fn open(&mut self, number: usize, shelf: Vec<(PeId, Member)>) {
+        let Some((bound, _)) = shelf.first() else { return };
+        // Most pools have one shelf.
+        if self.shelves.is_empty() {
+            self.bounds.reserve_exact(1);
+            self.shelves.reserve_exact(1);
+        }
+        self.bounds.insert(number, *bound);
+        self.shelves.insert(number, shelf);
+    }
+
+    fn close(&mut self, number: usize) {
+        self.bounds.remove(number);
+        self.shelves.remove(number);
+    }
+
+    /// Puts what is left on a shelf to its neighbours, if one of them has room; else the shelf
+    /// shrinks.
+    fn make_room_elsewhere(&mut self, number: usize) {
+        let has_room = |upper: &usize| {
+            let pair = upper.checked_sub(1).and_then(|lower| self.shelves.get(lower..=*upper));
+            pair.is_some_and(|pair| pair[0].len() + pair[1].len() <= SHELF * 3 / 4)
+        };
+        if let Some(upper) = [number, number + 1].into_iter().find(has_room) {
+            let mut moved = std::mem::take(&mut self.shelves[upper]);
+            self.shelves[upper - 1].append(&mut moved);
+            self.close(upper);
+        } else {
+            let shelf = &mut self.shelves[number];
+            if shelf.capacity() > 4 * shelf.len() {
+                shelf.shrink_to(2 * shelf.len());
+            }
+        }
+    }
+}
+
+/// Where an identifier is on a shelf, or would be.
+fn place(shelf: &[(PeId, Member)], id: PeId) -> Result<usize, usize> {
+    shelf.binary_search_by_key(&id, |(id, _)| *id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(members: &Members, map: &BTreeMap<PeId, Member>, after: Option<PeId>) {
+        assert_eq!((members.len(), members.is_empty()), (map.len(), map.is_empty()));
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = map.range((start, Bound::Unbounded)).map(|(_, member)| member);
+        assert!(members.after(after).eq(behind), "behind {after:?}");
+        let shelves = &members.shelves;
+        assert!(shelves.iter().all(|shelf| (1..=SHELF).contains(&shelf.len())));
+        let room: usize = shelves.iter().map(Vec::capacity).sum();
+        assert!(room <= 2 * SHELF + 8 * map.len(), "room for {room}, {} members", map.len());
+    }
+
+    fn member(slot: u32) -> Member {
+        Member { slot, home: RegistrarId::new(slot % 3) }
+    }
+
+    proptest! {
+        #[test]
+        fn do_what_a_tree_does(
+            in_order in 0..600u32,
+            steps in prop::collection::vec((0..5u8, 0..1000u32), 0..1500),
+        ) {
+            let (mut members, mut map) = (Members::default(), BTreeMap::new());
+            for id in 0..in_order {
+                members.insert(PeId(200 + id), member(id));
+                map.insert(PeId(200 + id), member(id));
+            }
+            check(&members, &map, None);
+            // More come than go, and then the other way round.
+            let half = steps.len() / 2;
+            for (number, (kind, id)) in steps.into_iter().enumerate() {
+                let id = PeId(id);
+                if (kind < 4) == (number < half) {
+                    members.insert(id, member(kind.into()));
+                    map.insert(id, member(kind.into()));
+                } else {
+                    prop_assert_eq!(members.remove(id), map.remove(&id));
+                }
+                prop_assert_eq!(members.get(id), map.get(&id));
+            }
+            for after in [None, Some(0), Some(500), Some(999), Some(u32::MAX)] {
+                check(&members, &map, after.map(PeId));
+            }
+            for id in map.keys().copied().collect::<Vec<_>>() {
+                prop_assert_eq!(members.remove(id), map.remove(&id));
+                prop_assert_eq!(members.get(id), None);
+            }
+            check(&members, &map, None);
+            assert!(members.shelves.is_empty() && members.bounds.is_empty());
+        }
+    }
+
+    #[test]
+    fn those_that_come_in_order_fill_the_shelves() {
+        let mut members = Members::default();
+        (0..10_000).for_each(|id| members.insert(PeId(id), member(id)));
+        assert_eq!(members.shelves.len(), 10_000_usize.div_ceil(SHELF));
+    }
+}
