@@ -25,11 +25,12 @@ pub(super) struct Members {
 impl Members {
     /// Enters a member, or replaces what is known of it.
     pub(super) fn insert(&mut self, id: PeId, member: Member) {
-        let Some(shelf) = self.shelf(id).or((!self.shelves.is_empty()).then_some(0)) else {
+        if self.shelves.is_empty() {
             self.open(0, vec![(id, member)]);
             self.len = 1;
             return;
-        };
+        }
+        let shelf = self.shelf(id).unwrap_or_default();
         match place(&self.shelves[shelf], id) {
             Ok(place) => self.shelves[shelf][place].1 = member,
             Err(place) => {

@@ -29,7 +29,8 @@ Scenarios. A registrar and ping-pong servers, each a process of its own; the cli
   frozen   The same, stopped (SIGSTOP) instead; the session asks for signs of life every 50 ms, and
            leaves a server that was silent for 150 ms.
   crowd    Two servers; all sessions are at the first one, which is killed. Each has asked once, and
-           asks again as soon as it has another server. Over TCP.
+           asks again as soon as it has another server. They ask for signs of life as
+           sessions do by default. Over TCP.
   kills    Three servers. As killed, but the server is killed again and again, at random times, and
            another one is started each time.
 

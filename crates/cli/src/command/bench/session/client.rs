@@ -25,14 +25,14 @@ pub(super) struct Answer {
     pub(super) at_us: u64,
 }
 
-/// How often a server is asked for signs of life, and when it has failed.
-const KEEP_ALIVE: KeepAlive =
+/// How often a server is asked for signs of life, and when it has failed: quickly.
+pub(super) const QUICK: KeepAlive =
     KeepAlive { interval: Duration::from_millis(50), deadline: Duration::from_millis(150) };
 
 impl Client {
     /// Connects, and asks the first question.
-    pub(super) async fn connect(user: &PoolUser) -> anyhow::Result<Self> {
-        let config = Config { ppid: PPID, keep_alive: Some(KEEP_ALIVE), ..Config::default() };
+    pub(super) async fn connect(user: &PoolUser, keep_alive: KeepAlive) -> anyhow::Result<Self> {
+        let config = Config { ppid: PPID, keep_alive: Some(keep_alive), ..Config::default() };
         let session = Session::connect(user.clone(), pool()?, config).await?;
         let mut client = Self { session, tally: Tally::default() };
         client.ask()?;

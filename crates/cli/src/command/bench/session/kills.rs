@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::super::report::{Round, ms};
 use super::super::scope::Cause;
-use super::client::Client;
+use super::client::{Client, QUICK};
 use super::servers::Servers;
 
 const SERVERS: usize = 3;
@@ -23,7 +23,7 @@ pub(super) async fn round(scheme: Scheme, kills: u32) -> anyhow::Result<Round> {
     for _ in 0..SERVERS {
         servers.add("round-robin").await?;
     }
-    let mut client = Client::connect(&servers.user()?).await?;
+    let mut client = Client::connect(&servers.user()?, QUICK).await?;
     let mut slowest = 0;
     for _ in 0..kills {
         let calm = Duration::from_micros(rng.random_range(0..CALM_MAX_US));

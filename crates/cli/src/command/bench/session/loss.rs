@@ -5,7 +5,7 @@ use rserpool::transport::Scheme;
 
 use super::super::report::{Round, ms};
 use super::super::scope::Cause;
-use super::client::Client;
+use super::client::{Client, QUICK};
 use super::servers::Servers;
 use crate::command::demo::client::now_us;
 
@@ -18,7 +18,7 @@ pub(super) async fn round(scheme: Scheme, cause: Cause) -> anyhow::Result<Round>
     for _ in 0..SERVERS {
         servers.add("round-robin").await?;
     }
-    let mut client = Client::connect(&servers.user()?).await?;
+    let mut client = Client::connect(&servers.user()?, QUICK).await?;
     let (mut before, mut calm) = (now_us(), 0);
     for _ in 0..CALM {
         let answer = client.answer().await?;
