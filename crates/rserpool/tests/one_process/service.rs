@@ -173,6 +173,7 @@ async fn who_leaves_in_good_order_hands_its_sessions_over_first() {
     }
 }
 
+// Checklist 130.
 #[tokio::test]
 async fn a_business_card_spares_the_registrar() {
     let registrar = registrar();

@@ -81,7 +81,8 @@ fn failed_over(from: u32, to: u32, reason: FailureReason, resumed: bool) -> Outp
     Output::Event(Event::FailedOver { from: PeId(from), to: PeId(to), reason, resumed })
 }
 
-// RFC 5352 §3.5: the newest cookie goes to the next server before anything else.
+// Checklist 126, 127, 130. RFC 5352 §3.5: the newest cookie goes to the next server before anything
+// else; a user has a card where it was given one.
 #[test]
 fn the_newest_cookie_goes_first() {
     let card = BusinessCard { handle: handle(), elements: vec![element(77)] };
@@ -115,6 +116,29 @@ fn the_newest_cookie_goes_first() {
     assert_eq!(bench.client.stats().cookies_echoed, 1);
 }
 
+// Checklist 129.
+#[test]
+fn who_has_no_control_channel_gets_no_business_card() {
+    let card = BusinessCard { handle: handle(), elements: vec![element(77)] };
+    let mut bench = Bench::new(|config| config.card = Some(card));
+    let outputs = bench.with(Input::Seek);
+    let [Output::Resolve(question)] = &outputs[..] else { panic!("{outputs:?}") };
+    let outputs = bench.with(Input::Answer(*question, Ok(without_control(2))));
+    let connected = [Output::Event(Event::Connected { server: PeId(2) })];
+    assert_eq!(bench.with(Input::Up(dialed(&outputs, 2))), connected);
+}
+
+/// An answer with one element, which has no control channel.
+fn without_control(id: u32) -> crate::user::Answer {
+    let mut plain = answer(&[id]);
+    let mut resolution = (*plain.resolution).clone();
+    let transport = &mut resolution.elements[0].user_transport;
+    let Transport::Sctp(sctp) = transport else { panic!() };
+    sctp.transport_use = TransportUse::DataOnly;
+    plain.resolution = resolution.into();
+    plain
+}
+
 #[test]
 fn a_cookie_stays_for_all_later_servers_and_waits_for_a_control_channel() {
     let mut bench = Bench::new(|_| {});
@@ -125,13 +149,7 @@ fn a_cookie_stays_for_all_later_servers_and_waits_for_a_control_channel() {
     // The second has no control channel.
     let [needs, Output::Resolve(question)] = &outputs[..] else { panic!("{outputs:?}") };
     assert_eq!(*needs, needed(1, FailureReason::Closed));
-    let mut plain = answer(&[2]);
-    let mut resolution = (*plain.resolution).clone();
-    let transport = &mut resolution.elements[0].user_transport;
-    let Transport::Sctp(sctp) = transport else { panic!() };
-    sctp.transport_use = TransportUse::DataOnly;
-    plain.resolution = resolution.into();
-    let outputs = bench.with(Input::Answer(*question, Ok(plain)));
+    let outputs = bench.with(Input::Answer(*question, Ok(without_control(2))));
     let second = dialed(&outputs, 2);
     let expected = [failed_over(1, 2, FailureReason::Closed, false)];
     assert_eq!(bench.with(Input::Up(second)), expected);
@@ -144,7 +162,7 @@ fn a_cookie_stays_for_all_later_servers_and_waits_for_a_control_channel() {
     assert_eq!(outputs[0], Output::Control(third, Asap::CookieEcho(cookie(b"state"))));
 }
 
-// RFC 5352 §3.6 BC2: the card's order is the order of the failover.
+// Checklist 131. RFC 5352 §3.6 BC2: the card's order is the order of the failover.
 #[test]
 fn a_business_card_names_whom_to_turn_to_without_asking_anybody() {
     for (order, takes_the_card) in [(Order::Card, true), (Order::Policy, false)] {

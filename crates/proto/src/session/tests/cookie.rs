@@ -18,6 +18,7 @@ fn sealed(keys: &[u8]) -> Cookies {
     Cookies::sealed(keys.iter().copied().map(key).collect(), [3; 32])
 }
 
+// Checklist 128.
 #[test]
 fn what_is_sealed_opens_in_its_pool_and_time() {
     for mut cookies in [sealed(&[1]), sealed(&[1]).encrypted()] {

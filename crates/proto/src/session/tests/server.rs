@@ -38,6 +38,7 @@ fn a_cookie_resumes_the_session_once_and_only_at_its_beginning() {
     assert_eq!(late, Reaction::TooLate);
 }
 
+// Checklist 128.
 #[test]
 fn a_cookie_that_is_not_ours_begins_the_session_anew() {
     let mut control = Control::default();
