@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rserpool::element::{self, PoolElement};
 use rserpool::proto::session::Cookies;
 use rserpool::proto::session::cookie::Key;
 use rserpool::registrar::Registrar;
@@ -11,10 +12,12 @@ use rserpool::server::{self, Server, Service, Standing};
 use rserpool::session::{Config, Event, FailureReason, Session};
 use rserpool::transport::{Address, Endpoints, Framing, Options, Ppid, Scheme, SendError};
 use rserpool::wire::asap::{BusinessCard, KeepAlive, KeepAliveAck};
-use rserpool::wire::param::{Cookie, Load, PeId, Policy, TransportUse};
+use rserpool::wire::param::{Cookie, Load, PeId, Policy, PoolHandle, Transport, TransportUse};
 use rserpool::wire::{Asap, Message, Protocol};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 
-use crate::servers::{pool, registrar, soon, until, urls, user};
+use crate::servers::{pool, registrar, soon, transport, until, urls, user};
 
 /// Counts the messages of a session; the count is its state.
 #[derive(Default)]
@@ -406,6 +409,56 @@ async fn a_control_channel_takes_anything_and_believes_little() {
     rude.say(Ppid(9), b"count");
     rude.hears().await;
     assert_eq!(rude.hears().await, (Ppid(9), vec![0, 0, 0, 1]));
+}
+
+/// A record of framed TCP.
+fn record(ppid: Ppid, octets: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(octets.len()).unwrap();
+    [&ppid.0.to_be_bytes()[..], &length.to_be_bytes(), octets].concat()
+}
+
+#[tokio::test]
+async fn a_client_takes_anything_on_its_control_channel_and_believes_little() {
+    let registrar = registrar();
+    // A server that says what it likes.
+    let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let Transport::Tcp { port, address, .. } = transport(rude.local_addr().unwrap().port()) else {
+        panic!()
+    };
+    let transport_use = TransportUse::DataPlusControl;
+    let at = Transport::Tcp { port, transport_use, address };
+    let mut member = element::Config::new(urls(&[&registrar]), pool(), at);
+    member.element.policy = "priority:2".parse().unwrap();
+    let member = PoolElement::start(member).unwrap();
+    soon(member.registered()).await.unwrap();
+    let honest = start(config(&registrar, Scheme::Tcp, "priority:1")).await;
+
+    let mut session = connect(&registrar).await;
+    let (mut server, _) = soon(rude.accept()).await.unwrap();
+    let cookie = Cookie::new([0, 0, 0, 7]).unwrap();
+    let elsewhere = PoolHandle::new("elsewhere".as_bytes()).unwrap();
+    let elements = registrar.pools().await.unwrap().remove(0).elements;
+    let said = [
+        Asap::Cookie(Cookie::new(vec![b'x'; Cookie::MAX_LEN]).unwrap()),
+        Asap::Cookie(cookie.clone()),
+        Asap::CookieEcho(cookie),
+        Asap::KeepAliveAck(KeepAliveAck { handle: elsewhere.clone(), id: PeId(9) }),
+        Asap::BusinessCard(BusinessCard { handle: elsewhere, elements }),
+    ];
+    let mut octets = record(Ppid::ASAP, b"\xff\xff\xff\xff");
+    for asap in said {
+        octets.extend(record(Ppid::ASAP, &Message::from(asap).encode()));
+    }
+    octets.extend(record(Ppid(9), b"data"));
+    server.write_all(&octets).await.unwrap();
+    assert_eq!(answer(&mut session).await, b"data");
+    let stats = session.stats();
+    assert_eq!((stats.malformed, stats.cookies, stats.cards, stats.unexpected), (1, 2, 0, 3));
+    // What is longer than any message ends the association; the session goes on.
+    let _ = server.write_all(&record(Ppid::ASAP, &[0; 1 << 17])).await;
+    let (to, reason, resumed) = fails_over(&mut session).await;
+    assert_eq!((to, reason, resumed), (honest.id(), FailureReason::Lost, true));
+    assert_eq!(count(&mut session).await, 8);
 }
 
 #[tokio::test]
