@@ -12,7 +12,6 @@ use rserpool_wire::param::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::info;
 
 use crate::element::{self, State};
 use crate::node::{FAR_FUTURE, secret, transport_options};
@@ -159,9 +158,6 @@ impl Server {
         let mut endpoints = Endpoints::new(transport_options(&element.element.timing));
         let local = endpoints.listen(&url, framing)?;
         element.element.user_transport = user_transport(&local, transport_use, &advertise);
-        if has_control && !cookies.is_sealing() {
-            info!("there is no key for cookies: users could change the state of their sessions");
-        }
         let neighbours = match config.card_items {
             0 => None,
             items => Some(Arc::new(Neighbours::start(&element, items)?)),

@@ -92,6 +92,8 @@ pub(super) struct Office<S> {
     leaving: Option<Vec<oneshot::Sender<()>>>,
     /// A refused cookie was reported: the next ones are only counted.
     has_warned: bool,
+    /// That cookies are not sealed was told.
+    has_told_plain: bool,
 }
 
 /// One session.
@@ -122,6 +124,7 @@ impl<S: Service> Office<S> {
             standing: None,
             leaving: None,
             has_warned: false,
+            has_told_plain: false,
         }
     }
 
@@ -272,27 +275,32 @@ impl<S: Service> Office<S> {
         }
     }
 
+    fn send_cookie(&mut self, assoc: AssocId, state: &[u8]) {
+        let room = state.len().min(ROOM);
+        let Setup { handle, cookies, .. } = &mut self.setup;
+        if !cookies.is_sealing() && !std::mem::replace(&mut self.has_told_plain, true) {
+            warn!("there is no key for cookies: clients can change the state of their sessions");
+        }
+        let sealed = cookies.seal(handle, unix_time(), state);
+        match Cookie::new(sealed) {
+            Some(cookie) => {
+                let octets = Message::from(Asap::Cookie(cookie)).encode();
+                self.queue(assoc, Ppid::ASAP, octets, room);
+            }
+            None => {
+                warn!(octets = state.len(), "a state is too long for a cookie: not sent");
+                self.give_room(assoc, room);
+            }
+        }
+    }
+
     fn on_order(&mut self, order: Order) {
         match order {
             Order::Of(assoc, Do::Send(ppid, octets)) => {
                 let room = octets.len().min(ROOM);
                 self.queue(assoc, ppid, octets, room);
             }
-            Order::Of(assoc, Do::Cookie(state)) => {
-                let room = state.len().min(ROOM);
-                let Setup { handle, cookies, .. } = &mut self.setup;
-                let sealed = cookies.seal(handle, unix_time(), &state);
-                match Cookie::new(sealed) {
-                    Some(cookie) => {
-                        let octets = Message::from(Asap::Cookie(cookie)).encode();
-                        self.queue(assoc, Ppid::ASAP, octets, room);
-                    }
-                    None => {
-                        warn!(octets = state.len(), "a state is too long for a cookie: not sent");
-                        self.give_room(assoc, room);
-                    }
-                }
-            }
+            Order::Of(assoc, Do::Cookie(state)) => self.send_cookie(assoc, &state),
             Order::Of(assoc, Do::Close) => self.end(assoc),
             Order::Of(assoc, Do::Abort) => {
                 self.endpoints.abort(assoc);

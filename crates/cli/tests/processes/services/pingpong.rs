@@ -56,7 +56,10 @@ fn a_leaving_server_hands_its_sessions_over() {
     up_to(&mut client, 100);
     let leaving = servers.remove(0);
     leaving.program.signal(Signal::TERM);
-    assert_eq!(leaving.program.ended().code, Some(0));
+    let left = leaving.program.ended();
+    assert_eq!(left.code, Some(0));
+    // Of all its cookies the first is told.
+    assert_eq!(left.stderr.matches("there is no key for cookies").count(), 1, "{left:?}");
     let ended = client.ended();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("1 failovers, 0 without state"), "{ended:?}");
