@@ -116,6 +116,7 @@ impl Registrar {
             }
         } else {
             self.lost.extend(association.elements.into_iter().map(|index| (peer, index)));
+            self.arm_lost(now);
         }
         if association.link.protocol == Protocol::Enrp {
             self.deadlines.disarm(Deadline::Introduction(peer));
@@ -137,8 +138,13 @@ impl Registrar {
             }
         }
         if !self.lost.is_empty() {
-            self.deadlines.arm(Deadline::Lost, now + Duration::from_nanos(1));
+            self.arm_lost(now);
         }
+    }
+
+    /// At once, but not before what has arrived is handed in.
+    fn arm_lost(&mut self, now: Time) {
+        self.deadlines.arm(Deadline::Lost, now + Duration::from_nanos(1));
     }
 
     /// The association of an element is gone.

@@ -338,7 +338,7 @@ impl Registrar {
                 Deadline::Announce => self.announce(now),
                 Deadline::Pace => self.probe_waiting(now),
                 Deadline::Supervision(index) => self.supervise(now, due, index),
-                // That follows each input.
+                // That follows each input, but the end of an association.
                 Deadline::Lost => {}
                 Deadline::Start => self.on_start_timeout(now),
                 Deadline::Join => self.on_join_timeout(now, due),
@@ -369,6 +369,8 @@ impl Machine for Registrar {
             self.turn_away(&input);
             return;
         }
+        // Very many associations may end together: whoever asks is not to wait for all of that.
+        let takes_out = !matches!(input, Input::Down(_));
         match input {
             Input::Command(Command::Start) => self.start(now),
             Input::Command(Command::Leave) => self.leave(now),
@@ -394,7 +396,7 @@ impl Machine for Registrar {
             Input::Announce(_, message) => self.on_announce(now, message),
             Input::Timeout => self.on_timeout(now),
         }
-        if !self.lost.is_empty() {
+        if takes_out && !self.lost.is_empty() {
             self.remove_lost(now);
         }
     }

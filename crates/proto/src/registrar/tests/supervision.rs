@@ -156,6 +156,8 @@ fn very_many_elements_of_a_lost_association_go_a_few_at_a_time() {
         lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS]));
     }
     lab.input(Input::Down(ELEMENT));
+    assert_eq!(lab.registrar.handlespace().len(), 200);
+    lab.timeout();
     let after_one_step = lab.registrar.handlespace().len();
     assert!((100..200).contains(&after_one_step), "{after_one_step}");
     assert!(lab.resolve(Some(3)).is_some());
