@@ -15,9 +15,17 @@ mod session;
 mod storm;
 mod usage;
 
+use std::future::Future;
+
+use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::subscriber::{NoSubscriber, set_default};
 
 use crate::output::Output;
+use crate::runtime;
+
+use report::Report;
 
 /// Measures this program, with real processes on this host. It says nothing where a round failed.
 #[derive(Debug, clap::Args)]
@@ -61,4 +69,24 @@ impl Args {
             What::Echo(args) => args.run(output),
         }
     }
+}
+
+/// Measures, unless somebody interrupts it, and prints the report.
+fn conduct(
+    measuring: impl Future<Output = anyhow::Result<Report>>,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    // What fails here fails on purpose, unless someone wants to see it.
+    let is_quiet = std::env::var_os("RUST_LOG").is_none();
+    let _quiet = is_quiet.then(|| set_default(NoSubscriber::default()));
+    let report = runtime::block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        tokio::select! {
+            report = measuring => report,
+            _ = terminate.recv() => Err(anyhow!("interrupted")),
+            _ = interrupt.recv() => Err(anyhow!("interrupted")),
+        }
+    })?;
+    report.print(output)
 }

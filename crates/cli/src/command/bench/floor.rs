@@ -7,11 +7,19 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 
+use super::report::{Report, Series};
+
 const OCTETS: usize = 64;
 const ROUND_TRIPS: usize = 2000;
 
+/// A report of so many rounds with the floor of this run.
+pub(super) fn report(rounds: u32) -> anyhow::Result<Report> {
+    let echo = Series::of(tcp_echo_us()?).context("no echo")?;
+    Ok(Report::new(rounds, vec![("tcp_echo_us", echo)]))
+}
+
 /// Round trips of a few octets between two threads, in microseconds.
-pub(super) fn tcp_echo_us() -> anyhow::Result<Vec<f64>> {
+fn tcp_echo_us() -> anyhow::Result<Vec<f64>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
     let address = listener.local_addr()?;
     let echo = thread::spawn(move || -> std::io::Result<()> {

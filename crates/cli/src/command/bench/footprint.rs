@@ -6,14 +6,12 @@ use anyhow::{Context as _, anyhow};
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Scheme;
 use tokio::time::timeout;
-use tracing::subscriber::{NoSubscriber, set_default};
 
 use super::crowd::{Crowd, Plan};
 use super::report::{Report, Round};
 use super::scope::{Scope, Setting};
 use super::usage::resident;
 use crate::output::Output;
-use crate::runtime;
 
 const HELP: &str = "\
 A registrar is a process of its own; elements register over TCP, over 100 associations, from a thread
@@ -51,27 +49,25 @@ const ROUND_MAX: Duration = Duration::from_secs(300);
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
-        let is_quiet = std::env::var_os("RUST_LOG").is_none();
-        let _quiet = is_quiet.then(|| set_default(NoSubscriber::default()));
+        super::conduct(self.measure(), output)
+    }
+
+    async fn measure(&self) -> anyhow::Result<Report> {
         let mut report = Report::new(self.rounds, Vec::new());
-        runtime::block_on(async {
-            let sizes = if self.elements.is_empty() { &ELEMENTS[..] } else { &self.elements };
-            for &elements in sizes {
-                let mut rounds = Vec::new();
-                for number in 1..=self.rounds {
-                    let round = timeout(ROUND_MAX, round(elements)).await;
-                    let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-                    let round = round.with_context(|| {
-                        format!("round {number} with {elements} elements failed")
-                    })?;
-                    eprintln!("{elements} elements, round {number}: {round}");
-                    rounds.push(round);
-                }
-                report.add(vec![("elements", elements.to_string())], &rounds, None);
+        let sizes = if self.elements.is_empty() { &ELEMENTS[..] } else { &self.elements };
+        for &elements in sizes {
+            let mut rounds = Vec::new();
+            for number in 1..=self.rounds {
+                let round = timeout(ROUND_MAX, round(elements)).await;
+                let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
+                let round = round
+                    .with_context(|| format!("round {number} with {elements} elements failed"))?;
+                eprintln!("{elements} elements, round {number}: {round}");
+                rounds.push(round);
             }
-            Ok(())
-        })?;
-        report.print(output)
+            report.add(vec![("elements", elements.to_string())], &rounds, None);
+        }
+        Ok(report)
     }
 }
 

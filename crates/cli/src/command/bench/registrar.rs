@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use rserpool::transport::Scheme;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-use tracing::subscriber::{NoSubscriber, set_default};
 
 use super::floor;
 use super::generator::{self, Tally};
 use super::report::{self, Case, Report, Round, Series, quantile};
 use super::usage::second_processor;
 use crate::output::Output;
-use crate::runtime;
 
 use server::{Echo, Served};
 
@@ -132,23 +129,11 @@ const BUSY: f64 = 0.9;
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         second_processor()?;
-        let is_quiet = std::env::var_os("RUST_LOG").is_none();
-        let _quiet = is_quiet.then(|| set_default(NoSubscriber::default()));
-        let report = runtime::block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-            tokio::select! {
-                report = self.measure() => report,
-                _ = terminate.recv() => Err(anyhow!("interrupted")),
-                _ = interrupt.recv() => Err(anyhow!("interrupted")),
-            }
-        })?;
-        report.print(output)
+        super::conduct(self.measure(), output)
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let echo = Series::of(floor::tcp_echo_us()?).context("no echo")?;
-        let mut report = Report::new(self.rounds, vec![("tcp_echo_us", echo)]);
+        let mut report = floor::report(self.rounds)?;
         let all =
             [Carrier::Network(Scheme::Tcp), Carrier::Network(Scheme::UserlandSctp), Carrier::None];
         let carriers = if self.transports.is_empty() { &all[..] } else { &self.transports };

@@ -10,16 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rserpool::transport::{Scheme, probe};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-use tracing::subscriber::{NoSubscriber, set_default};
 
 use crate::output::Output;
-use crate::runtime;
 
 use super::failover::scheme;
 use super::floor;
-use super::report::{Report, Round, Series};
+use super::report::{Report, Round};
 use super::scope::Cause;
 
 const HELP: &str = "\
@@ -114,24 +111,11 @@ impl Scenario {
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
-        // What fails here fails on purpose, unless someone wants to see it.
-        let is_quiet = std::env::var_os("RUST_LOG").is_none();
-        let _quiet = is_quiet.then(|| set_default(NoSubscriber::default()));
-        let report = runtime::block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-            tokio::select! {
-                report = self.measure() => report,
-                _ = terminate.recv() => Err(anyhow!("interrupted")),
-                _ = interrupt.recv() => Err(anyhow!("interrupted")),
-            }
-        })?;
-        report.print(output)
+        super::conduct(self.measure(), output)
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let echo = Series::of(floor::tcp_echo_us()?).context("no echo")?;
-        let mut report = Report::new(self.rounds, vec![("tcp_echo_us", echo)]);
+        let mut report = floor::report(self.rounds)?;
         let scenarios =
             if self.scenarios.is_empty() { &Scenario::ALL[..] } else { &self.scenarios };
         for scheme in self.transports() {

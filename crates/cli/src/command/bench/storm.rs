@@ -8,19 +8,16 @@ use anyhow::{Context as _, anyhow, ensure};
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Scheme;
 use rserpool::{PoolUser, user};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
-use tracing::subscriber::{NoSubscriber, set_default};
 
 use super::crowd::{Crowd, POOLS, Plan, pool};
 use super::floor;
 use super::load::{Load, latencies_ms};
-use super::report::{Report, Round, Series, quantile};
+use super::report::{Report, Round, quantile};
 use super::scope::{Cause, Scope, Setting};
 use super::usage::second_processor;
 use crate::command::demo::client::now_us;
 use crate::output::Output;
-use crate::runtime;
 
 pub(crate) use vanishing::Args as CrowdArgs;
 use vanishing::Vanishing;
@@ -106,23 +103,11 @@ impl Scenario {
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         second_processor()?;
-        let is_quiet = std::env::var_os("RUST_LOG").is_none();
-        let _quiet = is_quiet.then(|| set_default(NoSubscriber::default()));
-        let report = runtime::block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-            tokio::select! {
-                report = self.measure() => report,
-                _ = terminate.recv() => Err(anyhow!("interrupted")),
-                _ = interrupt.recv() => Err(anyhow!("interrupted")),
-            }
-        })?;
-        report.print(output)
+        super::conduct(self.measure(), output)
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let echo = Series::of(floor::tcp_echo_us()?).context("no echo")?;
-        let mut report = Report::new(self.rounds, vec![("tcp_echo_us", echo)]);
+        let mut report = floor::report(self.rounds)?;
         let all = &Scenario::ALL[..];
         for &scenario in if self.scenarios.is_empty() { all } else { &self.scenarios } {
             let count = if scenario == Scenario::Busy { 1 } else { self.rounds };
