@@ -62,6 +62,12 @@ impl Process {
         }
     }
 
+    /// True where it has ended by itself.
+    pub(super) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        let status = self.child.try_wait().with_context(|| format!("cannot see {}", self.label))?;
+        Ok(status.is_some())
+    }
+
     /// Gives it a line.
     pub(super) fn tell(&mut self, line: &str) -> anyhow::Result<()> {
         let stdin = self.stdin.as_mut().context("its input is closed")?;

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::packet::{Algorithm, Parameter};
 
+/// Iterations between two looks at the clock, some tens of microseconds: where reading it is a system
+/// call, a look after each point takes longer than the point.
+const ITERATIONS_BETWEEN_LOOKS: u32 = 10_000;
+
 /// The iterations of the points from number `from` on, row by row: at most `count`, and fewer where
-/// `goes_on` says so, which is asked after each.
+/// `goes_on` says so, which is asked every now and then.
 pub(crate) fn points(
     parameter: &Parameter,
     from: u64,
@@ -16,10 +20,17 @@ pub(crate) fn points(
     let width = u64::from(parameter.width);
     let to = parameter.points().min(from.saturating_add(count as u64));
     let mut iterations = Vec::with_capacity(count);
+    let mut done = 0_u32;
     for number in from..to {
-        iterations.push(point(parameter, number % width, number / width));
-        if !goes_on() {
-            break;
+        let point = point(parameter, number % width, number / width);
+        iterations.push(point);
+        // The point itself takes some work, too.
+        done = done.saturating_add(point).saturating_add(1);
+        if done >= ITERATIONS_BETWEEN_LOOKS {
+            if !goes_on() {
+                break;
+            }
+            done = 0;
         }
     }
     iterations
