@@ -77,7 +77,9 @@ fn an_experiment_prints_tables_and_leaves_files() {
 #[test]
 fn an_experiment_that_is_none_is_wrong_usage_and_one_that_cannot_be_written_fails_at_once() {
     assert_eq!(sim(&["utilization"]).status.code(), Some(2));
-    assert_eq!(sim(&["increment", "--runs", "0"]).status.code(), Some(2));
+    for wrong in [["--runs", "0"], ["--runs", "1000000"], ["--jobs", "0"], ["--jobs", "65535"]] {
+        assert_eq!(sim(&[&["increment"], &wrong[..]].concat()).status.code(), Some(2), "{wrong:?}");
+    }
     let output = sim(&["increment", "--only", "none"]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();

@@ -46,9 +46,9 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_seed: u64,
 
-    /// So many runs at once; by default one a processor.
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    /// So many runs at once, up to 256; by default one a processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
 
     /// Only the figures with this in their names.
     #[arg(long, value_name = "TEXT")]
@@ -106,13 +106,12 @@ impl Command {
         let dir = args.dir.as_path();
         fs::create_dir_all(dir).with_context(|| format!("directory {}", dir.display()))?;
         let begin = Instant::now();
+        let jobs = args.jobs.and_then(|jobs| NonZeroUsize::new(jobs.into()));
+        let threads = jobs.or_else(|| thread::available_parallelism().ok());
         let plan = Plan {
             runs: args.runs.unwrap_or(experiment.runs),
             first_seed: args.first_seed,
-            threads: args
-                .jobs
-                .or_else(|| thread::available_parallelism().ok())
-                .unwrap_or(NonZeroUsize::MIN),
+            threads: threads.unwrap_or(NonZeroUsize::MIN),
         };
         let bar = progress(plan.total(&sweeps));
         experiment::run(&mut sweeps, plan, || bar.inc(1));
