@@ -36,7 +36,12 @@ enum Answer {
 pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Value> {
     lab.addresses(&ADDRESSES)?;
     let registrar = "sctp+kernel://10.0.0.1:3863";
-    let arguments = ["registrar", "--id", "0x11", "--dialect", "rsplib", "--asap", registrar];
+    // A keep-alive between two answers would be taken for one.
+    let config = lab.out().join("registrar.toml");
+    std::fs::write(&config, "[timing]\nkeep_alive_interval = \"10min\"\n")?;
+    let config = config.to_str().context("a path that is no text")?;
+    let more = ["--dialect", "rsplib", "--asap", registrar, "--config", config];
+    let arguments = [&["registrar", "--id", "0x11"][..], &more].concat();
     let _registrar = lab.serving("registrar", &arguments)?;
     let mut speaker = Speaker::start(lab, "speaker", "10.0.0.4:4000", "10.0.0.1:3863")?;
     let cases = cases();
