@@ -74,7 +74,7 @@ pub(super) fn share(lab: &mut Lab) -> anyhow::Result<Value> {
         let elements = pools[0]["elements"].as_array().map_or(0, Vec::len);
         ensure!(elements == both.len(), "registrar {n} tells {pools}");
     }
-    ensure!(hsdump(lab, OURS)? == both, "hsdump shows something else at our registrar");
+    ensure!(hsdump(lab, OURS)? == Some(both), "hsdump shows something else at our registrar");
 
     // An element comes and goes at rsplib's: ours hears it.
     let comes = element_of_theirs(lab, AT_LAST, LAST)?;
@@ -350,16 +350,16 @@ fn agrees(client: &mut Client, expected: &Table) -> anyhow::Result<()> {
 
 /// Waits until hsdump shows exactly this at a registrar.
 fn shows(lab: &Lab, n: u32, expected: &Table) -> anyhow::Result<()> {
-    let mut seen = Table::new();
+    let mut seen = None;
     let result = wait_for("what hsdump should show", PATIENCE, || {
         seen = hsdump(lab, n)?;
-        Ok((seen == *expected).then_some(()))
+        Ok((seen.as_ref() == Some(expected)).then_some(()))
     });
     result.with_context(|| format!("at last registrar {n} had {seen:x?}"))
 }
 
-/// rsplib's look at a registrar.
-fn hsdump(lab: &Lab, n: u32) -> anyhow::Result<Table> {
+/// rsplib's look at a registrar; nothing where that does not serve (yet).
+fn hsdump(lab: &Lab, n: u32) -> anyhow::Result<Option<Table>> {
     let mut command = Command::new("timeout");
     command.args(["10", "hsdump"]).arg(format!("{}:9901", address(n))).arg("-logcolor=off");
     let output = command.output().context("hsdump")?;
@@ -369,12 +369,13 @@ fn hsdump(lab: &Lab, n: u32) -> anyhow::Result<Table> {
 }
 
 /// The elements in what hsdump prints: `- idx:#0001: $ec400001 …`, and `home=$11111111` below.
-fn table_in(text: &str) -> anyhow::Result<Table> {
+/// Nothing where it had no answer: it prints no handlespace then.
+fn table_in(text: &str) -> anyhow::Result<Option<Table>> {
     let number = |text: &str, after: &str| {
         let (_, rest) = text.split_once(after)?;
         u32::from_str_radix(rest.get(..8)?, 16).ok()
     };
-    let (_, elements) = text.split_once("Handlespace[").context("hsdump shows no handlespace")?;
+    let Some((_, elements)) = text.split_once("Handlespace[") else { return Ok(None) };
     let mut table = Table::new();
     for element in elements.split("- idx:#").skip(1) {
         let (Some(id), Some(home)) = (number(element, ": $"), number(element, "home=$")) else {
@@ -382,7 +383,7 @@ fn table_in(text: &str) -> anyhow::Result<Table> {
         };
         table.insert(id, home);
     }
-    Ok(table)
+    Ok(Some(table))
 }
 
 /// What a registrar of rsplib answers over ASAP. That is no look that it takes for a registrar.
@@ -409,8 +410,10 @@ mod tests {
             Handlespace[home=$0ed03e8f]: (1 Pools, 1 PoolElements, 0 Owned)\n\
             *-- Index:\n   - idx:#0001: $ec400001 flags=[new]\n     chsum=$00000fa6 \
             home=$11111111 life=6000ms ur=0\n*-- Ownership:\n   - $11111111 -> \"EchoPool\"";
-        assert_eq!(table_in(text).unwrap(), Table::from([(0xec40_0001, 0x1111_1111)]));
-        assert!(table_in("").is_err());
+        let table = Table::from([(0xec40_0001, 0x1111_1111)]);
+        assert_eq!(table_in(text).unwrap(), Some(table));
+        assert_eq!(table_in("").unwrap(), None);
+        assert!(table_in("Handlespace[]\n - idx:#0001: nobody").is_err());
     }
 
     #[test]
