@@ -13,6 +13,7 @@ use rserpool::transport::{Ppid, SendError};
 use rserpool::wire::param::{PoolHandle, Transport};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
+use tracing::info;
 
 use crate::command::resolve::pool_handle;
 use crate::failure::OutputError;
@@ -102,6 +103,9 @@ impl<'a> Terminal<'a> {
     }
 
     async fn run(&mut self) -> anyhow::Result<()> {
+        if let Some(server) = self.session.server() {
+            info!("server {} has the session", server.id);
+        }
         let mut input = lines_of_stdin();
         let mut was_asked = false;
         loop {

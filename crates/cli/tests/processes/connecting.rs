@@ -85,6 +85,19 @@ fn a_session_outlives_its_servers(transport: &str) {
 }
 
 #[test]
+fn on_request_it_tells_which_server_has_the_session() {
+    let registrar = Registrar::patient();
+    let server = Server::start(registrar.tcp(), &["echo", "--transport", "tcp"]);
+    let mut client =
+        Program::start(rserpool(&["connect", "EchoPool", "-v", "--registrar", registrar.tcp()]));
+    client.say("hello");
+    assert_eq!(client.line(), "hello");
+    let ended = client.end();
+    let told = format!("server {} has the session", server.id);
+    assert_eq!(ended.stderr.lines().filter(|line| line.ends_with(&told)).count(), 1, "{ended:?}");
+}
+
+#[test]
 fn a_session_over_tcp_outlives_its_servers() {
     a_session_outlives_its_servers("tcp");
 }
