@@ -3,7 +3,8 @@
 //!
 //! `cargo xtask interop [NAME...]` runs each scenario in a place of its own, where it is this
 //! program again: a guest of User Mode Linux, or a network namespace of the host. What a scenario
-//! leaves (logs, capture, `result.json`) is in `interop/out/NAME`.
+//! that failed leaves (logs, capture, `result.json`) is in `interop/out/NAME`, and what one leaves
+//! that was asked for by its name.
 
 mod asap;
 mod beside;
@@ -242,7 +243,12 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         let outcome = outside(scenario);
         let seconds = started.elapsed().as_secs_f64();
         let result = match outcome {
-            Outcome::Passed => "passed",
+            Outcome::Passed => {
+                if names.is_empty() {
+                    forget(scenario)?;
+                }
+                "passed"
+            }
             Outcome::Skipped(why) => {
                 println!("SKIPPED: {}: {why}", scenario.name);
                 "SKIPPED"
@@ -348,6 +354,15 @@ fn build(profile: &str) -> anyhow::Result<()> {
 fn binary(scenario: &Scenario) -> PathBuf {
     let profile = if scenario.measures { "release" } else { "demo" };
     root().join("target").join(profile).join("rserpool")
+}
+
+/// Leaves nothing of a scenario, and no folder if it was the last one.
+fn forget(scenario: &Scenario) -> anyhow::Result<()> {
+    let out = out(scenario);
+    fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+    // It stays where there is something of others in it.
+    let _ = out.parent().map(fs::remove_dir);
+    Ok(())
 }
 
 fn out(scenario: &Scenario) -> PathBuf {
