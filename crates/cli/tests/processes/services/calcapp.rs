@@ -45,7 +45,7 @@ fn a_server_that_is_full_does_not_make_a_job_begin_anew() {
     let first = serve("priority:3", "1000000000000");
     let mut client = client(&registrar, &[&endless[..], &["--json", "-v"]].concat());
     while !client.log_line().contains("accepted") {}
-    let _last = serve("priority:1", "100000000000000");
+    let _last = serve("priority:1", "1000000000000000");
     // Its last word is a cookie.
     first.program.signal(Signal::TERM);
     let summary = client.ended().json();
@@ -65,10 +65,9 @@ fn a_server_that_refuses_the_cookie_is_asked_from_the_start() {
         Server::start(registrar.tcp(), &args)
     };
     let first = serve("a", "priority:2", "1000000000000");
-    let _second = serve("b", "priority:1", "100000000000000");
+    let _second = serve("b", "priority:1", "1000000000000000");
     let args = ["calcapp", "--job-size", "1000000000000000", "--constant", "--count", "1"];
-    let quick = ["--json", "-v", "--job-keep-alive", "100ms"];
-    let mut client = client(&registrar, &[&args[..], &quick].concat());
+    let mut client = client(&registrar, &[&args[..], &["--json", "-v"]].concat());
     while !client.log_line().contains("accepted") {}
     first.program.signal(Signal::TERM);
     let summary = client.ended().json();
