@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod clock;
 mod command;
 mod failure;
 mod logging;

@@ -18,7 +18,7 @@ mod usage;
 use std::future::Future;
 
 use anyhow::{Context as _, anyhow};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::subscriber::{NoSubscriber, set_default};
 
@@ -69,6 +69,16 @@ impl Args {
             What::Echo(args) => args.run(output),
         }
     }
+}
+
+/// What was chosen; by default everything.
+fn chosen<T: ValueEnum>(chosen: &[T]) -> &[T] {
+    if chosen.is_empty() { T::value_variants() } else { chosen }
+}
+
+/// The name of what may be chosen, as on the command line and in JSON.
+fn name(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// Measures, unless somebody interrupts it, and prints the report.

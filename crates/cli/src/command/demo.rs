@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::time::timeout;
 
+use crate::command::process::Cause;
 use crate::output::Output;
 use crate::runtime;
 
-use stage::{Cause, Stage};
+use stage::Stage;
 
 /// Shows a pool that survives its servers: registrars, echo servers and a client, each a process of
 /// its own, over SCTP on this host. Servers are killed and frozen, and a registrar is killed, while

@@ -10,12 +10,33 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
+use crate::clock::now_us;
+
 /// A process that ends with its owner: by its standard input, and by force.
 pub(crate) struct Process {
     child: Child,
     /// Closed, it tells the process to end.
     stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// How a process fails.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Cause {
+    /// By kill -9.
+    Killed,
+    /// By SIGSTOP: it lives, and does nothing.
+    Frozen,
+}
+
+impl Cause {
+    /// The name, as in JSON.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Frozen => "frozen",
+        }
+    }
 }
 
 impl Process {
@@ -63,25 +84,22 @@ impl Process {
         self.child.id().ok_or_else(|| anyhow!("a process has ended"))
     }
 
-    /// kill -9.
-    pub(crate) fn kill(&self) -> anyhow::Result<()> {
-        self.signal(Signal::KILL)
-    }
-
-    /// Freezes it: it lives, and does nothing.
-    pub(crate) fn freeze(&self) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)
+    /// Lets it fail; when that was, in microseconds since 1970.
+    pub(crate) fn strike(&self, cause: Cause) -> anyhow::Result<u64> {
+        let signal = match cause {
+            Cause::Killed => Signal::KILL,
+            Cause::Frozen => Signal::STOP,
+        };
+        let id = i32::try_from(self.id()?).ok().and_then(Pid::from_raw);
+        let id = id.ok_or_else(|| anyhow!("a process has ended"))?;
+        let now = now_us();
+        kill_process(id, signal).context("cannot signal a process")?;
+        Ok(now)
     }
 
     /// Tells it to end by itself.
     pub(crate) fn end(&mut self) {
         self.stdin = None;
-    }
-
-    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = i32::try_from(self.id()?).ok().and_then(Pid::from_raw);
-        let id = id.ok_or_else(|| anyhow!("a process has ended"))?;
-        kill_process(id, signal).context("cannot signal a process")
     }
 }
 

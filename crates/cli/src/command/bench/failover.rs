@@ -6,17 +6,19 @@ mod mass;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use rserpool::proto::timing::Profile;
-use rserpool::transport::{Scheme, probe};
+use rserpool::transport::Scheme;
 use tokio::time::timeout;
 
+use crate::command::process::Cause;
 use crate::output::Output;
 use crate::registrars::profile;
 
 use super::floor;
-use super::report::{Report, Round};
-use super::scope::{Cause, Setting};
+use super::report::{Case, Report, Round};
+use super::scope::{Setting, scheme, schemes};
+use super::{chosen, name};
 
 const HELP: &str = "\
 Scenarios. In each, registrars are processes of their own; users and elements are in this one.
@@ -108,20 +110,6 @@ const ROUND_MAX: Duration = Duration::from_secs(120);
 const PREPARATION_MAX: Duration = Duration::from_secs(300);
 
 impl Scenario {
-    const ALL: [Self; 5] =
-        [Self::Killed, Self::Frozen, Self::MassKilled, Self::MassFrozen, Self::Join];
-
-    /// The name, as on the command line and in JSON.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Killed => "killed",
-            Self::Frozen => "frozen",
-            Self::MassKilled => "mass-killed",
-            Self::MassFrozen => "mass-frozen",
-            Self::Join => "join",
-        }
-    }
-
     fn elements(self) -> u32 {
         if self == Self::Join { 1_000_000 } else { 100_000 }
     }
@@ -134,18 +122,16 @@ impl Args {
 
     async fn measure(&self) -> anyhow::Result<Report> {
         let mut report = floor::report(self.rounds)?;
-        let scenarios =
-            if self.scenarios.is_empty() { &Scenario::ALL[..] } else { &self.scenarios };
-        for scheme in self.transports() {
+        for scheme in schemes(&self.transports) {
             for &profile in &self.profiles {
-                for &scenario in scenarios {
-                    let setting = Setting { scheme, profile };
-                    let rounds = self.play(scenario, setting).await?;
-                    let case = vec![
-                        ("scenario", scenario.label().to_owned()),
+                for &scenario in chosen(&self.scenarios) {
+                    let case = Case::new([
+                        ("scenario", name(scenario)),
                         ("transport", scheme.to_string()),
                         ("profile", profile.label().to_owned()),
-                    ];
+                    ]);
+                    let setting = Setting { scheme, profile };
+                    let rounds = self.play(&case, scenario, setting).await?;
                     report.add(case, &rounds, None);
                 }
             }
@@ -153,58 +139,32 @@ impl Args {
         Ok(report)
     }
 
-    fn transports(&self) -> Vec<Scheme> {
-        if !self.transports.is_empty() {
-            return self.transports.clone();
-        }
-        let kernel = probe::kernel_sctp_available().is_ok().then_some(Scheme::KernelSctp);
-        [Scheme::Tcp, Scheme::UserlandSctp].into_iter().chain(kernel).collect()
-    }
-
-    async fn play(&self, scenario: Scenario, setting: Setting) -> anyhow::Result<Vec<Round>> {
+    async fn play(
+        &self,
+        case: &Case,
+        scenario: Scenario,
+        setting: Setting,
+    ) -> anyhow::Result<Vec<Round>> {
         let elements = self.elements.unwrap_or_else(|| scenario.elements());
-        let mut joining = match scenario {
+        let loss = async |cause| {
+            case.play(self.rounds, ROUND_MAX, async |_| loss::round(setting, cause).await).await
+        };
+        let mass = async |cause| {
+            let round = async |_| mass::round(setting, cause, elements).await;
+            case.play(self.rounds, ROUND_MAX, round).await
+        };
+        match scenario {
+            Scenario::Killed => loss(Cause::Killed).await,
+            Scenario::Frozen => loss(Cause::Frozen).await,
+            Scenario::MassKilled => mass(Cause::Killed).await,
+            Scenario::MassFrozen => mass(Cause::Frozen).await,
             Scenario::Join => {
                 eprintln!("{elements} elements register over {}", setting.scheme);
                 let stage = timeout(PREPARATION_MAX, join::Stage::open(setting, elements)).await;
-                Some(stage.context("the elements did not register in time")??)
+                let mut stage = stage.context("the elements did not register in time")??;
+                let round = async |number| stage.round(number).await;
+                case.play(self.rounds, ROUND_MAX, round).await
             }
-            _ => None,
-        };
-        let mut rounds = Vec::new();
-        for number in 1..=self.rounds {
-            let round = async {
-                match (scenario, &mut joining) {
-                    (Scenario::Killed, _) => loss::round(setting, Cause::Killed).await,
-                    (Scenario::Frozen, _) => loss::round(setting, Cause::Frozen).await,
-                    (Scenario::MassKilled, _) => {
-                        mass::round(setting, Cause::Killed, elements).await
-                    }
-                    (Scenario::MassFrozen, _) => {
-                        mass::round(setting, Cause::Frozen, elements).await
-                    }
-                    (Scenario::Join, Some(stage)) => stage.round(number).await,
-                    (Scenario::Join, None) => Err(anyhow!("nobody to join")),
-                }
-            };
-            let round = timeout(ROUND_MAX, round).await;
-            let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-            let name = (scenario.label(), setting.scheme, setting.profile.label());
-            let round = round.with_context(|| {
-                format!("round {number} of {} over {} ({}) failed", name.0, name.1, name.2)
-            })?;
-            eprintln!("{} over {} ({}), round {number}: {round}", name.0, name.1, name.2);
-            rounds.push(round);
         }
-        Ok(rounds)
     }
-}
-
-/// A transport as an argument.
-pub(super) fn scheme(name: &str) -> Result<Scheme, String> {
-    let schemes = [Scheme::Tcp, Scheme::UserlandSctp, Scheme::KernelSctp, Scheme::Sctp];
-    schemes
-        .into_iter()
-        .find(|scheme| scheme.to_string() == name)
-        .ok_or_else(|| "one of tcp, sctp, sctp+udp, sctp+kernel".into())
 }

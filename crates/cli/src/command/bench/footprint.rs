@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Scheme;
-use tokio::time::timeout;
 
 use super::crowd::{Crowd, Plan};
-use super::report::{Report, Round};
+use super::report::{Case, Report, Round};
 use super::scope::{Scope, Setting};
 use super::usage::resident;
 use crate::output::Output;
@@ -56,16 +55,9 @@ impl Args {
         let mut report = Report::new(self.rounds, Vec::new());
         let sizes = if self.elements.is_empty() { &ELEMENTS[..] } else { &self.elements };
         for &elements in sizes {
-            let mut rounds = Vec::new();
-            for number in 1..=self.rounds {
-                let round = timeout(ROUND_MAX, round(elements)).await;
-                let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-                let round = round
-                    .with_context(|| format!("round {number} with {elements} elements failed"))?;
-                eprintln!("{elements} elements, round {number}: {round}");
-                rounds.push(round);
-            }
-            report.add(vec![("elements", elements.to_string())], &rounds, None);
+            let case = Case::new([("elements", elements.to_string())]);
+            let rounds = case.play(self.rounds, ROUND_MAX, async |_| round(elements).await).await?;
+            report.add(case, &rounds, None);
         }
         Ok(report)
     }

@@ -4,14 +4,12 @@ mod subject;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use rserpool::wire::registry::PolicyType;
-use tokio::time::timeout;
 
-use super::report::{self, Case, Report, Round};
+use super::report::{Case, Report, Round, within};
 use crate::command::process::Process;
 use crate::output::Output;
-use crate::runtime;
 
 use subject::{MEASURES, Subject};
 
@@ -77,23 +75,21 @@ impl Args {
         if self.here {
             return self.measure_here(output);
         }
+        super::conduct(self.measure_all(), output)
+    }
+
+    async fn measure_all(&self) -> anyhow::Result<Report> {
         let mut report = Report::new(self.rounds, Vec::new());
-        runtime::block_on(async {
-            for (policy, elements, pools) in self.cases() {
-                for all_turns in [false, true] {
-                    let case = case(policy, elements, pools, all_turns);
-                    let label = report::label(&case);
-                    let rounds = self.measure(policy, elements, pools, all_turns);
-                    let rounds = timeout(CASE_MAX, rounds).await;
-                    let rounds = rounds.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-                    let rounds = rounds.with_context(|| format!("{label} failed"))?;
-                    eprintln!("{label}");
-                    report.add(case, &rounds, None);
-                }
+        for (policy, elements, pools) in self.cases() {
+            for all_turns in [false, true] {
+                let case = case(policy, elements, pools, all_turns);
+                let rounds = within(CASE_MAX, self.measure(policy, elements, pools, all_turns));
+                let rounds = rounds.await.with_context(|| format!("{case} failed"))?;
+                eprintln!("{case}");
+                report.add(case, &rounds, None);
             }
-            Ok(())
-        })?;
-        report.print(output)
+        }
+        Ok(report)
     }
 
     fn cases(&self) -> impl Iterator<Item = (PolicyType, u32, u32)> + '_ {
@@ -141,12 +137,12 @@ impl Args {
 }
 
 fn case(policy: PolicyType, elements: u32, pools: u32, all_turns: bool) -> Case {
-    vec![
+    Case::new([
         ("policy", name(policy)),
         ("elements", elements.to_string()),
         ("pools", pools.to_string()),
         ("increment", if all_turns { "all" } else { "1" }.to_owned()),
-    ]
+    ])
 }
 
 fn name(policy: PolicyType) -> String {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::report::ms;
 use super::scope::Setting;
-use crate::command::demo::client::now_us;
+use crate::clock::now_us;
 
 /// What goes on at the first registrar until it is dropped.
 pub(super) struct Load {

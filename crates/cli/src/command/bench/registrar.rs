@@ -5,14 +5,15 @@ mod server;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::ensure;
 use rserpool::transport::Scheme;
-use tokio::time::timeout;
 
 use super::floor;
 use super::generator::{self, Tally};
-use super::report::{self, Case, Report, Round, Series, quantile};
+use super::report::{Case, Report, Round, Series, quantile};
+use super::scope::scheme;
 use super::usage::second_processor;
+use super::{chosen, name};
 use crate::output::Output;
 
 use server::{Echo, Served};
@@ -137,23 +138,15 @@ impl Args {
         let all =
             [Carrier::Network(Scheme::Tcp), Carrier::Network(Scheme::UserlandSctp), Carrier::None];
         let carriers = if self.transports.is_empty() { &all[..] } else { &self.transports };
-        let is_wanted = |what| self.cases.is_empty() || self.cases.contains(&what);
+        let cases = chosen(&self.cases);
         for &carrier in carriers {
-            for setup in SETUPS.into_iter().filter(|setup| is_wanted(setup.what)) {
+            for setup in SETUPS.into_iter().filter(|setup| cases.contains(&setup.what)) {
                 if carrier == Carrier::None && !setup.is_whole() {
                     continue;
                 }
                 let case = setup.case(carrier);
-                let mut rounds = Vec::new();
-                for number in 1..=self.rounds {
-                    let round = timeout(ROUND_MAX, self.round(carrier, setup)).await;
-                    let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-                    let label = report::label(&case);
-                    let round =
-                        round.with_context(|| format!("round {number} of {label} failed"))?;
-                    eprintln!("{label}, round {number}: {round}");
-                    rounds.push(round);
-                }
+                let round = async |_| self.round(carrier, setup).await;
+                let rounds = case.play(self.rounds, ROUND_MAX, round).await?;
                 let limited_by = is_generator_the_limit(&rounds).then_some("the load generator");
                 report.add(case, &rounds, limited_by);
             }
@@ -183,29 +176,18 @@ impl Setup {
             Carrier::Network(scheme) => scheme.to_string(),
             Carrier::None => "none".into(),
         };
-        vec![
-            ("case", self.what.label().to_owned()),
+        Case::new([
+            ("case", name(self.what)),
             ("transport", transport),
             ("clients", self.clients.to_string()),
             ("outstanding", self.outstanding.to_string()),
             ("registrars", self.registrars.to_string()),
-        ]
+        ])
     }
 
     /// Whether a machine without a network can play it; many requests at once make no difference.
     fn is_whole(self) -> bool {
         self.clients == 1
-    }
-}
-
-impl What {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Resolve3 => "resolve-3",
-            Self::Resolve100 => "resolve-100",
-            Self::Register => "register",
-            Self::KeepAlive => "keep-alive",
-        }
     }
 }
 
@@ -241,12 +223,9 @@ impl std::str::FromStr for Carrier {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let schemes = [Scheme::Tcp, Scheme::UserlandSctp, Scheme::KernelSctp];
-        let scheme = schemes.into_iter().find(|scheme| scheme.to_string() == name);
-        match (scheme, name) {
-            (Some(scheme), _) => Ok(Self::Network(scheme)),
-            (None, "none") => Ok(Self::None),
-            (None, _) => Err("one of tcp, sctp+udp, sctp+kernel, none".into()),
+        match name {
+            "none" => Ok(Self::None),
+            name => scheme(name).map(Self::Network).map_err(|known| format!("{known}, none")),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Medians and ranges of rounds: a table, or JSON.
 
 use std::fmt;
+use std::future::Future;
+use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use crate::output::{Format, Output};
 
@@ -19,14 +23,14 @@ pub(super) struct Series {
 
 /// Everything that was measured.
 pub(super) struct Report {
-    pub(super) rounds: u32,
+    rounds: u32,
     /// What the host itself needs, by name.
-    pub(super) floor: Vec<(&'static str, Series)>,
+    floor: Vec<(&'static str, Series)>,
     results: Vec<Outcome>,
 }
 
 /// What was measured: names and values, always the same names in a report.
-pub(super) type Case = Vec<(&'static str, String)>;
+pub(super) struct Case(Vec<(&'static str, String)>);
 
 /// The rounds of one case.
 struct Outcome {
@@ -69,7 +73,7 @@ pub(super) fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
 
 /// Microseconds as milliseconds.
 pub(super) fn ms(us: u64) -> f64 {
-    std::time::Duration::from_micros(us).as_secs_f64() * 1e3
+    Duration::from_micros(us).as_secs_f64() * 1e3
 }
 
 impl fmt::Display for Round {
@@ -80,6 +84,48 @@ impl fmt::Display for Round {
         }
         Ok(())
     }
+}
+
+impl Case {
+    pub(super) fn new(what: impl Into<Vec<(&'static str, String)>>) -> Self {
+        Self(what.into())
+    }
+
+    /// Plays so many rounds, which are numbered from 1. Those that take longer than `limit` have
+    /// failed, and with one of them all.
+    pub(super) async fn play(
+        &self,
+        count: u32,
+        limit: Duration,
+        mut round: impl AsyncFnMut(u32) -> anyhow::Result<Round>,
+    ) -> anyhow::Result<Vec<Round>> {
+        let mut rounds = Vec::new();
+        for number in 1..=count {
+            let round = within(limit, round(number)).await;
+            let round = round.with_context(|| format!("round {number} of {self} failed"))?;
+            eprintln!("{self}, round {number}: {round}");
+            rounds.push(round);
+        }
+        Ok(rounds)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let blank = if index > 0 { " " } else { "" };
+            write!(f, "{blank}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What comes of this, which has failed where it takes longer.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    timeout(limit, work).await.unwrap_or_else(|_| bail!("it takes too long"))
 }
 
 impl Report {
@@ -105,20 +151,20 @@ impl Report {
             return Ok(output.json(&report)?);
         }
         let Some(first) = self.results.first() else { return Ok(()) };
-        let names = first.case.iter().map(|(name, _)| name.to_uppercase());
+        let names = first.case.0.iter().map(|(name, _)| name.to_uppercase());
         let headings: Vec<String> =
             names.chain(["MEASURE", "MEDIAN", "LEAST", "MOST"].map(String::from)).collect();
         let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
         let floor = self.floor.iter().map(|(name, series)| {
-            let mut row = vec![String::new(); first.case.len()];
+            let mut row = vec![String::new(); first.case.0.len()];
             row[0] = "floor".into();
             row.push((*name).to_owned());
             [row, series.cells().to_vec()].concat()
         });
         output.rows(&headings, floor.chain(self.results.iter().flat_map(Outcome::rows)))?;
-        for outcome in self.results.iter() {
+        for outcome in &self.results {
             if let Some(what) = outcome.limited_by {
-                eprintln!("{}: limited by {what}", outcome.label());
+                eprintln!("{}: limited by {what}", outcome.case);
             }
         }
         Ok(())
@@ -132,7 +178,7 @@ fn object(series: &[(&'static str, Series)]) -> Map<String, Value> {
 impl Outcome {
     fn json(&self) -> Value {
         let mut json: Map<String, Value> =
-            self.case.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            self.case.0.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         json.insert("measures".into(), object(&self.measures).into());
         if let Some(what) = self.limited_by {
             json.insert("limited_by".into(), what.into());
@@ -140,23 +186,13 @@ impl Outcome {
         Value::Object(json)
     }
 
-    fn label(&self) -> String {
-        label(&self.case)
-    }
-
     fn rows(&self) -> impl Iterator<Item = Vec<String>> {
         self.measures.iter().map(|(name, series)| {
-            let mut row: Vec<String> = self.case.iter().map(|(_, value)| value.clone()).collect();
+            let mut row: Vec<String> = self.case.0.iter().map(|(_, value)| value.clone()).collect();
             row.push((*name).to_owned());
             [row, series.cells().to_vec()].concat()
         })
     }
-}
-
-/// A case in a few words.
-pub(super) fn label(case: &Case) -> String {
-    let values: Vec<&str> = case.iter().map(|(_, value)| value.as_str()).collect();
-    values.join(" ")
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rserpool::observer;
+use rserpool::proto::registrar;
 use rserpool::proto::timing::{Profile, Timing};
-use rserpool::transport::{Address, Scheme};
+use rserpool::transport::{Address, Scheme, probe};
 use rserpool::wire::param::{PeId, PoolHandle, RegistrarId};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use crate::command::demo::client::now_us;
-use crate::command::process::{Entry, Log, Process};
+use crate::command::process::{Cause, Entry, Log, Process};
 
 /// What a scenario is played with.
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +25,6 @@ impl Setting {
     pub(super) fn timing(self) -> Timing {
         Timing::of(self.profile)
     }
-}
-
-/// How a registrar fails.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Cause {
-    /// By kill -9.
-    Killed,
-    /// By SIGSTOP.
-    Frozen,
 }
 
 /// Registrars that know each other. The first one is the one that fails.
@@ -71,6 +62,30 @@ pub(super) type Homes = BTreeMap<(PoolHandle, PeId), Option<RegistrarId>>;
 struct Serving {
     asap: Vec<String>,
     enrp: Vec<String>,
+}
+
+/// A transport as an argument.
+pub(super) fn scheme(name: &str) -> Result<Scheme, String> {
+    let schemes = [Scheme::Tcp, Scheme::UserlandSctp, Scheme::KernelSctp, Scheme::Sctp];
+    schemes
+        .into_iter()
+        .find(|scheme| scheme.to_string() == name)
+        .ok_or_else(|| "one of tcp, sctp, sctp+udp, sctp+kernel".into())
+}
+
+/// The transports that were chosen; by default all that work here.
+pub(super) fn schemes(chosen: &[Scheme]) -> Vec<Scheme> {
+    if !chosen.is_empty() {
+        return chosen.to_vec();
+    }
+    let kernel = probe::kernel_sctp_available().is_ok().then_some(Scheme::KernelSctp);
+    [Scheme::Tcp, Scheme::UserlandSctp].into_iter().chain(kernel).collect()
+}
+
+/// How long a registrar takes to ask so many elements whether they live, at its default rate.
+pub(super) fn supervision_round(elements: u32) -> Duration {
+    let rate = registrar::Config::default().supervision_rate_max;
+    Duration::from_secs_f64(f64::from(elements) / f64::from(rate.get()))
 }
 
 /// What of the registrars' logs is read.
@@ -126,13 +141,7 @@ impl Scope {
 
     /// Lets the first registrar fail; when that was.
     pub(super) fn strike(&self, cause: Cause) -> anyhow::Result<u64> {
-        let victim = self.nodes.first().context("there is no registrar")?;
-        let now = now_us();
-        match cause {
-            Cause::Killed => victim.process.kill()?,
-            Cause::Frozen => victim.process.freeze()?,
-        }
-        Ok(now)
+        self.nodes.first().context("there is no registrar")?.strike(cause)
     }
 
     /// Waits until the first registrar is taken over at all others.
@@ -229,9 +238,9 @@ impl Node {
         self.process.id()
     }
 
-    /// kill -9.
-    pub(super) fn kill(&self) -> anyhow::Result<()> {
-        self.process.kill()
+    /// Lets it fail; when that was.
+    pub(super) fn strike(&self, cause: Cause) -> anyhow::Result<u64> {
+        self.process.strike(cause)
     }
 
     /// Its handlespace.

@@ -8,16 +8,15 @@ mod servers;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use rserpool::transport::{Scheme, probe};
-use tokio::time::timeout;
+use rserpool::transport::Scheme;
 
+use crate::command::process::Cause;
 use crate::output::Output;
 
-use super::failover::scheme;
 use super::floor;
-use super::report::{Report, Round};
-use super::scope::Cause;
+use super::report::{Case, Report, Round};
+use super::scope::{scheme, schemes};
+use super::{chosen, name};
 
 const HELP: &str = "\
 Scenarios. A registrar and ping-pong servers, each a process of its own; the clients are in this one.
@@ -95,20 +94,6 @@ enum Scenario {
 /// A round ends by then.
 const ROUND_MAX: Duration = Duration::from_secs(180);
 
-impl Scenario {
-    const ALL: [Self; 4] = [Self::Killed, Self::Frozen, Self::Crowd, Self::Kills];
-
-    /// The name, as on the command line and in JSON.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Killed => "killed",
-            Self::Frozen => "frozen",
-            Self::Crowd => "crowd",
-            Self::Kills => "kills",
-        }
-    }
-}
-
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         super::conduct(self.measure(), output)
@@ -116,50 +101,28 @@ impl Args {
 
     async fn measure(&self) -> anyhow::Result<Report> {
         let mut report = floor::report(self.rounds)?;
-        let scenarios =
-            if self.scenarios.is_empty() { &Scenario::ALL[..] } else { &self.scenarios };
-        for scheme in self.transports() {
-            for &scenario in scenarios {
+        for scheme in schemes(&self.transports) {
+            for &scenario in chosen(&self.scenarios) {
                 // Sockets of one's own for each session take too much memory over SCTP.
                 if scenario == Scenario::Crowd && scheme != Scheme::Tcp {
                     continue;
                 }
-                let rounds = self.play(scenario, scheme).await?;
                 let transport = scheme.to_string();
-                let case = vec![("scenario", scenario.label().into()), ("transport", transport)];
+                let case = Case::new([("scenario", name(scenario)), ("transport", transport)]);
+                let round = async |_| self.round(scenario, scheme).await;
+                let rounds = case.play(self.rounds, ROUND_MAX, round).await?;
                 report.add(case, &rounds, None);
             }
         }
         Ok(report)
     }
 
-    fn transports(&self) -> Vec<Scheme> {
-        if !self.transports.is_empty() {
-            return self.transports.clone();
+    async fn round(&self, scenario: Scenario, scheme: Scheme) -> anyhow::Result<Round> {
+        match scenario {
+            Scenario::Killed => loss::round(scheme, Cause::Killed).await,
+            Scenario::Frozen => loss::round(scheme, Cause::Frozen).await,
+            Scenario::Crowd => crowd::round(scheme, self.sessions).await,
+            Scenario::Kills => kills::round(scheme, self.kills).await,
         }
-        let kernel = probe::kernel_sctp_available().is_ok().then_some(Scheme::KernelSctp);
-        [Scheme::Tcp, Scheme::UserlandSctp].into_iter().chain(kernel).collect()
-    }
-
-    async fn play(&self, scenario: Scenario, scheme: Scheme) -> anyhow::Result<Vec<Round>> {
-        let mut rounds = Vec::new();
-        for number in 1..=self.rounds {
-            let round = async {
-                match scenario {
-                    Scenario::Killed => loss::round(scheme, Cause::Killed).await,
-                    Scenario::Frozen => loss::round(scheme, Cause::Frozen).await,
-                    Scenario::Crowd => crowd::round(scheme, self.sessions).await,
-                    Scenario::Kills => kills::round(scheme, self.kills).await,
-                }
-            };
-            let round = timeout(ROUND_MAX, round).await;
-            let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-            let name = scenario.label();
-            let what = || format!("round {number} of {name} over {scheme} failed");
-            let round = round.with_context(what)?;
-            eprintln!("{name} over {scheme}, round {number}: {round}");
-            rounds.push(round);
-        }
-        Ok(rounds)
     }
 }

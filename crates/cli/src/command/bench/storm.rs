@@ -4,19 +4,21 @@ mod vanishing;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Scheme;
 use rserpool::{PoolUser, user};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::crowd::{Crowd, POOLS, Plan, pool};
 use super::floor;
 use super::load::{Load, latencies_ms};
-use super::report::{Report, Round, quantile};
-use super::scope::{Cause, Scope, Setting};
+use super::report::{Case, Report, Round, quantile};
+use super::scope::{Scope, Setting, supervision_round};
 use super::usage::second_processor;
-use crate::command::demo::client::now_us;
+use super::{chosen, name};
+use crate::clock::now_us;
+use crate::command::process::Cause;
 use crate::output::Output;
 
 pub(crate) use vanishing::Args as CrowdArgs;
@@ -83,19 +85,16 @@ enum Scenario {
 const ROUND_MAX: Duration = Duration::from_secs(120);
 /// How long the load goes on undisturbed before.
 const CALM: Duration = Duration::from_secs(1);
-/// Keep-alives a second: a registrar's default.
-const SUPERVISION_RATE: f64 = 20_000.0;
 /// Pools of those who stay.
 const STAYING: &str = "Staying";
 
 impl Scenario {
-    const ALL: [Self; 3] = [Self::Killed, Self::Frozen, Self::Busy];
-
-    fn label(self) -> &'static str {
+    /// How one half fails, where it does.
+    fn cause(self) -> Option<Cause> {
         match self {
-            Self::Killed => "killed",
-            Self::Frozen => "frozen",
-            Self::Busy => "busy",
+            Self::Killed => Some(Cause::Killed),
+            Self::Frozen => Some(Cause::Frozen),
+            Self::Busy => None,
         }
     }
 }
@@ -108,21 +107,12 @@ impl Args {
 
     async fn measure(&self) -> anyhow::Result<Report> {
         let mut report = floor::report(self.rounds)?;
-        let all = &Scenario::ALL[..];
-        for &scenario in if self.scenarios.is_empty() { all } else { &self.scenarios } {
-            let count = if scenario == Scenario::Busy { 1 } else { self.rounds };
-            let mut rounds = Vec::new();
-            for number in 1..=count {
-                let limit = ROUND_MAX + Duration::from_secs(self.seconds);
-                let round = timeout(limit, self.round(scenario)).await;
-                let round = round.unwrap_or_else(|_| Err(anyhow!("it takes too long")));
-                let label = scenario.label();
-                let round = round.with_context(|| format!("round {number} of {label} failed"))?;
-                eprintln!("{label}, round {number}: {round}");
-                rounds.push(round);
-            }
+        let limit = ROUND_MAX + Duration::from_secs(self.seconds);
+        for &scenario in chosen(&self.scenarios) {
             let elements = self.elements.to_string();
-            let case = vec![("scenario", scenario.label().to_owned()), ("elements", elements)];
+            let case = Case::new([("scenario", name(scenario)), ("elements", elements)]);
+            let count = if scenario == Scenario::Busy { 1 } else { self.rounds };
+            let rounds = case.play(count, limit, async |_| self.round(scenario).await).await?;
             report.add(case, &rounds, None);
         }
         Ok(report)
@@ -145,13 +135,13 @@ impl Args {
         sleep(CALM).await;
 
         let (begun, begun_us) = (Instant::now(), now_us());
-        match scenario {
-            Scenario::Killed => vanishing.strike(Cause::Killed)?,
-            Scenario::Frozen => vanishing.strike(Cause::Frozen)?,
-            Scenario::Busy => work(Duration::from_secs(self.seconds)).await,
-        }
-        if scenario != Scenario::Busy {
-            vanishing::gone(&user).await?;
+        let cause = scenario.cause();
+        match cause {
+            Some(cause) => {
+                vanishing.strike(cause)?;
+                vanishing::gone(&user).await?;
+            }
+            None => work(Duration::from_secs(self.seconds)).await,
         }
         let (elapsed, ended_us) = (begun.elapsed(), now_us());
         staying.check()?;
@@ -160,28 +150,31 @@ impl Args {
         let during = latencies_ms(&resolutions, begun_us, ended_us);
         let calm = latencies_ms(&resolutions, calm_from, begun_us);
         ensure!(!during.is_empty() && !calm.is_empty(), "nothing was resolved");
-        let mut measures = vec![
+        let mut measures = Vec::new();
+        if let Some(cause) = cause {
+            measures.push(("gone_s", elapsed.as_secs_f64()));
+            measures.push(("detection_s", self.detection(cause, setting).as_secs_f64()));
+        }
+        measures.extend([
             ("resolution_p50_ms", quantile(during.clone(), 0.5)),
             ("resolution_p99_ms", quantile(during, 0.99)),
             ("calm_resolution_p50_ms", quantile(calm.clone(), 0.5)),
             ("calm_resolution_p99_ms", quantile(calm, 0.99)),
             ("failed", failed.count() as f64),
             ("removed", f64::from(staying.removed())),
-        ];
-        if scenario != Scenario::Busy {
-            measures.insert(0, ("gone_s", elapsed.as_secs_f64()));
-            measures.insert(1, ("detection_s", self.detection(scenario, setting).as_secs_f64()));
-        }
+        ]);
         Ok(Round(measures))
     }
 
-    fn detection(&self, scenario: Scenario, setting: Setting) -> Duration {
-        if scenario == Scenario::Killed {
-            return Duration::ZERO;
+    fn detection(&self, cause: Cause, setting: Setting) -> Duration {
+        match cause {
+            Cause::Killed => Duration::ZERO,
+            Cause::Frozen => {
+                let timing = setting.timing();
+                let round = supervision_round(self.elements);
+                round.max(timing.keep_alive_interval) + timing.keep_alive_timeout_cap
+            }
         }
-        let timing = setting.timing();
-        let of_all = Duration::from_secs_f64(f64::from(self.elements) / SUPERVISION_RATE);
-        of_all.max(timing.keep_alive_interval) + timing.keep_alive_timeout_cap
     }
 }
 

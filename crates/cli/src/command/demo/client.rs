@@ -2,7 +2,7 @@
 //! to it, one JSON object a line.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rserpool::session::{self, Event};
@@ -12,6 +12,7 @@ use rserpool::{PoolUser, Session, user};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::clock::now_us;
 use crate::command::resolve::pool_handle;
 use crate::output::Output;
 use crate::runtime;
@@ -181,10 +182,4 @@ impl Client<'_> {
     fn say(&mut self, report: &Report) -> anyhow::Result<()> {
         Ok(self.output.json(report)?)
     }
-}
-
-/// Microseconds on the clock that all processes of this host share.
-pub(crate) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

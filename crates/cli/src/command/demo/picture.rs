@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::stage::Stage;
-use crate::command::process::Process;
+use crate::command::process::{Cause, Process};
 
 const POOL: &str = "DemoPicturePool";
 const ELEMENTS: usize = 5;
@@ -51,13 +51,13 @@ impl Stage {
         let mut painter = self.start_painting(file)?;
         sleep(PAUSE).await;
         self.tell(format_args!("kill -9 one of them"));
-        servers[0].kill()?;
+        servers[0].strike(Cause::Killed)?;
         sleep(PAUSE).await;
         self.tell(format_args!("SIGSTOP another one"));
-        servers[1].freeze()?;
+        servers[1].strike(Cause::Frozen)?;
         sleep(PAUSE).await;
         self.tell(format_args!("kill -9 a registrar"));
-        self.registrars.remove(0).process.kill()?;
+        self.registrars.remove(0).process.strike(Cause::Killed)?;
         sleep(PAUSE).await;
         self.tell(format_args!("a new server joins"));
         servers.push(self.add_painter(ELEMENTS).await?);

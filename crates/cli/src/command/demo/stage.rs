@@ -13,31 +13,13 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::client::{Count, Report, now_us};
+use super::client::{Count, Report};
 use super::picture::Picture;
 use super::summary::{Failover, Summary, Takeover};
-use crate::command::process::Process;
+use crate::clock::now_us;
+use crate::command::process::{Cause, Process};
 
 const POOL: &str = "DemoPool";
-
-/// How a server fails.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Cause {
-    /// By kill -9.
-    Killed,
-    /// By SIGSTOP: it lives, and does nothing.
-    Frozen,
-}
-
-impl Cause {
-    /// The name, as in JSON.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Killed => "killed",
-            Self::Frozen => "frozen",
-        }
-    }
-}
 
 /// The processes of the demo and what is known of them.
 pub(super) struct Stage {
@@ -224,11 +206,7 @@ impl Stage {
         }
         while self.sightings.try_recv().is_ok() {}
         let mut waiting: BTreeSet<RegistrarId> = self.registrars.iter().map(|it| it.id).collect();
-        let signalled = now_us();
-        match cause {
-            Cause::Killed => element.process.kill()?,
-            Cause::Frozen => element.process.freeze()?,
-        }
+        let signalled = element.process.strike(cause)?;
         let mut failover = Failover { cause, name, ..Failover::default() };
         // On a busy machine the client may have left the server just before.
         let mut has_left = false;
@@ -298,7 +276,7 @@ impl Stage {
         let row = row.context("the server's registrar is unknown")?;
         self.tell(format_args!("kill -9 the registrar {victim}, which looks after the server"));
         let signalled = now_us();
-        self.registrars.remove(row).process.kill()?;
+        self.registrars.remove(row).process.strike(Cause::Killed)?;
         for registrar in &self.registrars {
             while !homes(&registrar.user).await?.iter().all(|home| *home != Some(victim)) {
                 sleep(POLL).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::client::Count;
 use super::picture::Picture;
-use super::stage::Cause;
+use crate::command::process::Cause;
 use crate::output::{Format, Output};
 
 /// How the demo went.

@@ -16,7 +16,8 @@ use rserpool::wire::{Message, Protocol};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Counts, Plan};
-use crate::command::demo::client::now_us;
+use crate::clock::now_us;
+use crate::command::bench::scope::supervision_round;
 
 /// Elements that share an association to their home.
 pub(super) struct Member {
@@ -55,8 +56,6 @@ struct Place {
 
 /// Registrations under way at once.
 const ASKED_MAX: usize = 64;
-/// Keep-alives a second of a registrar that has very many elements: its default.
-const SUPERVISION_RATE: f64 = 20_000.0;
 /// Longer than any measurement: nobody has to renew.
 const LIFE: RegistrationLife = RegistrationLife(7200);
 const SPEAKS: Framing = Framing::Message(Ppid::ASAP);
@@ -313,5 +312,5 @@ impl Member {
 
 /// How long an element waits for its home: as elements do, by the rhythm in which it is asked.
 fn silence_max(floor: Duration, elements: u32) -> Duration {
-    floor.max(Duration::from_secs_f64(f64::from(elements) / SUPERVISION_RATE)).mul_f64(1.5)
+    floor.max(supervision_round(elements)).mul_f64(1.5)
 }

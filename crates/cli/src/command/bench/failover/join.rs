@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::ensure;
 use tokio::time::sleep;
 
+use crate::clock::now_us;
 use crate::command::bench::crowd::{Crowd, Plan, pool};
 use crate::command::bench::load::{Attempt, Load, gap_ms, latencies_ms};
 use crate::command::bench::report::{Round, ms, quantile};
 use crate::command::bench::scope::{Scope, Setting};
-use crate::command::demo::client::now_us;
+use crate::command::process::Cause;
 
 /// Its pools.
 const NAME: &str = "Crowd";
@@ -49,7 +50,7 @@ impl Stage {
         self.crowd.check()?;
 
         let resolutions = self.load.resolutions();
-        joining.kill()?;
+        joining.strike(Cause::Killed)?;
         let mentor = &mut self.scope.nodes[0];
         mentor.until(&["takeover won"], Some(joining.id)).await?;
         let failed = |a: &&Attempt| !a.succeeded && a.ended_us > begun;

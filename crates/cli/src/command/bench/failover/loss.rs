@@ -6,10 +6,11 @@ use rserpool::PoolElement;
 use rserpool::wire::param::Policy;
 use tokio::time::sleep;
 
+use crate::clock::now_us;
 use crate::command::bench::load::{Attempt, Load, element_at_first, gap_ms, handle};
 use crate::command::bench::report::{Round, ms};
-use crate::command::bench::scope::{Cause, Scope, Setting};
-use crate::command::demo::client::now_us;
+use crate::command::bench::scope::{Scope, Setting};
+use crate::command::process::Cause;
 
 /// Elements that are just there, at each registrar.
 const ELEMENTS: usize = 5;

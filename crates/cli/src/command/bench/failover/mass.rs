@@ -6,7 +6,8 @@ use tokio::time::sleep;
 
 use crate::command::bench::crowd::{Crowd, Plan};
 use crate::command::bench::report::{Round, ms};
-use crate::command::bench::scope::{Cause, Scope, Setting};
+use crate::command::bench::scope::{Scope, Setting};
+use crate::command::process::Cause;
 
 /// Its pools.
 const NAME: &str = "Crowd";

@@ -9,7 +9,7 @@ use rserpool::{PoolUser, Session};
 use tokio::time::Instant;
 
 use super::servers::pool;
-use crate::command::demo::client::now_us;
+use crate::clock::now_us;
 use crate::command::pingpong::tally::{Counts, Tally};
 use crate::service::pingpong::packet::{PPID, Packet};
 

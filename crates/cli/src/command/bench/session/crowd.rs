@@ -8,10 +8,10 @@ use rserpool::transport::Scheme;
 use tokio::sync::{Barrier, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::super::report::{Round, ms};
-use super::super::scope::Cause;
 use super::client::Client;
 use super::servers::Servers;
+use crate::command::bench::report::{Round, ms};
+use crate::command::process::Cause;
 
 /// Sessions that are connected at once.
 const CONNECTING: usize = 128;

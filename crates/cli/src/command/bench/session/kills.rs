@@ -7,10 +7,10 @@ use rand::{RngExt, SeedableRng};
 use rserpool::transport::Scheme;
 use tokio::time::timeout;
 
-use super::super::report::{Round, ms};
-use super::super::scope::Cause;
 use super::client::{Client, QUICK};
 use super::servers::Servers;
+use crate::command::bench::report::{Round, ms};
+use crate::command::process::Cause;
 
 const SERVERS: usize = 3;
 /// Between two kills, at most, in microseconds.

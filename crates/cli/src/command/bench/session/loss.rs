@@ -3,11 +3,11 @@
 use anyhow::ensure;
 use rserpool::transport::Scheme;
 
-use super::super::report::{Round, ms};
-use super::super::scope::Cause;
 use super::client::{Client, QUICK};
 use super::servers::Servers;
-use crate::command::demo::client::now_us;
+use crate::clock::now_us;
+use crate::command::bench::report::{Round, ms};
+use crate::command::process::Cause;
 
 const SERVERS: usize = 3;
 /// Answers before the server fails.

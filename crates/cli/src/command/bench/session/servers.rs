@@ -8,9 +8,7 @@ use rserpool::wire::param::{PeId, PoolHandle};
 use rserpool::{PoolUser, user};
 use serde::Deserialize;
 
-use super::super::scope::Cause;
-use crate::command::demo::client::now_us;
-use crate::command::process::Process;
+use crate::command::process::{Cause, Process};
 
 const POOL: &str = "BenchPool";
 
@@ -76,12 +74,7 @@ impl Servers {
     /// Lets a server fail; when that was, in microseconds.
     pub(super) fn strike(&mut self, id: PeId, cause: Cause) -> anyhow::Result<u64> {
         let victim = self.servers.get(&id).context("the session is at an unknown server")?;
-        let now = now_us();
-        match cause {
-            Cause::Killed => victim.kill()?,
-            Cause::Frozen => victim.freeze()?,
-        }
-        Ok(now)
+        victim.strike(cause)
     }
 
     /// Forgets a server that has failed.

@@ -8,8 +8,8 @@ use rserpool::proto::user::ResolveError;
 use rserpool::transport::{Address, Scheme};
 use rserpool::{Error, PoolUser};
 
-use super::{Cause, Crowd, POOLS, Plan, Setting, pool};
-use crate::command::process::Process;
+use super::{Crowd, POOLS, Plan, Setting, pool};
+use crate::command::process::{Cause, Process};
 use crate::output::Output;
 use crate::runtime;
 
@@ -56,11 +56,8 @@ impl Vanishing {
         Ok(Self(process))
     }
 
-    pub(super) fn strike(&self, cause: Cause) -> anyhow::Result<()> {
-        match cause {
-            Cause::Killed => self.0.kill(),
-            Cause::Frozen => self.0.freeze(),
-        }
+    pub(super) fn strike(&self, cause: Cause) -> anyhow::Result<u64> {
+        self.0.strike(cause)
     }
 }
 
