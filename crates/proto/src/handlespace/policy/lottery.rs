@@ -1,4 +1,3 @@
-use rand::RngExt;
 use rand::rngs::StdRng;
 use rserpool_wire::param::Policy;
 
@@ -98,8 +97,9 @@ impl Lottery {
 
 /// Draws and takes out, until there are `end` in all or none is left.
 fn draw(numbers: &mut SumTree, end: usize, rng: &mut StdRng, drawn: &mut Vec<u32>) {
-    while drawn.len() < end && numbers.total() > 0 {
-        let seat = numbers.find(rng.random_range(0..numbers.total()));
+    while drawn.len() < end
+        && let Some(seat) = numbers.draw(rng)
+    {
         numbers.set(seat, 0);
         drawn.push(seat);
     }
