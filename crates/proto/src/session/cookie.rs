@@ -65,11 +65,12 @@ impl Key {
         if secret.len() < KEY_OCTETS_MIN {
             return None;
         }
-        let derive = |what: &[u8]| keyed(secret).chain_update(what).finalize().into_bytes();
+        let mac = keyed(secret)?;
+        let derive = |what: &[u8]| mac.clone().chain_update(what).finalize().into_bytes();
         let name = derive(b"rserpool cookie: name");
         Some(Self {
             id: [name[0], name[1], name[2], name[3]],
-            mac: keyed(&derive(b"rserpool cookie: authentication")),
+            mac: keyed(&derive(b"rserpool cookie: authentication"))?,
             cipher: XChaCha20Poly1305::new(&derive(b"rserpool cookie: encryption")),
         })
     }
@@ -248,11 +249,9 @@ impl Cookies {
 
 const LIFE: Duration = Duration::from_secs(3_600);
 
-fn keyed(secret: &[u8]) -> Hmac<Sha256> {
-    match <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret) {
-        Ok(mac) => mac,
-        Err(_) => unreachable!("HMAC takes keys of any length (RFC 2104 §2)"),
-    }
+/// HMAC takes keys of any length (RFC 2104 §2), whatever its type says.
+fn keyed(secret: &[u8]) -> Option<Hmac<Sha256>> {
+    <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(secret).ok()
 }
 
 fn encrypt(key: &Key, rng: &mut StdRng, state: &[u8]) -> Option<Vec<u8>> {
