@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rserpool::proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace, Key};
 use rserpool::proto::time::Time;
 use rserpool::wire::param::{
@@ -45,7 +47,7 @@ pub(super) struct Subject {
     elements: u32,
     /// Memory of an element.
     octets: Option<f64>,
-    drawn: u64,
+    rng: StdRng,
     /// Each registration is one microsecond after the one before.
     now: Time,
 }
@@ -79,7 +81,8 @@ impl Subject {
             policy,
             elements,
             octets: None,
-            drawn: 1,
+            // The same each time.
+            rng: StdRng::seed_from_u64(1),
             now: Time::ZERO,
         };
         let before = resident(std::process::id())?;
@@ -114,9 +117,9 @@ impl Subject {
             addresses: IpAddr::from([10, a, b, c]).into(),
         };
         let policy = Policy::of_type(self.policy)
-            .with(PolicyField::Weight, 1 + self.draw(100))
-            .with(PolicyField::Priority, self.draw(100))
-            .with(PolicyField::Load, self.draw(u32::MAX))
+            .with(PolicyField::Weight, self.rng.random_range(1..=100))
+            .with(PolicyField::Priority, self.rng.random_range(0..100))
+            .with(PolicyField::Load, self.rng.random())
             .with(PolicyField::LoadDegradation, 1 << 20);
         let element = PoolElement {
             // In no order, none twice.
@@ -130,15 +133,6 @@ impl Subject {
         (number as usize % self.handles.len(), element)
     }
 
-    /// A number below this one.
-    fn draw(&mut self, below: u32) -> u32 {
-        // Knuth's generator MMIX: as quick as it gets, and the same each time.
-        let next = self.drawn.wrapping_mul(6_364_136_223_846_793_005);
-        self.drawn = next.wrapping_add(1_442_695_040_888_963_407);
-        let product = (self.drawn >> 32) * u64::from(below);
-        u32::try_from(product >> 32).unwrap_or_default()
-    }
-
     fn register(&mut self, pool: usize, element: PoolElement) -> anyhow::Result<()> {
         let registered = self.space.register(&self.handles[pool], element);
         let index = registered.map_err(|refused| anyhow!("refused: {refused:?}"))?.index;
@@ -150,7 +144,8 @@ impl Subject {
     fn renew(&mut self) -> anyhow::Result<f64> {
         let mut elapsed = Duration::ZERO;
         for _ in 0..OPERATIONS / BATCH {
-            let numbers: Vec<u32> = (0..BATCH).map(|_| self.draw(self.elements)).collect();
+            let numbers: Vec<u32> =
+                (0..BATCH).map(|_| self.rng.random_range(0..self.elements)).collect();
             let batch: Vec<_> = numbers.into_iter().map(|number| self.element(number)).collect();
             let begun = thread_time();
             for (pool, element) in batch {
@@ -163,7 +158,7 @@ impl Subject {
 
     fn resolve(&mut self, items: u32) -> anyhow::Result<f64> {
         let pools = u32::try_from(self.handles.len())?;
-        let asked: Vec<u32> = (0..OPERATIONS).map(|_| self.draw(pools)).collect();
+        let asked: Vec<u32> = (0..OPERATIONS).map(|_| self.rng.random_range(0..pools)).collect();
         let mut listed = 0_u64;
         let begun = thread_time();
         for pool in asked {
@@ -186,7 +181,7 @@ impl Subject {
         let count = self.elements.div_ceil(2).min(BATCH);
         let (mut elapsed, mut done) = ([Duration::ZERO; 2], 0);
         while done < OPERATIONS {
-            let first = self.draw(self.elements);
+            let first = self.rng.random_range(0..self.elements);
             let batch: Vec<(usize, PoolElement)> =
                 (0..count).map(|step| self.element((first + step) % self.elements)).collect();
             elapsed[0] += go(self, &batch)?;
