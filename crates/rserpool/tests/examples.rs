@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -20,9 +21,7 @@ struct Example {
 
 impl Example {
     fn start(name: &str, args: &[&str]) -> Self {
-        let path = path(name);
-        assert!(path.exists(), "cargo build -p rserpool --examples makes {}", path.display());
-        let mut command = Command::new(path);
+        let mut command = Command::new(path(name));
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -59,10 +58,23 @@ impl Drop for Example {
     }
 }
 
-/// Where cargo puts an example: beside the folder of this test.
+/// Where cargo puts an example: beside the folder of this test. One that is not there is built, for
+/// `cargo test --tests` does not.
 fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name)
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let path = folder.join("examples").join(name);
+    if !path.exists() {
+        let profile = folder.file_name().and_then(OsStr::to_str).unwrap();
+        let profile = if profile == "debug" { "dev" } else { profile };
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "rserpool", "--examples"])
+            .args(["--profile", profile, "--target-dir"])
+            .arg(folder.parent().unwrap())
+            .status();
+        assert!(built.unwrap().success(), "the examples cannot be built");
+    }
+    path
 }
 
 #[test]
