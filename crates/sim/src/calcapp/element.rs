@@ -1,10 +1,8 @@
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use rand::RngExt;
 use rserpool_wire::param::{Load, Policy};
 
 use super::Model;
+use super::queue::Queue;
 use super::registrar::Owner;
 use super::scenario::{Scenario, whole};
 use super::timeline::{Event, Message};
@@ -28,14 +26,15 @@ pub(super) struct Element {
     /// What it registers, without its load.
     pub(super) policy: Policy,
     jobs_max: u32,
-    jobs: BinaryHeap<Job>,
+    /// By what `attained` is when they are done.
+    jobs: Queue<Job>,
     attained: f64,
     advanced: f64,
     /// Counts up whenever another job is the next to be done, or at another time.
     version: u32,
 }
 
-/// A job at an element; the greatest is done first.
+/// A job at an element.
 #[derive(Clone, Copy, Debug)]
 struct Job {
     user: usize,
@@ -44,7 +43,6 @@ struct Job {
     /// What of it was done when it came.
     secured: f64,
     begin: f64,
-    end: f64,
 }
 
 impl Element {
@@ -58,7 +56,7 @@ impl Element {
             loses_home: false,
             policy: scenario.selection.policy(capacity, jobs_max),
             jobs_max,
-            jobs: BinaryHeap::new(),
+            jobs: Queue::new(),
             attained: 0.0,
             advanced: 0.0,
             version: 0,
@@ -91,8 +89,7 @@ impl Element {
     /// When the next job is done. Advanced until now.
     fn next_end(&mut self) -> Option<(f64, u32)> {
         self.version = self.version.wrapping_add(1);
-        let next = self.jobs.peek()?;
-        let left = (next.end - self.attained).max(0.0);
+        let left = (self.jobs.first()? - self.attained).max(0.0);
         Some((self.advanced + left * self.jobs() / self.capacity, self.version))
     }
 }
@@ -145,7 +142,8 @@ impl Model<'_> {
             it.attained = 0.0;
         }
         let begin = it.attained;
-        it.jobs.push(Job { user, step, accepted: now, secured, begin, end: begin + left });
+        let job = Job { user, step, accepted: now, secured, begin };
+        it.jobs.push(begin + left, user as u64, job);
         self.timeline.send(Message::Accepted { user, step });
         self.jobs_changed(element);
     }
@@ -158,7 +156,7 @@ impl Model<'_> {
             return;
         }
         it.advance(now);
-        if let Some(Job { user, step, end, .. }) = it.jobs.pop() {
+        if let Some((end, Job { user, step, .. })) = it.jobs.pop() {
             // Exactly, whatever rounding made of it.
             it.attained = end;
             self.timeline.send(Message::Completed { user, step });
@@ -175,7 +173,7 @@ impl Model<'_> {
         it.version = it.version.wrapping_add(1);
         let (attained, instance) = (it.attained, it.instance);
         // Sessions end in the order in which they began: round robin is not indifferent to that.
-        let mut jobs = std::mem::take(&mut it.jobs).into_vec();
+        let mut jobs = it.jobs.take();
         jobs.sort_by(|one, other| one.accepted.total_cmp(&other.accepted));
         if clean {
             self.leave(element, instance);
@@ -255,23 +253,3 @@ impl Job {
         if cookies > 0.0 { self.secured + cookies * calculations } else { self.secured }
     }
 }
-
-impl Ord for Job {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.end.total_cmp(&self.end).then_with(|| other.user.cmp(&self.user))
-    }
-}
-
-impl PartialOrd for Job {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Job {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Job {}

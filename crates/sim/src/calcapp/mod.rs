@@ -9,7 +9,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `scenario` | what is varied, and what follows from it |
-//! | `timeline` | messages on the way, and what happens by itself |
+//! | `timeline`, `queue` | messages on the way, and what happens by itself |
 //! | `user`, `element`, `registrar`, `attacker` | who takes part |
 //! | `measure` | what came of it |
 //!
@@ -22,6 +22,7 @@ mod element;
 mod limiter;
 mod measure;
 mod outage;
+mod queue;
 mod registrar;
 mod scenario;
 mod timeline;

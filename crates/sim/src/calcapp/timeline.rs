@@ -1,5 +1,6 @@
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
+
+use super::queue::Queue;
 
 /// What goes from one host to another. `step` says what of a user's it belongs to: what comes too
 /// late is ignored.
@@ -116,15 +117,16 @@ pub(super) struct Timeline {
     now: f64,
     delay: f64,
     on_the_way: VecDeque<(f64, Message)>,
-    planned: BinaryHeap<Planned>,
-    number: u64,
+    planned: Queue<Event>,
+    /// How often something was planned.
+    count: u64,
 }
 
 impl Timeline {
     /// The beginning. `delay` is how long a message takes.
     pub(super) fn new(delay: f64) -> Self {
-        let (on_the_way, planned) = (VecDeque::new(), BinaryHeap::new());
-        Self { now: 0.0, delay, on_the_way, planned, number: 0 }
+        let (on_the_way, planned) = (VecDeque::new(), Queue::new());
+        Self { now: 0.0, delay, on_the_way, planned, count: 0 }
     }
 
     /// Seconds since the beginning.
@@ -144,14 +146,14 @@ impl Timeline {
 
     /// Plans an event; what should have happened already happens now.
     pub(super) fn plan(&mut self, at: f64, event: Event) {
-        self.number += 1;
-        self.planned.push(Planned { at: at.max(self.now), number: self.number, event });
+        self.count += 1;
+        self.planned.push(at.max(self.now), self.count, event);
     }
 
     /// Goes on to what comes next; to the end, and `None`, where nothing comes before it.
     pub(super) fn next(&mut self, end: f64) -> Option<Step> {
         let arrives = self.on_the_way.front().map_or(f64::INFINITY, |&(at, _)| at);
-        let happens = self.planned.peek().map_or(f64::INFINITY, |planned| planned.at);
+        let happens = self.planned.first().unwrap_or(f64::INFINITY);
         if arrives.min(happens) > end {
             self.now = end;
             return None;
@@ -161,36 +163,8 @@ impl Timeline {
             self.now = at;
             return Some(Step::Message(message));
         }
-        let planned = self.planned.pop()?;
-        self.now = planned.at;
-        Some(Step::Event(planned.event))
+        let (at, event) = self.planned.pop()?;
+        self.now = at;
+        Some(Step::Event(event))
     }
 }
-
-/// The greatest is what comes first.
-#[derive(Debug)]
-struct Planned {
-    at: f64,
-    number: u64,
-    event: Event,
-}
-
-impl Ord for Planned {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at.total_cmp(&self.at).then_with(|| other.number.cmp(&self.number))
-    }
-}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Planned {}

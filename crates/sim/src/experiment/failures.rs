@@ -29,8 +29,9 @@ const TIMES: &[Metric] = &[Metric::HandlingSpeed, Metric::FailoverSeconds];
 const COSTS: &[Metric] = &[Metric::HandlingSpeed, Metric::AsapRate];
 
 fn sweeps() -> Vec<Sweep> {
-    let mut sweeps: Vec<Sweep> = [0.0, 10.0, 50.0].map(shutdowns).into();
-    sweeps.push(lab_shutdowns());
+    let by_delay = |millis| shutdowns(&format!("shutdown-d{millis}"), 10.0, 0.6, millis);
+    let mut sweeps: Vec<Sweep> = [0.0, 10.0, 50.0].map(by_delay).into();
+    sweeps.push(shutdowns("shutdown-lab", 3.0, 0.5, 25.0));
     sweeps.extend(POLICIES.map(clean_share));
     sweeps.extend(POLICIES.map(cookies));
     sweeps.extend(POLICIES.map(abort_and_restart));
@@ -87,27 +88,16 @@ fn clean(scenario: Scenario) -> Scenario {
     }
 }
 
-fn shutdowns(millis: f64) -> Sweep {
+fn shutdowns(name: &str, ratio: f64, target: f64, millis: f64) -> Sweep {
     let series = POLICIES.map(|policy_type| {
         Series::over(abbreviation(policy_type), &UPTIMES, |uptime| Scenario {
+            ratio,
             delay: millis / 1e3,
-            ..clean(base(policy_type, 0.6, uptime, 1e7))
+            ..clean(base(policy_type, target, uptime, 1e7))
         })
     });
-    let title = format!("Clean shutdowns, s=10, r=10, θ=60 %, d={millis} ms");
-    sweep(&format!("shutdown-d{millis}"), title, "Uptime M", BOTH, series)
-}
-
-fn lab_shutdowns() -> Sweep {
-    let series = POLICIES.map(|policy_type| {
-        Series::over(abbreviation(policy_type), &UPTIMES, |uptime| Scenario {
-            ratio: 3.0,
-            delay: 0.025,
-            ..clean(base(policy_type, 0.5, uptime, 1e7))
-        })
-    });
-    let title = "Clean shutdowns, s=10, r=3, θ=50 %, d=25 ms".into();
-    sweep("shutdown-lab", title, "Uptime M", BOTH, series)
+    let load = format!("r={ratio}, θ={} %", target * 100.0);
+    sweep(name, format!("Clean shutdowns, s=10, {load}, d={millis} ms"), "Uptime M", BOTH, series)
 }
 
 fn clean_share(policy_type: PolicyType) -> Sweep {
