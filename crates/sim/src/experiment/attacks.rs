@@ -1,7 +1,7 @@
 use rserpool_wire::registry::PolicyType;
 
-use super::{Experiment, LU, Metric, RAND, RR, Series, Sweep, abbreviation};
-use crate::calcapp::{Attack, KeepAlive, RateLimits, Scenario, Selection};
+use super::{Axis, Experiment, LU, Metric, RAND, RR, Series, Sweep, abbreviation};
+use crate::calcapp::{Attack, KeepAlive, RateLimits, Scenario, Selection, whole};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "attacks",
@@ -19,47 +19,47 @@ user, and one identifier for each element. 0 attacks are what there is without."
 const RESOLUTION_SECONDS: [f64; 9] = [0.1, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0];
 const REGISTRATION_SECONDS: [f64; 9] = [0.1, 0.5, 5.0, 10.0, 15.0, 22.0, 30.0, 40.0, 50.0];
 const ATTACKERS: [f64; 6] = [0.0, 1.0, 3.0, 5.0, 7.0, 10.0];
+const NO_LIMITS: RateLimits = RateLimits { resolutions: None, reports: None };
 const LIMITS: RateLimits = RateLimits { resolutions: Some(1.0), reports: Some(1.0) };
 const LUD: PolicyType = PolicyType::LEAST_USED_DEGRADATION;
 
 fn sweeps() -> Vec<Sweep> {
-    let resolutions = |interval| Attack::Resolutions { interval, report: 1.0 };
+    let reports = |interval| Attack::Resolutions { interval, report: 1.0 };
+    let identifiers = |interval| Attack::Registrations { interval, one_identifier: false };
     let one_identifier = |interval| Attack::Registrations { interval, one_identifier: true };
-    let registrations = |interval| Attack::Registrations { interval, one_identifier: false };
-    let by_user = "One user reports whom it gets";
-    let by_element = "One element registers";
+    let (one_user, one_element) = ("One user reports whom it gets", "One element registers");
+    let many_users = "Many users, ten reports a second each";
+    let (resolving, registering) = (&RESOLUTION_SECONDS, &REGISTRATION_SECONDS);
     vec![
-        over_seconds("user", by_user, &RESOLUTION_SECONDS, RateLimits::default(), resolutions),
-        over_seconds("user-limited", by_user, &RESOLUTION_SECONDS, LIMITS, resolutions),
-        over_seconds(
-            "element",
-            by_element,
-            &REGISTRATION_SECONDS,
-            RateLimits::default(),
-            registrations,
-        ),
+        over_seconds("user", one_user, resolving, NO_LIMITS, reports),
+        over_seconds("user-limited", &limited(one_user), resolving, LIMITS, reports),
+        over_seconds("element", one_element, registering, NO_LIMITS, identifiers),
         over_seconds(
             "element-limited",
-            by_element,
-            &REGISTRATION_SECONDS,
-            RateLimits::default(),
+            &limited(one_element),
+            registering,
+            NO_LIMITS,
             one_identifier,
         ),
-        over_attackers("users", "users, ten reports a second each", false, resolutions(0.1)),
-        over_attackers("users-limited", "users, ten reports a second each", true, resolutions(0.1)),
+        over_attackers("users", many_users, NO_LIMITS, reports(0.1)),
+        over_attackers("users-limited", &limited(many_users), LIMITS, reports(0.1)),
         over_attackers(
             "elements",
-            "elements, ten identifiers a second each",
-            false,
-            registrations(0.1),
+            "Many elements, ten identifiers a second each",
+            NO_LIMITS,
+            identifiers(0.1),
         ),
         over_attackers(
             "elements-limited",
-            "elements, ten registrations a second each",
-            true,
+            &limited("Many elements, ten registrations a second each"),
+            LIMITS,
             one_identifier(0.1),
         ),
     ]
+}
+
+fn limited(title: &str) -> String {
+    format!("{title}, limited")
 }
 
 fn base(policy_type: PolicyType) -> Scenario {
@@ -81,6 +81,7 @@ fn base(policy_type: PolicyType) -> Scenario {
     }
 }
 
+/// One attacker, more or less often.
 fn over_seconds(
     name: &str,
     title: &str,
@@ -88,41 +89,35 @@ fn over_seconds(
     limits: RateLimits,
     attack: impl Fn(f64) -> Attack,
 ) -> Sweep {
-    let limited = if name.ends_with("limited") { ", limited" } else { "" };
-    sweep(name, format!("{title}{limited}"), "Seconds between attacks", true, xs, |seconds| {
-        Scenario { attackers: 1, attack: Some(attack(seconds)), limits, ..Scenario::default() }
+    sweep(name, title, Axis::logarithmic("Seconds between attacks"), xs, |policy_type, seconds| {
+        Scenario { attackers: 1, attack: Some(attack(seconds)), limits, ..base(policy_type) }
     })
 }
 
-fn over_attackers(name: &str, title: &str, limited: bool, attack: Attack) -> Sweep {
-    let limits = if limited { LIMITS } else { RateLimits::default() };
-    let limited = if limited { ", limited" } else { "" };
-    sweep(name, format!("Many {title}{limited}"), "Attackers", false, &ATTACKERS, |attackers| {
-        let attackers = crate::calcapp::whole(attackers);
-        Scenario { attackers, attack: Some(attack), limits, ..Scenario::default() }
+/// More or fewer attackers.
+fn over_attackers(name: &str, title: &str, limits: RateLimits, attack: Attack) -> Sweep {
+    sweep(name, title, Axis::linear("Attackers"), &ATTACKERS, |policy_type, attackers| Scenario {
+        attackers: whole(attackers),
+        attack: Some(attack),
+        limits,
+        ..base(policy_type)
     })
 }
 
-/// Of `threat`, only who attacks and what is done about it counts.
 fn sweep(
     name: &str,
-    title: String,
-    axis: &'static str,
-    logarithmic: bool,
+    title: &str,
+    axis: Axis,
     xs: &[f64],
-    threat: impl Fn(f64) -> Scenario,
+    scenario: impl Fn(PolicyType, f64) -> Scenario,
 ) -> Sweep {
     let series = [LU, LUD, RR, RAND].map(|policy_type| {
-        Series::over(abbreviation(policy_type), xs, |x| {
-            let Scenario { attackers, attack, limits, .. } = threat(x);
-            Scenario { attackers, attack, limits, ..base(policy_type) }
-        })
+        Series::over(abbreviation(policy_type), xs, |x| scenario(policy_type, x))
     });
     Sweep {
         name: format!("attacks-{name}"),
-        title,
+        title: title.into(),
         axis,
-        logarithmic,
         metrics: &[Metric::HandlingSpeed, Metric::Utilisation],
         series: series.into(),
     }

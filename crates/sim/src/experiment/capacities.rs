@@ -1,5 +1,5 @@
 use super::{
-    Experiment, LU, Metric, Origin, Point, RAND, RR, Series, Sweep, WRAND, abbreviation,
+    Axis, Experiment, LU, Metric, Origin, Point, RAND, RR, Series, Sweep, WRAND, abbreviation,
     with_policy,
 };
 use crate::calcapp::{Capacities, Scenario};
@@ -62,8 +62,7 @@ fn one_fast_server(s: f64, ratio: f64) -> Sweep {
     Sweep {
         name: format!("capacities-one-s{s}-r{ratio}"),
         title: format!("One of ten elements faster, s={s}, r={ratio}"),
-        axis: "Times as fast k",
-        logarithmic: false,
+        axis: Axis::linear("Times as fast k"),
         metrics: &[Metric::Utilisation, Metric::HandlingSpeed],
         series: series.into(),
     }
@@ -88,8 +87,7 @@ fn weighted(
     Sweep {
         name: format!("capacities-{name}"),
         title: format!("{title}, s=1"),
-        axis,
-        logarithmic: false,
+        axis: Axis::linear(axis),
         metrics: &[Metric::Utilisation, Metric::HandlingSpeed],
         series,
     }

@@ -1,6 +1,6 @@
 use rserpool_wire::registry::PolicyType;
 
-use super::{Experiment, LU, Metric, Origin, Series, Sweep, abbreviation};
+use super::{Axis, Experiment, LU, Metric, Origin, Series, Sweep, abbreviation};
 use crate::calcapp::{KeepAlive, Scenario, Selection};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -65,8 +65,7 @@ fn over_degradation(ratio: f64) -> Sweep {
     Sweep {
         name: format!("degradation-r{ratio}"),
         title: format!("LUD, r={ratio}, four requests at a time, d=500 ms"),
-        axis: "Load degradation L",
-        logarithmic: false,
+        axis: Axis::linear("Load degradation L"),
         metrics: &[Metric::HandlingSpeed, Metric::RejectsPerAccept],
         series: series.into(),
     }
@@ -80,8 +79,7 @@ fn over_ratio() -> Sweep {
     Sweep {
         name: "degradation-ratio".into(),
         title: "LU and LUD (L=0.2), s=1, d=500 ms".into(),
-        axis: "PU:PE ratio r",
-        logarithmic: true,
+        axis: Axis::logarithmic("PU:PE ratio r"),
         metrics: &[Metric::HandlingSpeed, Metric::Utilisation],
         series: series.into(),
     }
@@ -104,8 +102,7 @@ fn over_size(millis: f64) -> Sweep {
     Sweep {
         name: format!("degradation-size-d{millis}"),
         title: format!("LU and LUD (L=0.2), r=10, d={millis} ms"),
-        axis: "Request size S [calculations]",
-        logarithmic: true,
+        axis: Axis::logarithmic("Request size S [calculations]"),
         metrics: &[Metric::HandlingSpeed],
         series: series.into(),
     }

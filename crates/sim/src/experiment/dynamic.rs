@@ -1,4 +1,6 @@
-use super::{Experiment, LU, Metric, Origin, RAND, RR, Series, Sweep, abbreviation, with_policy};
+use super::{
+    Axis, Experiment, LU, Metric, Origin, RAND, RR, Series, Sweep, abbreviation, with_policy,
+};
 use crate::calcapp::{ElementFailures, Scenario, Sizes};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -57,8 +59,7 @@ fn sweeps() -> Vec<Sweep> {
             sweeps.push(Sweep {
                 name: format!("dynamic-{name}-{uptime}"),
                 title: format!("Dynamic pools, {name} sizes, M={uptime}"),
-                axis: "PU:PE ratio r",
-                logarithmic: false,
+                axis: Axis::linear("PU:PE ratio r"),
                 metrics: &[Metric::Utilisation],
                 series: series.into(),
             });

@@ -1,6 +1,6 @@
 use rserpool_wire::registry::PolicyType;
 
-use super::{Experiment, LU, Metric, RAND, RR, Series, Sweep, abbreviation, with_policy};
+use super::{Axis, Experiment, LU, Metric, RAND, RR, Series, Sweep, abbreviation, with_policy};
 use crate::calcapp::{ElementFailures, KeepAlive, Scenario};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -64,13 +64,12 @@ fn base(policy_type: PolicyType, target: f64, uptime: f64, size: f64) -> Scenari
 fn sweep(
     name: &str,
     title: String,
-    axis: &'static str,
+    axis: Axis,
     metrics: &'static [Metric],
     series: impl Into<Vec<Series>>,
 ) -> Sweep {
     let name = format!("failures-{name}");
-    let logarithmic = axis.ends_with("[calculations]") || axis.ends_with("[s]");
-    Sweep { name, title, axis, logarithmic, metrics, series: series.into() }
+    Sweep { name, title, axis, metrics, series: series.into() }
 }
 
 fn of(name: &str, policy_type: PolicyType) -> String {
@@ -97,7 +96,13 @@ fn shutdowns(name: &str, ratio: f64, target: f64, millis: f64) -> Sweep {
         })
     });
     let load = format!("r={ratio}, θ={} %", target * 100.0);
-    sweep(name, format!("Clean shutdowns, s=10, {load}, d={millis} ms"), "Uptime M", BOTH, series)
+    sweep(
+        name,
+        format!("Clean shutdowns, s=10, {load}, d={millis} ms"),
+        Axis::linear("Uptime M"),
+        BOTH,
+        series,
+    )
 }
 
 fn clean_share(policy_type: PolicyType) -> Sweep {
@@ -114,7 +119,7 @@ fn clean_share(policy_type: PolicyType) -> Sweep {
         })
     });
     let title = format!("{}, share of clean shutdowns, M=5, s=10", abbreviation(policy_type));
-    sweep(&of("clean", policy_type), title, "Share of clean shutdowns", TIMES, series)
+    sweep(&of("clean", policy_type), title, Axis::linear("Share of clean shutdowns"), TIMES, series)
 }
 
 fn cookies(policy_type: PolicyType) -> Sweep {
@@ -125,7 +130,13 @@ fn cookies(policy_type: PolicyType) -> Sweep {
         })
     });
     let title = format!("{}, cookies, no clean shutdowns, s=10", abbreviation(policy_type));
-    sweep(&of("cookies", policy_type), title, "A cookie every [calculations]", BOTH, series)
+    sweep(
+        &of("cookies", policy_type),
+        title,
+        Axis::logarithmic("A cookie every [calculations]"),
+        BOTH,
+        series,
+    )
 }
 
 fn abort_and_restart(policy_type: PolicyType) -> Sweep {
@@ -137,7 +148,13 @@ fn abort_and_restart(policy_type: PolicyType) -> Sweep {
         })
     });
     let title = format!("{}, no cookies, no clean shutdowns, θ=25 %", abbreviation(policy_type));
-    sweep(&of("restart", policy_type), title, "Request size S [calculations]", BOTH, series)
+    sweep(
+        &of("restart", policy_type),
+        title,
+        Axis::logarithmic("Request size S [calculations]"),
+        BOTH,
+        series,
+    )
 }
 
 fn session_keep_alive(policy_type: PolicyType) -> Sweep {
@@ -150,7 +167,13 @@ fn session_keep_alive(policy_type: PolicyType) -> Sweep {
         })
     });
     let title = format!("{}, keep-alives of sessions, M=5, s=10", abbreviation(policy_type));
-    sweep(&of("session", policy_type), title, "Keep-alive of sessions [s]", TIMES, series)
+    sweep(
+        &of("session", policy_type),
+        title,
+        Axis::logarithmic("Keep-alive of sessions [s]"),
+        TIMES,
+        series,
+    )
 }
 
 fn endpoint_keep_alive(policy_type: PolicyType) -> Sweep {
@@ -162,7 +185,13 @@ fn endpoint_keep_alive(policy_type: PolicyType) -> Sweep {
         })
     });
     let title = format!("{}, keep-alives of registrars, s=1", abbreviation(policy_type));
-    sweep(&of("endpoint", policy_type), title, "Keep-alive of registrars [s]", COSTS, series)
+    sweep(
+        &of("endpoint", policy_type),
+        title,
+        Axis::logarithmic("Keep-alive of registrars [s]"),
+        COSTS,
+        series,
+    )
 }
 
 fn reports(policy_type: PolicyType) -> Sweep {
@@ -174,5 +203,5 @@ fn reports(policy_type: PolicyType) -> Sweep {
         })
     });
     let title = format!("{}, reports that remove an element, M=5, s=1", abbreviation(policy_type));
-    sweep(&of("reports", policy_type), title, "Reports", COSTS, series)
+    sweep(&of("reports", policy_type), title, Axis::linear("Reports"), COSTS, series)
 }

@@ -1,4 +1,4 @@
-use super::{Experiment, Metric, Origin, Point, RR, Series, Sweep, with_policy};
+use super::{Axis, Experiment, Metric, Origin, Point, RR, Series, Sweep, with_policy};
 use crate::calcapp::Scenario;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -38,8 +38,7 @@ fn sweep(elements: u32) -> Sweep {
     Sweep {
         name: format!("increment-{elements}"),
         title: format!("Round robin, {elements} elements, the head moves on by k"),
-        axis: "Increment k",
-        logarithmic: false,
+        axis: Axis::linear("Increment k"),
         metrics: &[Metric::ElementsUsed, Metric::Utilisation],
         series: vec![Series { label: "RR".into(), points: (1..=elements).map(point).collect() }],
     }

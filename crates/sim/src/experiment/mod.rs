@@ -57,14 +57,21 @@ pub struct Sweep {
     pub name: String,
     /// The heading.
     pub title: String,
-    /// What is varied, with its unit.
-    pub axis: &'static str,
-    /// The axis is logarithmic.
-    pub logarithmic: bool,
+    /// What is varied.
+    pub axis: Axis,
     /// What is shown.
     pub metrics: &'static [Metric],
     /// What is compared.
     pub series: Vec<Series>,
+}
+
+/// The axis of what is varied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Axis {
+    /// What it is, with its unit.
+    pub label: &'static str,
+    /// Values are shown by their logarithms.
+    pub logarithmic: bool,
 }
 
 /// The same but for what is varied.
@@ -126,6 +133,16 @@ impl Experiment {
     /// The experiment of this name.
     pub fn of(name: &str) -> Option<Self> {
         ALL.iter().find(|experiment| experiment.name == name).copied()
+    }
+}
+
+impl Axis {
+    const fn linear(label: &'static str) -> Self {
+        Self { label, logarithmic: false }
+    }
+
+    const fn logarithmic(label: &'static str) -> Self {
+        Self { label, logarithmic: true }
     }
 }
 

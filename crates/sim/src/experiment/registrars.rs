@@ -1,4 +1,4 @@
-use super::{Experiment, LU, Metric, RAND, RR, Series, Sweep, abbreviation, with_policy};
+use super::{Axis, Experiment, LU, Metric, RAND, RR, Series, Sweep, abbreviation, with_policy};
 use crate::calcapp::{KeepAlive, RegistrarFailures, Scenario};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -53,8 +53,7 @@ fn sweep(base: &Scenario, first_is_safe: bool) -> Sweep {
     Sweep {
         name: format!("registrars-{name}-r{}", base.ratio),
         title: format!("Registrars that fail, r={}, {which}", base.ratio),
-        axis: "Uptime of registrars [s]",
-        logarithmic: false,
+        axis: Axis::linear("Uptime of registrars [s]"),
         metrics: &[
             Metric::HandlingSpeed,
             Metric::Utilisation,

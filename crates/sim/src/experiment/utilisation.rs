@@ -1,4 +1,6 @@
-use super::{Experiment, LU, Metric, Origin, RAND, RR, Series, Sweep, abbreviation, with_policy};
+use super::{
+    Axis, Experiment, LU, Metric, Origin, RAND, RR, Series, Sweep, abbreviation, with_policy,
+};
 use crate::calcapp::Scenario;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -36,8 +38,7 @@ fn sweeps() -> Vec<Sweep> {
     vec![Sweep {
         name: "utilisation".into(),
         title: "Utilisation over PU:PE ratio".into(),
-        axis: "PU:PE ratio r",
-        logarithmic: false,
+        axis: Axis::linear("PU:PE ratio r"),
         metrics: &[Metric::Utilisation, Metric::HandlingSpeed],
         series: series.into(),
     }]

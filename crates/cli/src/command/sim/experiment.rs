@@ -218,7 +218,7 @@ fn print(
             if output.format() == Format::Table {
                 output.line(format_args!("{}: {}", sweep.title, metric.label()))?;
             }
-            let mut headings = vec![sweep.axis.to_owned()];
+            let mut headings = vec![sweep.axis.label.to_owned()];
             let points = sweep.series.first().map(|series| series.points.as_slice());
             headings.extend(points.unwrap_or_default().iter().map(|point| point.x.to_string()));
             let headings: Vec<&str> = headings.iter().map(String::as_str).collect();

@@ -69,11 +69,11 @@ fn draw<B: DrawingBackend>(
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(56)
-        .build_cartesian_2d(Axis::of(sweep), heights(sweep, metric))
+        .build_cartesian_2d(Scale::of(sweep), heights(sweep, metric))
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .x_desc(sweep.axis)
+        .x_desc(sweep.axis.label)
         .y_desc(metric.label())
         .light_line_style(TRANSPARENT)
         .bold_line_style(RGBColor(225, 225, 225))
@@ -126,16 +126,16 @@ fn heights(sweep: &Sweep, metric: Metric) -> Range<f64> {
     low..high + margin
 }
 
-/// What is varied.
-struct Axis {
+/// Where values of what is varied are.
+struct Scale {
     logarithmic: bool,
     /// In logarithms where it is logarithmic.
     range: RangedCoordf64,
 }
 
-impl Axis {
+impl Scale {
     fn of(sweep: &Sweep) -> Self {
-        let logarithmic = sweep.logarithmic;
+        let logarithmic = sweep.axis.logarithmic;
         let xs = sweep.series.iter().flat_map(|series| &series.points).map(|point| point.x);
         let xs = xs.map(|x| if logarithmic { x.log10() } else { x });
         let (low, high) = xs.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)));
@@ -144,7 +144,7 @@ impl Axis {
     }
 }
 
-impl Ranged for Axis {
+impl Ranged for Scale {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
@@ -169,7 +169,7 @@ impl Ranged for Axis {
     }
 }
 
-impl ValueFormatter<f64> for Axis {
+impl ValueFormatter<f64> for Scale {
     fn format(value: &f64) -> String {
         // What is left of rounding.
         let rounded = (value * 1e6).round() / 1e6;
