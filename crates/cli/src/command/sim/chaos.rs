@@ -8,12 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rserpool_sim::chaos::{self, Report};
 use rserpool_sim::invariant::Violation;
 use serde::Serialize;
 
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, progress};
 
 const LONG_HELP: &str = "\
 A world has registrars, pool elements and pool users: the real ones, with a simulated network and
@@ -153,7 +152,7 @@ impl Args {
         mut on_report: impl FnMut(Report) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let count = self.seeds.end - self.seeds.start;
-        let bar = progress(count);
+        let bar = progress(Some(count), "{bar:40} {pos}/{len} worlds, {eta} left");
         let next = AtomicU64::new(0);
         let jobs = self.jobs.or_else(|| thread::available_parallelism().ok());
         let (sender, reports) = mpsc::channel();
@@ -191,15 +190,6 @@ impl Args {
                 return;
             }
         }
-    }
-}
-
-fn progress(count: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} worlds, {eta} left");
-    let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr());
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }
 

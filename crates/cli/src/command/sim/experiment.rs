@@ -9,12 +9,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::{ArgMatches, Args as _, FromArgMatches};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rserpool_sim::experiment::{self, Experiment, Metric, Plan, Series, Sweep};
 use serde::Serialize;
 
 use super::plot;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, progress};
 
 const LONG_HELP: &str = "\
 Prints a table for each figure: the mean of all runs, half the width of its 95 % confidence interval,
@@ -113,20 +112,26 @@ impl Command {
             first_seed: args.first_seed,
             threads: threads.unwrap_or(NonZeroUsize::MIN),
         };
-        let bar = progress(plan.total(&sweeps));
+        let total = plan.total(&sweeps);
+        let bar = progress(Some(total), "{bar:40} {pos}/{len} runs, {eta} left");
         experiment::run(&mut sweeps, plan, || bar.inc(1));
         bar.finish_and_clear();
         let files = write_files(&sweeps, dir)?;
-        print(experiment, plan, begin, &sweeps, &files, output)
-    }
-}
-
-fn progress(count: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {eta} left");
-    let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr());
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+        let elapsed = begin.elapsed();
+        if output.format() == Format::Json {
+            return Ok(output.json(&Report {
+                experiment: experiment.name,
+                runs: plan.runs,
+                first_seed: plan.first_seed,
+                elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                values: sweeps.iter().flat_map(values).collect(),
+                files: &files,
+            })?);
+        }
+        print(&sweeps, output)?;
+        let (seconds, dir) = (elapsed.as_secs_f64(), dir.display());
+        eprintln!("{total} runs in {seconds:.1} s; {} files, in {dir}", files.len());
+        Ok(())
     }
 }
 
@@ -198,21 +203,7 @@ fn csv(sweep: &Sweep) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn print(
-    experiment: Experiment,
-    plan: Plan,
-    begin: Instant,
-    sweeps: &[Sweep],
-    files: &[PathBuf],
-    output: &mut Output,
-) -> anyhow::Result<()> {
-    let elapsed_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let Plan { runs, first_seed, .. } = plan;
-    if output.format() == Format::Json {
-        let (name, values) = (experiment.name, sweeps.iter().flat_map(values).collect());
-        let report = Report { experiment: name, runs, first_seed, elapsed_ms, values, files };
-        return Ok(output.json(&report)?);
-    }
+fn print(sweeps: &[Sweep], output: &mut Output) -> anyhow::Result<()> {
     for sweep in sweeps {
         for &metric in sweep.metrics {
             if output.format() == Format::Table {
@@ -228,15 +219,7 @@ fn print(
             }
         }
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    let total = plan.total(sweeps);
-    eprintln!("{total} runs in {seconds:.1} s; {} files, {}", files.len(), parents(files));
     Ok(())
-}
-
-fn parents(files: &[PathBuf]) -> String {
-    let dir = files.first().and_then(|file| file.parent());
-    dir.map(|dir| format!("in {}", dir.display())).unwrap_or_default()
 }
 
 /// Means, their intervals, and what is known of them.
