@@ -60,7 +60,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
-            failover_timeout: Duration::from_secs(30),
+            failover_timeout: machine::Config::FAILOVER_TIMEOUT,
             dials_max: None,
             waits_for_pool: false,
             items: 3,
