@@ -19,26 +19,19 @@ impl Service for Counter {
     async fn serve(self: Arc<Self>, mut session: Session) {
         let mut count: u64 = 0;
         while let Some(event) = session.next().await {
-            let answered = match event {
+            match event {
                 // What the session's former server has sent as its last cookie.
-                Event::Resumed(state) => {
-                    count = state.try_into().map_or(0, u64::from_be_bytes);
-                    Ok(())
-                }
+                Event::Resumed(state) => count = state.try_into().map_or(0, u64::from_be_bytes),
                 Event::Message { ppid, .. } => {
                     count += 1;
                     // First the state, then what it covers: no number is told twice.
-                    match session.send_cookie(&count.to_be_bytes()).await {
-                        Ok(()) => session.send(ppid, format!("{count}\n").as_bytes()).await,
-                        gone => gone,
-                    }
+                    let Ok(()) = session.send_cookie(&count.to_be_bytes()).await else { return };
+                    let answer = format!("{count}\n");
+                    let Ok(()) = session.send(ppid, answer.as_bytes()).await else { return };
                 }
                 // The next server goes on from the last cookie.
                 Event::Draining => return,
-                _ => Ok(()),
-            };
-            if answered.is_err() {
-                return;
+                _ => {}
             }
         }
     }

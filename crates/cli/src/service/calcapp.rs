@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rserpool::server::{Event, Gone, Service, Session, Standing};
+use rserpool::server::{CookieError, Event, Service, Session, Standing};
 use rserpool::wire::param::Load;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -49,7 +49,7 @@ impl CalcApp {
         &self,
         session: &mut Session,
         calculation: &mut Calculation,
-    ) -> Result<bool, Gone> {
+    ) -> Result<bool, CookieError> {
         let mut changed = self.changed.subscribe();
         let due = calculation.next_timeout(Instant::now(), &self.processor());
         let load = self.processor().load();
@@ -95,9 +95,9 @@ impl CalcApp {
     }
 }
 
-async fn send(session: &Session, outgoing: Option<Outgoing>) -> Result<(), Gone> {
+async fn send(session: &Session, outgoing: Option<Outgoing>) -> Result<(), CookieError> {
     match outgoing {
-        Some(Outgoing::Message(packet)) => session.send(packet::PPID, &packet.encode()).await,
+        Some(Outgoing::Message(packet)) => Ok(session.send(packet::PPID, &packet.encode()).await?),
         Some(Outgoing::Cookie(packet)) => session.send_cookie(&packet.cookie()).await,
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use rserpool::server::{Event, Gone, Service, Session, Standing};
+use rserpool::server::{CookieError, Event, Service, Session, Standing};
 use rserpool::wire::param::{Policy, PolicyField};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -128,7 +128,10 @@ impl Fractal {
     }
 }
 
-async fn send(session: &Session, outgoing: impl IntoIterator<Item = Outgoing>) -> Result<(), Gone> {
+async fn send(
+    session: &Session,
+    outgoing: impl IntoIterator<Item = Outgoing>,
+) -> Result<(), CookieError> {
     for outgoing in outgoing {
         match outgoing {
             Outgoing::Message(octets) => session.send(packet::PPID, &octets).await?,

@@ -5,7 +5,7 @@ pub(crate) mod packet;
 
 use std::sync::Arc;
 
-use rserpool::server::{Event, Gone, Service, Session};
+use rserpool::server::{CookieError, Event, Service, Session};
 use tracing::{debug, info};
 
 use packet::Packet;
@@ -86,9 +86,9 @@ impl Counter {
 }
 
 impl Answer {
-    async fn send(&self, session: &Session) -> Result<(), Gone> {
+    async fn send(&self, session: &Session) -> Result<(), CookieError> {
         session.send_cookie(&self.cookie).await?;
-        session.send(packet::PPID, &self.pong).await
+        Ok(session.send(packet::PPID, &self.pong).await?)
     }
 }
 

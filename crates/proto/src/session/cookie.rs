@@ -20,7 +20,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rserpool_wire::param::PoolHandle;
+use rserpool_wire::param::{Cookie, PoolHandle};
 use sha2::Sha256;
 
 const MAGIC: &[u8; 4] = b"RSPc";
@@ -32,6 +32,10 @@ const PAD_SHIFT: u8 = 6;
 /// Octets before the pool handle.
 const HEADER: usize = 20;
 const NONCE: usize = 24;
+/// What encryption adds behind the state.
+const TAG: usize = 16;
+/// The length is a multiple of this.
+const ALIGNMENT: usize = 4;
 const MAC: usize = 32;
 
 /// A secret that the servers of a pool share.
@@ -172,6 +176,13 @@ impl Cookies {
         self
     }
 
+    /// Octets of the longest state that fits into a cookie of this pool: the same whether or not
+    /// cookies are sealed, so that a pool may get a key.
+    pub fn state_max(pool: &PoolHandle) -> usize {
+        let beside = HEADER + pool.as_bytes().len() + NONCE + TAG + (ALIGNMENT - 1) + MAC;
+        Cookie::MAX_LEN.saturating_sub(beside)
+    }
+
     /// True where cookies are sealed.
     pub fn is_sealing(&self) -> bool {
         !self.keys.is_empty()
@@ -189,7 +200,7 @@ impl Cookies {
         let flags = if sealed.is_some() { ENCRYPTED } else { 0 };
         let body = sealed.as_deref().unwrap_or(state);
         let handle = pool.as_bytes();
-        let pad = (HEADER + handle.len() + body.len()).wrapping_neg() % 4;
+        let pad = (HEADER + handle.len() + body.len()).wrapping_neg() % ALIGNMENT;
         let mut cookie = Vec::with_capacity(HEADER + handle.len() + body.len() + pad + MAC);
         cookie.extend_from_slice(MAGIC);
         cookie.extend([VERSION, flags | u8::try_from(pad).unwrap_or_default() << PAD_SHIFT]);

@@ -27,7 +27,7 @@ use office::{Office, Order};
 pub use office::Stats;
 pub use rserpool_proto::session::Cookies;
 pub use rserpool_proto::session::cookie::Key;
-pub use session::{Event, Gone, Session};
+pub use session::{CookieError, Event, Gone, Session};
 
 /// What an element does for its users: one call for each session.
 pub trait Service: Send + Sync + 'static {

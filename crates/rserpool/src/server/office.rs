@@ -183,7 +183,9 @@ impl<S: Service> Office<S> {
             self.stats.sessions_refused += 1;
             return;
         };
-        let (session, desk) = Session::new(assoc, backend, self.setup.has_control, orders);
+        let Setup { has_control, handle, .. } = &self.setup;
+        let state_max = has_control.then(|| Cookies::state_max(handle));
+        let (session, desk) = Session::new(assoc, backend, state_max, orders);
         let (control, outbox) = (Control::default(), VecDeque::new());
         self.sessions.insert(assoc, Entry { desk, control, outbox, is_ending: false });
         self.stats.sessions_begun += 1;
@@ -281,16 +283,10 @@ impl<S: Service> Office<S> {
         if !cookies.is_sealing() && !std::mem::replace(&mut self.has_told_plain, true) {
             warn!("there is no key for cookies: clients can change the state of their sessions");
         }
-        let sealed = cookies.seal(handle, unix_time(), state);
-        match Cookie::new(sealed) {
-            Some(cookie) => {
-                let octets = Message::from(Asap::Cookie(cookie)).encode();
-                self.queue(assoc, Ppid::ASAP, octets, room);
-            }
-            None => {
-                warn!(octets = state.len(), "a state is too long for a cookie: not sent");
-                self.give_room(assoc, room);
-            }
+        // It fits: the session has looked at its length.
+        if let Some(cookie) = Cookie::new(cookies.seal(handle, unix_time(), state)) {
+            let octets = Message::from(Asap::Cookie(cookie)).encode();
+            self.queue(assoc, Ppid::ASAP, octets, room);
         }
     }
 
@@ -397,12 +393,6 @@ impl<S: Service> Office<S> {
         self.backlog.remove(&assoc);
         if entry.is_ending {
             self.endpoints.close(assoc);
-        }
-    }
-
-    fn give_room(&self, assoc: AssocId, room: usize) {
-        if let Some(entry) = self.sessions.get(&assoc) {
-            entry.desk.room.add_permits(room);
         }
     }
 }

@@ -35,11 +35,30 @@ pub enum Event {
 #[error("the client is gone")]
 pub struct Gone;
 
+/// Why a state was not handed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// The client is gone, and with it the session.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// The state does not fit into a cookie. Nothing was sent: the session goes on, and its client
+    /// keeps the cookie before.
+    #[error("a state of {octets} octets: at most {octets_max} fit into a cookie of this pool")]
+    TooLong {
+        /// Octets of the state.
+        octets: usize,
+        /// How many there may be.
+        octets_max: usize,
+    },
+}
+
 /// One session at its server. Dropping it ends the session in good order.
 pub struct Session {
     assoc: AssocId,
     backend: Backend,
-    has_control: bool,
+    /// Octets of a state at most; `None` without a control channel.
+    state_max: Option<usize>,
     /// Each with what it costs.
     events: mpsc::UnboundedReceiver<(Event, usize)>,
     /// What the events cost that wait to be taken.
@@ -74,7 +93,7 @@ impl Session {
     pub(super) fn new(
         assoc: AssocId,
         backend: Backend,
-        has_control: bool,
+        state_max: Option<usize>,
         orders: mpsc::UnboundedSender<Order>,
     ) -> (Self, Desk) {
         let (sender, events) = mpsc::unbounded_channel();
@@ -82,7 +101,7 @@ impl Session {
         let room = Arc::new(Semaphore::new(ROOM));
         let desk = Desk { events: sender, waiting: Arc::clone(&waiting), room: Arc::clone(&room) };
         let ending = Ending::InGoodOrder;
-        (Self { assoc, backend, has_control, events, waiting, room, orders, ending }, desk)
+        (Self { assoc, backend, state_max, events, waiting, room, orders, ending }, desk)
     }
 
     /// Waits for what happens next; `None` where the client is gone. A client whose messages are not
@@ -115,22 +134,23 @@ impl Session {
 
     /// Hands over the state of the session to whatever server comes after this one: sealed with the
     /// pool's key where there is one, before everything that is sent later (RFC 5352 §3.5). Without
-    /// a control channel it is dropped; so is one of more than [`Cookie::MAX_LEN`](rserpool_wire::param::Cookie::MAX_LEN) octets, key and
-    /// all, which the log tells: the client keeps the one before.
+    /// a control channel it is dropped.
     ///
     /// # Errors
     ///
-    /// [`Gone`].
+    /// - [`CookieError::Gone`].
+    /// - [`CookieError::TooLong`]: over [`Cookies::state_max`](super::Cookies::state_max), some 64 900 octets.
     ///
     /// # Cancel safety
     ///
     /// Cancelling sends nothing.
-    pub async fn send_cookie(&self, state: &[u8]) -> Result<(), Gone> {
-        if !self.has_control {
-            return Ok(());
+    pub async fn send_cookie(&self, state: &[u8]) -> Result<(), CookieError> {
+        let (Some(octets_max), octets) = (self.state_max, state.len()) else { return Ok(()) };
+        if octets > octets_max {
+            return Err(CookieError::TooLong { octets, octets_max });
         }
-        self.wait_for_room(state.len()).await?;
-        self.order(Do::Cookie(state.to_vec()))
+        self.wait_for_room(octets).await?;
+        Ok(self.order(Do::Cookie(state.to_vec()))?)
     }
 
     /// Has the registrar told what [`standing`](super::Service::standing) says now.
@@ -145,7 +165,7 @@ impl Session {
 
     /// True where cookies can be sent.
     pub fn has_control_channel(&self) -> bool {
-        self.has_control
+        self.state_max.is_some()
     }
 
     /// Ends the session at once, as a crash would.

@@ -8,7 +8,7 @@ use rserpool::element::{self, PoolElement};
 use rserpool::proto::session::Cookies;
 use rserpool::proto::session::cookie::Key;
 use rserpool::registrar::Registrar;
-use rserpool::server::{self, Server, Service, Standing};
+use rserpool::server::{self, CookieError, Server, Service, Standing};
 use rserpool::session::{Config, Event, FailureReason, Session};
 use rserpool::transport::{Address, Endpoints, Framing, Options, Ppid, Scheme, SendError};
 use rserpool::wire::asap::{BusinessCard, KeepAlive, KeepAliveAck};
@@ -42,11 +42,18 @@ impl Service for Counter {
                     let _ = session.send(ppid, b"soon").await;
                     return session.abort();
                 }
+                server::Event::Message { ppid, octets } if octets.starts_with(b"state") => {
+                    let said = match session.send_cookie(&octets).await {
+                        Ok(()) => "sent".into(),
+                        Err(error) => error.to_string(),
+                    };
+                    let _ = session.send(ppid, said.as_bytes()).await;
+                }
                 server::Event::Message { ppid, .. } => {
                     count += 1;
                     let sent = async {
                         session.send_cookie(&count.to_be_bytes()).await?;
-                        session.send(ppid, &count.to_be_bytes()).await
+                        Ok::<_, CookieError>(session.send(ppid, &count.to_be_bytes()).await?)
                     };
                     if sent.await.is_err() {
                         return;
@@ -173,6 +180,35 @@ async fn who_leaves_in_good_order_hands_its_sessions_over_first() {
         let pools = registrar.pools().await.unwrap();
         assert_eq!(pools[0].elements.len(), 1);
         assert_eq!(registrar.stats().await.unwrap().reports, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_does_not_fit_is_refused_and_the_one_before_stays() {
+    for has_key in [false, true] {
+        let registrar = registrar();
+        let mut config = config(&registrar, Scheme::UserlandSctp, "priority:2");
+        if has_key {
+            config.cookies = sealed().encrypted();
+        }
+        let first = start(config).await;
+        let mut session = connect(&registrar).await;
+        let most = Cookies::state_max(&pool());
+        let mut state = b"state".to_vec();
+        state.resize(most, 0);
+        session.send(&state).unwrap();
+        assert_eq!(answer(&mut session).await, b"sent");
+        assert_eq!([count(&mut session).await, count(&mut session).await], [1, 2]);
+        state.push(0);
+        session.send(&state).unwrap();
+        let refused = CookieError::TooLong { octets: most + 1, octets_max: most };
+        assert_eq!(answer(&mut session).await, refused.to_string().into_bytes());
+        let mut config = crate::service::config(&registrar, Scheme::UserlandSctp, "priority:1");
+        config.cookies = if has_key { sealed() } else { Cookies::plain() };
+        let _second = start(config).await;
+        drop(first);
+        fails_over(&mut session).await;
+        assert_eq!(count(&mut session).await, 3);
     }
 }
 

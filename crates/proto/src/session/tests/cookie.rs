@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rserpool_wire::param::PoolHandle;
+use rserpool_wire::param::{Cookie, PoolHandle};
 
 use super::handle;
 use crate::session::cookie::{Cookies, Key, KeyError, Refusal};
@@ -16,6 +16,20 @@ fn key(octet: u8) -> Key {
 
 fn sealed(keys: &[u8]) -> Cookies {
     Cookies::sealed(keys.iter().copied().map(key).collect(), [3; 32])
+}
+
+#[test]
+fn the_longest_state_fits_into_a_cookie_whatever_is_done_to_it() {
+    for length in 1..=4 {
+        let pool = PoolHandle::new(vec![b'p'; length]).unwrap();
+        let state = vec![7; Cookies::state_max(&pool)];
+        let lengths = [Cookies::plain(), sealed(&[1]), sealed(&[1]).encrypted()]
+            .map(|mut cookies| cookies.seal(&pool, NOW, &state).len());
+        assert!(lengths.is_sorted() && lengths[2] <= Cookie::MAX_LEN, "{lengths:?}");
+        assert!(lengths[2] + 4 > Cookie::MAX_LEN, "{lengths:?}");
+    }
+    let endless = PoolHandle::new(vec![b'p'; PoolHandle::MAX_LEN]).unwrap();
+    assert_eq!(Cookies::state_max(&endless), 0);
 }
 
 // Checklist 128.
