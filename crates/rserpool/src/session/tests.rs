@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use rserpool_transport::endpoint::Endpoint;
 use rserpool_transport::{
-    Address, Error as TransportError, Event as TransportEvent, Framing, Local, MemoryNetwork,
-    Remote,
+    Address, DownReason, Error as TransportError, Event as TransportEvent, Framing, Local,
+    MemoryNetwork, Ppid, Remote,
 };
 use rserpool_wire::asap::HandleResolutionResponse;
 use rserpool_wire::param::{Policy, RegistrationLife, SctpTransport, Transport, TransportUse};
