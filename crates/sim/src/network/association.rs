@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Payload;
-use crate::node::NodeId;
 use rserpool_proto::machine::{Carrier, Peer};
 use rserpool_proto::time::Time;
+
+use super::Payload;
+use crate::node::NodeId;
 
 /// The name of an association in the network.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

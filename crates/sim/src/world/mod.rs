@@ -2,87 +2,31 @@
 
 mod application;
 mod drive;
+mod population;
 mod sessions;
+mod setup;
 mod upset;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rserpool_proto::element::{self, PoolElement};
-use rserpool_proto::machine::Carrier;
-use rserpool_proto::registrar::{self, Registrar};
+use rserpool_proto::element::PoolElement;
+use rserpool_proto::registrar::Registrar;
 use rserpool_proto::time::Time;
-use rserpool_proto::timing::Timing;
-use rserpool_proto::user;
-use rserpool_wire::Protocol;
-use rserpool_wire::param::{PeId, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse};
-use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
+use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
 pub use application::Asking;
 pub(crate) use application::{Application, Asked, Membership};
+pub use setup::{Acquaintance, Setup};
 
 use crate::bounds::Bounds;
 use crate::clock::Agenda;
 use crate::invariant::{Invariant, Violation};
-use crate::network::{
-    Dial, Happening, Host, Links, Network, Payload, Process, Settings, Stack, Weather,
-};
+use crate::network::{Happening, Links, Network, Process, Settings};
 use crate::node::{Node, NodeId, Order, Program};
 use crate::trace::Trace;
-
-/// What a world is like from the start.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Decides everything that is left open.
-    pub seed: u64,
-    /// Timer values of all machines and transports.
-    pub timing: Timing,
-    /// How packets fare at first.
-    pub weather: Weather,
-    /// What elements and users dial with.
-    pub carrier: Carrier,
-    /// Who runs the transports.
-    pub stack: Stack,
-    /// Registrars announce themselves by multicast, and everybody hears it, they too.
-    pub announces: bool,
-    /// Whom registrars have in their configuration.
-    pub acquaintance: Acquaintance,
-    /// Clocks may be wrong by so many millionths, either way.
-    pub clock_error: u32,
-    /// Keep a trace.
-    pub trace: bool,
-}
-
-/// Whom registrars have in their configuration.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Acquaintance {
-    /// All others.
-    All,
-    /// Those that were added to the world before: of any two one knows the other.
-    Earlier,
-    /// Nobody: they have to hear of each other.
-    Nobody,
-}
-
-impl Setup {
-    /// A LAN with right clocks, kernel SCTP, the default timers, and a trace.
-    pub fn lan(seed: u64) -> Self {
-        Self {
-            seed,
-            timing: Timing::default(),
-            weather: Weather::LAN,
-            carrier: Carrier::Sctp,
-            stack: Stack::Kernel,
-            announces: false,
-            acquaintance: Acquaintance::All,
-            clock_error: 0,
-            trace: true,
-        }
-    }
-}
 
 /// What a world has counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -175,70 +119,6 @@ impl World {
             expected: None,
             setup,
         }
-    }
-
-    /// Adds a registrar, switched on and not started.
-    pub fn add_registrar(&mut self, mut config: registrar::Config) -> NodeId {
-        config.timing = config.dialect.timing(self.setup.timing);
-        self.bounds.allow(&config);
-        let number = self.numbered("R");
-        let address = address_of(self.nodes.len());
-        config.enrp = Some(SctpTransport {
-            port: ENRP_PORT,
-            transport_use: TransportUse::DataOnly,
-            addresses: [address].into(),
-        });
-        if self.setup.announces {
-            config.discover = true;
-            config.announced = Some(vec![self.transport(address, ASAP_PORT)]);
-        }
-        let id = self.add(
-            number,
-            Program::Registrar(config),
-            Application::Registrar(Membership { wanted: true }),
-        );
-        self.network.hosts[id.0].listens = vec![
-            (ASAP_PORT, Payload::Protocol(Protocol::Asap)),
-            (ENRP_PORT, Payload::Protocol(Protocol::Enrp)),
-        ];
-        if self.setup.announces {
-            self.network.hosts[id.0].hears = vec![Protocol::Asap, Protocol::Enrp];
-        }
-        self.refresh_programs();
-        id
-    }
-
-    /// Adds an element of a pool, switched on and not started. It knows all registrars.
-    pub fn add_element(
-        &mut self,
-        handle: PoolHandle,
-        tweak: impl FnOnce(&mut element::Config),
-    ) -> NodeId {
-        let number = self.numbered("E");
-        let transport = self.transport(address_of(self.nodes.len()), SERVICE_PORT);
-        let mut config = element::Config::new(handle, transport);
-        config.timing = self.setup.timing;
-        tweak(&mut config);
-        let application = Application::Element(Membership { wanted: true });
-        let id = self.add(number, Program::Element(config), application);
-        if self.setup.announces {
-            self.network.hosts[id.0].hears = vec![Protocol::Asap];
-        }
-        self.refresh_programs();
-        id
-    }
-
-    /// Adds a user, switched on and not started. It knows all registrars.
-    pub fn add_user(&mut self, asking: Asking) -> NodeId {
-        let number = self.numbered("U");
-        let config = user::Config { timing: self.setup.timing, ..user::Config::default() };
-        let id =
-            self.add(number, Program::User(config), Application::User(asking, Asked::default()));
-        if self.setup.announces {
-            self.network.hosts[id.0].hears = vec![Protocol::Asap];
-        }
-        self.refresh_programs();
-        id
     }
 
     /// Lets time pass until then.
@@ -380,85 +260,7 @@ impl World {
             }
         }
     }
-
-    fn add(&mut self, name: String, program: Program, application: Application) -> NodeId {
-        let id = NodeId(self.nodes.len());
-        let address = address_of(id.0);
-        self.network.hosts.push(Host::new(vec![address], self.setup.stack));
-        let error = self.setup.clock_error;
-        self.names.push(name);
-        self.identities.push(None);
-        self.nodes.push(Node {
-            program,
-            targets: Vec::new(),
-            application,
-            role: None,
-            seed: self.rng.random(),
-            starts: 0,
-            rate: self.rng.random_range(1_000_000 - error..=1_000_000 + error),
-            cost: COST,
-            steady_since: Time::ZERO,
-            running: None,
-        });
-        id
-    }
-
-    /// Tells every program whom it can dial.
-    fn refresh_programs(&mut self) {
-        let is_registrar = |node: &NodeId| matches!(self.program(*node), Program::Registrar(_));
-        let registrars: Vec<NodeId> = self.nodes().filter(is_registrar).collect();
-        for id in self.nodes() {
-            let is_registrar = registrars.contains(&id);
-            let protocol = if is_registrar { Protocol::Enrp } else { Protocol::Asap };
-            let knows = |other: &NodeId| match self.setup.acquaintance {
-                _ if !is_registrar => true,
-                Acquaintance::All => *other != id,
-                Acquaintance::Earlier => *other < id,
-                Acquaintance::Nobody => false,
-            };
-            let others = registrars.iter().filter(|other| knows(other));
-            let targets: Vec<Dial> = others.map(|other| self.dial(*other, protocol)).collect();
-            let count = targets.len();
-            let node = &mut self.nodes[id.0];
-            node.targets = targets;
-            match &mut node.program {
-                Program::Registrar(config) => config.peers = count,
-                Program::Element(config) => config.registrars = count,
-                Program::User(config) => config.registrars = count,
-            }
-        }
-    }
-
-    fn dial(&self, registrar: NodeId, protocol: Protocol) -> Dial {
-        let addresses = self.network.hosts[registrar.0].addresses.clone();
-        let port = match protocol {
-            Protocol::Asap => ASAP_PORT,
-            Protocol::Enrp => ENRP_PORT,
-        };
-        let (purpose, carrier) = (Payload::Protocol(protocol), self.setup.carrier);
-        Dial { addresses, port, purpose, carrier, from: None }
-    }
-
-    fn transport(&self, address: IpAddr, port: u16) -> Transport {
-        let transport_use = TransportUse::DataOnly;
-        match self.setup.carrier {
-            Carrier::Sctp => {
-                Transport::Sctp(SctpTransport { port, transport_use, addresses: [address].into() })
-            }
-            Carrier::Tcp => Transport::Tcp { port, transport_use, address },
-        }
-    }
-
-    fn numbered(&self, kind: &str) -> String {
-        let same = self.names.iter().filter(|name| name.starts_with(kind)).count();
-        format!("{kind}{}", same + 1)
-    }
 }
 
 /// Where elements serve.
 const SERVICE_PORT: u16 = 7;
-
-fn address_of(number: usize) -> IpAddr {
-    let [.., high, low] = number.to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(10, 1, high, low.saturating_add(1)))
-}
