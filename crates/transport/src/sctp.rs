@@ -1,30 +1,29 @@
 //! `sctp://`: the kernel's SCTP and userland SCTP in UDP at the same port, as one endpoint.
 //!
 //! Listening opens both, so that every peer gets through. Dialing tries the kernel's first where
-//! there is one, and userland too after [`Options::head_start`] or when the kernel gives up; the first that is
-//! up wins and the other is aborted. What won is tried first the next time.
+//! there is one, and userland too after [`Options::head_start`] or when the kernel gives up; the
+//! first that is up wins and the other is aborted. What won is tried first the next time.
+
+mod bind;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::address::{Address, Scheme};
+use crate::address::Scheme;
 use crate::endpoint::{
     AssocId, AssocInfo, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote,
     SendError,
 };
 use crate::numbers::ByNumber;
-use crate::userland::UserlandEndpoint;
 
 /// Peers whose better way is remembered; after that all are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
-/// Ports that are tried when any will do: one that SCTP has free may be taken in UDP.
-const PORT_ATTEMPTS: usize = 16;
 
 /// SCTP of the kernel, where it has it, and in userland, as one endpoint.
 pub struct SctpEndpoint {
@@ -69,75 +68,6 @@ struct Dial {
 }
 
 impl SctpEndpoint {
-    /// Listens at `url` by all ways that work here. Port 0 becomes one that is free in SCTP and UDP.
-    ///
-    /// Where the kernel itself encapsulates at the URL's `encap` port, it serves those peers, and
-    /// userland stays closed.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Bind`] where one of the ways exists, but the port is taken.
-    /// - [`Error::Resolve`] for a name without address.
-    /// - [`Error::System`] where there is no randomness.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime with IO and time.
-    pub fn bind(url: &Address, options: &Options) -> Result<Self, Error> {
-        for _ in 1..PORT_ATTEMPTS {
-            match Self::bind_once(url, options) {
-                Err(Error::Bind { .. }) if url.port == 0 => {}
-                bound => return bound,
-            }
-        }
-        Self::bind_once(url, options)
-    }
-
-    /// Only dials.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Bind`] where no port is to be had, [`Error::System`] where there is no randomness.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime with IO and time.
-    pub fn dialer(options: &Options) -> Result<Self, Error> {
-        let kernel = kernel(None, options)?;
-        let userland = UserlandEndpoint::dialer(options)?;
-        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-        let url = Address::from((Scheme::Sctp, any));
-        let local = Local { url, addresses: Vec::new(), port: 0 };
-        Ok(Self::over(kernel, Some(Box::new(userland)), local, options))
-    }
-
-    fn bind_once(url: &Address, options: &Options) -> Result<Self, Error> {
-        let as_asked = |error| match error {
-            Error::Bind { source, .. } => Error::Bind { url: url.clone(), source },
-            other => other,
-        };
-        let kernel =
-            kernel(Some(&url.with_scheme(Scheme::KernelSctp)), options).map_err(as_asked)?;
-        let port = kernel.as_ref().map_or(url.port, |kernel| kernel.local().port);
-        let in_udp = url.with_scheme(Scheme::UserlandSctp).with_port(port);
-        let userland: Option<Box<dyn Endpoint>> = match UserlandEndpoint::bind(&in_udp, options) {
-            Ok(userland) => Some(Box::new(userland)),
-            Err(Error::Bind { source, .. }) if kernel.is_some() && url.encapsulation.is_some() => {
-                tracing::warn!(%url, %source, "no SCTP in UDP but what the kernel has itself");
-                None
-            }
-            Err(error @ Error::Unsupported { .. }) if kernel.is_some() => {
-                tracing::warn!(%url, %error, "no SCTP in UDP but what the kernel has itself");
-                None
-            }
-            Err(error) => return Err(as_asked(error)),
-        };
-        let bound = userland.as_ref().or(kernel.as_ref()).map(|endpoint| endpoint.local());
-        let (addresses, port) = bound.map_or((Vec::new(), port), |l| (l.addresses, l.port));
-        let local = Local { url: url.with_port(port), addresses, port };
-        Ok(Self::over(kernel, userland, local, options))
-    }
-
     fn over(
         kernel: Option<Box<dyn Endpoint>>,
         userland: Option<Box<dyn Endpoint>>,
@@ -449,27 +379,6 @@ impl Side {
         };
         Error::Unsupported { what, why: why.into() }
     }
-}
-
-/// The kernel's endpoint, where it has SCTP: at `url`, or one that only dials.
-#[cfg(target_os = "linux")]
-fn kernel(url: Option<&Address>, options: &Options) -> Result<Option<Box<dyn Endpoint>>, Error> {
-    use crate::kernel::KernelEndpoint;
-    let endpoint = match url {
-        Some(url) => KernelEndpoint::bind(url, options),
-        None => KernelEndpoint::dialer(options),
-    };
-    match endpoint {
-        Ok(endpoint) => Ok(Some(Box::new(endpoint))),
-        Err(Error::Unsupported { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// SCTP of other kernels is not used.
-#[cfg(not(target_os = "linux"))]
-fn kernel(_: Option<&Address>, _: &Options) -> Result<Option<Box<dyn Endpoint>>, Error> {
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use super::*;
+use crate::address::Address;
 
 const HEAD_START: Duration = Duration::from_millis(100);
 
