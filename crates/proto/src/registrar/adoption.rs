@@ -282,7 +282,7 @@ impl Registrar {
         let view = self.handlespace.element(index);
         let key = view.map(|view| (view.handle.clone(), view.element.id));
         if view.and_then(|view| view.element.home) == Some(self.id) {
-            self.remove(now, index, reason);
+            self.remove(index, reason);
             if let (Some(peer), Some((handle, id))) = (asked, key)
                 && self.associations.contains_key(&peer)
             {

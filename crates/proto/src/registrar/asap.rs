@@ -115,7 +115,7 @@ impl Registrar {
     }
 
     /// RFC 5352 §3.2, the registrar's side: only of one's own.
-    pub(super) fn deregister(&mut self, now: Time, peer: Peer, message: Deregistration) {
+    pub(super) fn deregister(&mut self, peer: Peer, message: Deregistration) {
         let Deregistration { handle, id } = message;
         // An unknown element is as good as deregistered.
         let index = self.handlespace.find(&handle, id);
@@ -131,7 +131,7 @@ impl Registrar {
         if let Some(index) = owned {
             self.stats.deregistrations += 1;
             self.claim_to_remove(index);
-            self.remove(now, index, LeaveReason::Deregistered);
+            self.remove(index, LeaveReason::Deregistered);
         }
     }
 

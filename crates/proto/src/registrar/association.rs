@@ -152,7 +152,7 @@ impl Registrar {
         if self.is_on_its_way(now, index) {
             self.await_other_home(now, index);
         } else {
-            self.remove(now, index, LeaveReason::AssociationLost);
+            self.remove(index, LeaveReason::AssociationLost);
         }
     }
 

@@ -288,7 +288,7 @@ impl Registrar {
                 self.hold(now, peer, message);
             }
             Asap::Registration(message) => self.register(now, peer, message),
-            Asap::Deregistration(message) => self.deregister(now, peer, message),
+            Asap::Deregistration(message) => self.deregister(peer, message),
             Asap::HandleResolution(message) => self.resolve(peer, message),
             Asap::KeepAliveAck(message) => self.acknowledge(now, peer, message),
             Asap::Unreachable(message) => self.on_report(now, peer, message),

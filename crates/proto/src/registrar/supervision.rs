@@ -247,7 +247,7 @@ impl Registrar {
         let association = self.supervised.get(index).and_then(|s| s.association);
         let view = self.handlespace.element(index);
         let key = view.map(|view| (view.handle.clone(), view.element.id));
-        self.remove(now, index, reason);
+        self.remove(index, reason);
         let (Some(peer), Some((handle, id))) = (association, key) else {
             return;
         };
@@ -263,7 +263,7 @@ impl Registrar {
     }
 
     /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
-    pub(super) fn remove(&mut self, _now: Time, index: ElementIndex, reason: LeaveReason) {
+    pub(super) fn remove(&mut self, index: ElementIndex, reason: LeaveReason) {
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };
