@@ -2,21 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use rserpool::transport::{Address, AssocId, Endpoints, Event, Framing, Options, Ppid, Scheme};
-use rserpool::wire::asap::{Asap, KeepAliveAck, Registration};
-use rserpool::wire::param::{
-    Load, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, Transport, TransportUse,
-};
+use rserpool::wire::asap::{Asap, KeepAliveAck};
+use rserpool::wire::param::{Load, PeId, Policy, PoolHandle};
 use rserpool::wire::{Message, Protocol};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
+use super::load;
 use super::usage::{processor_time, thread_time};
 
 /// Who asks what.
@@ -96,18 +94,7 @@ pub(super) async fn ask_once(address: &Address, request: &[u8]) -> anyhow::Resul
 
 /// An element registers with some load.
 pub(super) fn registration(handle: &PoolHandle, id: PeId, load: u32) -> Vec<u8> {
-    let (port, transport_use) = (7, TransportUse::DataOnly);
-    let address = Ipv4Addr::LOCALHOST.into();
-    let element = PoolElement {
-        id,
-        home: None,
-        life: RegistrationLife(7200),
-        user_transport: Transport::Tcp { port, transport_use, address },
-        policy: Policy::least_used(Load(load)),
-        asap_transport: None,
-    };
-    let handle = handle.clone();
-    Message::from(Asap::Registration(Registration { handle, element })).encode()
+    load::registration(handle.clone(), id, Policy::least_used(Load(load))).encode()
 }
 
 fn run_here(plan: Plan) -> anyhow::Result<Tally> {

@@ -8,7 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rserpool::proto::user::Event;
 use rserpool::transport::Address;
-use rserpool::wire::param::{Load as Busy, Policy, PoolHandle, Transport, TransportUse};
+use rserpool::wire::Message;
+use rserpool::wire::asap::{Asap, HandleResolution, Registration};
+use rserpool::wire::param::{
+    self, Load as Busy, PeId, Policy, PoolHandle, RegistrationLife, Transport, TransportUse,
+};
 use rserpool::{PoolElement, PoolUser, element, user};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -46,6 +50,8 @@ const LOOK: Duration = Duration::from_micros(500);
 const STARTS_MAX: u64 = 100;
 /// How long to wait before that: the first registrar may just not have had a processor.
 const START_PAUSE: Duration = Duration::from_millis(5);
+/// Longer than any measurement.
+const LIFE: RegistrationLife = RegistrationLife(7200);
 
 impl Load {
     /// A user that asks for `asked`, and an element of a pool of its own that renews itself.
@@ -178,10 +184,7 @@ pub(super) async fn element_at_first(
 ) -> anyhow::Result<PoolElement> {
     let first = urls.first().context("no registrar")?;
     for _ in 0..STARTS_MAX {
-        let (port, transport_use) = (7, TransportUse::DataOnly);
-        let address = Ipv4Addr::LOCALHOST.into();
-        let serves = Transport::Tcp { port, transport_use, address };
-        let mut config = element::Config::new(urls.to_vec(), handle.clone(), serves);
+        let mut config = element::Config::new(urls.to_vec(), handle.clone(), user_transport());
         config.element.timing = setting.timing();
         config.element.policy = policy.clone();
         let element = PoolElement::start(config)?;
@@ -193,6 +196,31 @@ pub(super) async fn element_at_first(
         sleep(START_PAUSE).await;
     }
     bail!("no element chooses the first registrar")
+}
+
+/// The registration of an element that nobody has to renew.
+pub(super) fn registration(handle: PoolHandle, id: PeId, policy: Policy) -> Message {
+    let element = param::PoolElement {
+        id,
+        home: None,
+        life: LIFE,
+        user_transport: user_transport(),
+        policy,
+        asap_transport: None,
+    };
+    Asap::Registration(Registration { handle, element }).into()
+}
+
+/// The resolution of a pool: so many of its elements.
+pub(super) fn resolution(handle: PoolHandle, items: u32) -> Message {
+    let items = Some(items);
+    Asap::HandleResolution(HandleResolution { want_updates: false, handle, items }).into()
+}
+
+/// Where elements say that they serve: nobody turns to them.
+fn user_transport() -> Transport {
+    let (port, transport_use) = (7, TransportUse::DataOnly);
+    Transport::Tcp { port, transport_use, address: Ipv4Addr::LOCALHOST.into() }
 }
 
 /// A pool handle.

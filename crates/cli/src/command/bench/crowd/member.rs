@@ -1,22 +1,20 @@
 //! Elements that share an association.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rserpool::transport::{Address, AssocId, Endpoints, Event, Framing, Ppid, Scheme, SendError};
-use rserpool::wire::asap::{Asap, KeepAlive, KeepAliveAck, Registration, RegistrationResponse};
-use rserpool::wire::param::{
-    PeId, Policy, PoolElement, PoolHandle, RegistrationLife, Transport, TransportUse,
-};
+use rserpool::wire::asap::{Asap, KeepAlive, KeepAliveAck, RegistrationResponse};
+use rserpool::wire::param::{PeId, Policy, PoolHandle};
 use rserpool::wire::{Message, Protocol};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Counts, Plan};
 use crate::clock::now_us;
+use crate::command::bench::load::registration;
 use crate::command::bench::scope::supervision_round;
 
 /// Elements that share an association to their home.
@@ -56,8 +54,6 @@ struct Place {
 
 /// Registrations under way at once.
 const ASKED_MAX: usize = 64;
-/// Longer than any measurement: nobody has to renew.
-const LIFE: RegistrationLife = RegistrationLife(7200);
 const SPEAKS: Framing = Framing::Message(Ppid::ASAP);
 /// How long a name may take to be looked up; there are none.
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
@@ -214,7 +210,7 @@ impl Member {
         // Over TCP it may be for someone else: a port that an element dialed from is no address,
         // and may be that of another element by now. As elements do, this one says nothing to it.
         let Some((id, row)) = id.and_then(|id| Some((id, self.row(id)?))) else { return };
-        self.send(assoc, Asap::KeepAliveAck(KeepAliveAck { handle, id }));
+        self.send(assoc, &Asap::KeepAliveAck(KeepAliveAck { handle, id }).into());
         let is_home = self.elements.get(row).is_some_and(|place| place.home == Some(assoc));
         if claim_home && !is_home {
             self.settle(row, assoc);
@@ -268,27 +264,17 @@ impl Member {
             place.asked = Some(assoc);
         }
         self.asked += usize::from(self.is_home(assoc));
-        self.send(assoc, registration);
+        self.send(assoc, &registration);
     }
 
     fn is_home(&self, assoc: AssocId) -> bool {
         self.home.as_ref().is_some_and(|home| home.assoc == assoc)
     }
 
-    fn registration(&self, row: usize) -> Option<Asap> {
+    fn registration(&self, row: usize) -> Option<Message> {
         let number = self.first + u32::try_from(row).ok()?;
         let handle = self.pools.get(number as usize % self.pools.len().max(1))?.clone();
-        let (port, transport_use) = (7, TransportUse::DataOnly);
-        let address = Ipv4Addr::LOCALHOST.into();
-        let element = PoolElement {
-            id: PeId(number + 1),
-            home: None,
-            life: LIFE,
-            user_transport: Transport::Tcp { port, transport_use, address },
-            policy: Policy::round_robin(),
-            asap_transport: None,
-        };
-        Some(Asap::Registration(Registration { handle, element }))
+        Some(registration(handle, PeId(number + 1), Policy::round_robin()))
     }
 
     fn row(&self, id: PeId) -> Option<usize> {
@@ -296,8 +282,8 @@ impl Member {
         (row < self.elements.len()).then_some(row)
     }
 
-    fn send(&mut self, assoc: AssocId, message: Asap) {
-        match self.endpoints.send(assoc, Ppid::ASAP, &Message::from(message).encode()) {
+    fn send(&mut self, assoc: AssocId, message: &Message) {
+        match self.endpoints.send(assoc, Ppid::ASAP, &message.encode()) {
             // That it is gone is said by an event.
             Ok(()) | Err(SendError::Gone) => {}
             Err(error) => self.fail(format_args!("message not taken: {error}")),

@@ -4,13 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use rserpool::PoolElement;
 use rserpool::proto::timing::Profile;
 use rserpool::transport::{Address, Scheme};
-use rserpool::wire::asap::{
-    Asap, HandleResolution, HandleResolutionResponse, RegistrationResponse,
-};
+use rserpool::wire::asap::{Asap, RegistrationResponse};
 use rserpool::wire::param::{PeId, Policy};
 use rserpool::wire::registry::AsapType;
 use rserpool::wire::{Message, Protocol};
@@ -18,7 +16,7 @@ use rserpool::wire::{Message, Protocol};
 use super::{Setup, What};
 use crate::command::bench::echo;
 use crate::command::bench::generator::{self, Plan, Work};
-use crate::command::bench::load::{element_at_first, handle};
+use crate::command::bench::load::{element_at_first, handle, resolution};
 use crate::command::bench::scope::{Scope, Setting};
 use crate::command::bench::usage::resident;
 use crate::command::process::Process;
@@ -85,20 +83,15 @@ impl Served {
 
 /// A resolution of so many elements, and what its answer has to look like: it is looked at once.
 async fn asking(address: &Address, items: usize) -> anyhow::Result<Work> {
-    let resolution = HandleResolution {
-        want_updates: false,
-        handle: handle("Asked")?,
-        items: Some(u32::try_from(items)?),
-    };
-    let request = Message::from(Asap::HandleResolution(resolution)).encode();
+    let request = resolution(handle("Asked")?, u32::try_from(items)?).encode();
     let octets = generator::ask_once(address, &request).await?;
-    let Message::Asap(Asap::HandleResolutionResponse(HandleResolutionResponse {
-        elements, ..
-    })) = Message::decode(Protocol::Asap, &octets)?.message
+    let Message::Asap(Asap::HandleResolutionResponse(answer)) =
+        Message::decode(Protocol::Asap, &octets)?.message
     else {
-        anyhow::bail!("no answer to a resolution")
+        bail!("no answer to a resolution")
     };
-    ensure!(elements.len() == items, "{} of {items} elements", elements.len());
+    let count = answer.elements.len();
+    ensure!(count == items, "{count} of {items} elements");
     let octets = octets.len();
     Ok(Work::Ask { request, answer: AsapType::HANDLE_RESOLUTION_RESPONSE.0, octets })
 }

@@ -8,13 +8,14 @@ use rserpool::wire::param::{PeId, PoolHandle};
 use rserpool::{PoolUser, user};
 use serde::Deserialize;
 
+use crate::command::bench::load::handle;
 use crate::command::process::{Cause, Process};
 
 const POOL: &str = "BenchPool";
 
 /// The pool.
 pub(super) fn pool() -> anyhow::Result<PoolHandle> {
-    PoolHandle::new(POOL.as_bytes()).context("no pool handle")
+    handle(POOL)
 }
 
 /// A registrar and the servers of the pool.
