@@ -255,6 +255,28 @@ impl Running {
         }
     }
 
+    /// Notes what has come of an association; false where that was given up, or has ended, before.
+    pub(crate) fn expects(&mut self, arrival: &Arrival) -> bool {
+        match arrival {
+            Arrival::Up(peer, _) | Arrival::Session(peer, _) => {
+                let is_wanted = !peer.is_dialed() || self.known.get(peer) == Some(&Known::Dialing);
+                if is_wanted {
+                    self.known.insert(*peer, Known::Up);
+                }
+                is_wanted
+            }
+            Arrival::Down(peer, ..) => {
+                let was_known = self.known.remove(peer).is_some();
+                if was_known {
+                    self.just_lost.insert(*peer);
+                }
+                was_known
+            }
+            Arrival::Message { peer, .. } => self.known.contains_key(peer),
+            Arrival::Announce(..) => true,
+        }
+    }
+
     /// When something is to be handed a timeout, by its own clock.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         [self.brain.next_timeout(), self.sessions.next_timeout()].into_iter().flatten().min()

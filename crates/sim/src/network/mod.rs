@@ -201,13 +201,6 @@ pub(crate) struct Dial {
     pub(crate) from: Option<u16>,
 }
 
-impl Dial {
-    /// The same from this port.
-    pub(crate) fn with_port(self, from: Option<u16>) -> Self {
-        Self { from, ..self }
-    }
-}
-
 /// Why something was not sent, or a dial not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refused {

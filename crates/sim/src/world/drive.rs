@@ -12,7 +12,6 @@ use rserpool_wire::Protocol;
 use rserpool_wire::enrp::{Body, Enrp};
 use rserpool_wire::param::Transport;
 
-use super::sessions::Fit;
 use super::{Event, World};
 use crate::invariant::{
     Invariant, MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_MAX, TIMEOUTS_AT_ONCE_MAX,
@@ -92,15 +91,7 @@ impl World {
             return count;
         }
         if let Some(order) = running.orders.pop_front() {
-            if self.feed_session_order(node, &order) == Fit::Session {
-                return 1;
-            }
-            self.trace.line(self.now, || {
-                format!("{} is told: {}", self.names[node.0], order_text(&order))
-            });
-            if let Some(running) = &mut self.nodes[node.0].running {
-                running.brain.order(own, order);
-            }
+            self.feed_order(node, own, order);
             return 1;
         }
         if running.next_timeout().is_none_or(|due| due > own) {
@@ -123,67 +114,77 @@ impl World {
         1
     }
 
+    fn feed_order(&mut self, node: NodeId, own: Time, order: Order) {
+        if matches!(order, Order::Session) {
+            return self.work(node);
+        }
+        self.heed_order(node, &order);
+        self.trace
+            .line(self.now, || format!("{} is told: {}", self.names[node.0], order_text(&order)));
+        if let Some(running) = self.running(node) {
+            running.brain.order(own, order);
+        }
+    }
+
     fn feed_arrival(&mut self, node: NodeId, own: Time) {
-        let Some(running) = &mut self.nodes[node.0].running else { return };
+        let Some(running) = self.running(node) else { return };
         let Some(arrival) = running.inbox.pop_front() else { return };
-        let name = &self.names[node.0];
-        let peer = match &arrival {
-            Arrival::Up(peer, link) => {
-                let is_wanted = running.known.get(peer) == Some(&Known::Dialing);
-                if peer.is_dialed() && !is_wanted {
-                    return;
+        if let Arrival::Message { peer, octets, over, .. } = &arrival {
+            self.network.read(*over, octets.len());
+            self.heard_over(node, *peer);
+        }
+        let Some(running) = self.running(node) else { return };
+        if !running.expects(&arrival) {
+            return;
+        }
+        self.trace_arrival(node, &arrival);
+        let Some(running) = self.running(node) else { return };
+        match arrival {
+            Arrival::Session(peer, other) => self.session_up(node, peer, other),
+            Arrival::Down(peer, reason, _) if running.sessions.has(peer) => {
+                self.session_down(node, peer, reason);
+            }
+            Arrival::Message { peer, payload, octets, .. } if running.sessions.has(peer) => {
+                self.session_message(node, peer, payload, &octets);
+            }
+            arrival => {
+                if running.brain.feed(own, Fed::Arrival(arrival)) == Legible::No {
+                    let name = self.names[node.0].clone();
+                    self.violate(Invariant::MessagesAreLegible, || {
+                        format!("{name} cannot read it")
+                    });
                 }
-                running.known.insert(*peer, Known::Up);
+            }
+        }
+    }
+
+    /// Who is at the other end lives.
+    fn heard_over(&mut self, node: NodeId, peer: Peer) {
+        let other = self.network.other_host(node, peer);
+        if let Some(heard) = other.and_then(|other| self.identities[other.0])
+            && let Some(running) = self.running(node)
+        {
+            running.taken_over.remove(&heard);
+        }
+    }
+
+    fn trace_arrival(&mut self, node: NodeId, arrival: &Arrival) {
+        let name = &self.names[node.0];
+        match arrival {
+            Arrival::Up(peer, link) => {
                 let other = self.network.host_of(link.remote[0]);
                 self.trace.line(self.now, || {
                     let other = other.map_or("?", |other| &self.names[other.0]);
                     let how = if peer.is_dialed() { "reaches" } else { "is reached by" };
                     format!("{name} {how} {other} ({})", protocol_text(link.protocol))
                 });
-                None
             }
-            Arrival::Session(peer, other) => {
-                let (peer, other) = (*peer, *other);
-                let is_wanted = running.known.get(&peer) == Some(&Known::Dialing);
-                if peer.is_dialed() && !is_wanted {
-                    return;
-                }
-                running.known.insert(peer, Known::Up);
-                return self.session_up(node, peer, other);
-            }
-            Arrival::Down(peer, reason, other) => {
-                if running.known.remove(peer).is_none() {
-                    return;
-                }
-                running.just_lost.insert(*peer);
+            Arrival::Down(_, reason, other) => {
                 let other = &self.names[other.0];
                 self.trace.line(self.now, || format!("{name} loses {other}: {reason}"));
-                if running.sessions.has(*peer) {
-                    return self.session_down(node, *peer, *reason);
-                }
-                None
             }
-            Arrival::Message { peer, octets, over, .. } => {
-                self.network.read(*over, octets.len());
-                let other = self.network.other_host(node, *peer);
-                if let Some(heard) = other.and_then(|other| self.identities[other.0]) {
-                    running.taken_over.remove(&heard);
-                }
-                Some(*peer)
-            }
-            Arrival::Announce(..) => None,
-        };
-        if peer.is_some_and(|peer| !running.known.contains_key(&peer)) {
-            return;
-        }
-        if let Arrival::Message { peer, payload, octets, .. } = &arrival
-            && running.sessions.has(*peer)
-        {
-            return self.session_message(node, *peer, *payload, octets);
-        }
-        if running.brain.feed(own, Fed::Arrival(arrival)) == Legible::No {
-            let name = name.clone();
-            self.violate(Invariant::MessagesAreLegible, || format!("{name} cannot read it"));
+            // Of sessions by their drivers; of messages it is told who sends them.
+            Arrival::Session(..) | Arrival::Message { .. } | Arrival::Announce(..) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use rserpool_wire::param::{PoolElement, PoolHandle};
 use rserpool_wire::{Asap, Message};
 
 use crate::invariant::{COOKIE_OCTETS_MAX, Invariant, SESSION_OUTPUTS_MAX, SESSION_QUESTIONS_MAX};
-use crate::network::Payload;
+use crate::network::{Dial, Payload};
 use crate::node::{Known, NodeId, Order};
 use crate::session::{Caller, Calling, Ping, Pong, Role, Sessions, Standing, Taken};
 use crate::trace::{session_in_words, summary};
@@ -67,7 +67,7 @@ impl World {
     }
 
     /// What the application does in its turn.
-    pub(super) fn work(&mut self, node: NodeId) {
+    pub(in crate::world) fn work(&mut self, node: NodeId) {
         let now = self.now;
         let Some(caller) = self.caller_mut(node) else { return };
         if caller.machine.is_idle() {
@@ -208,7 +208,7 @@ impl World {
         let (peer, from) = (caller.dialed(name), caller.port);
         running.known.insert(peer, Known::Dialing);
         let connected =
-            dial.map(|dial| self.network.connect(now, node, peer, &dial.with_port(from)));
+            dial.map(|dial| self.network.connect(now, node, peer, &Dial { from, ..dial }));
         if !matches!(connected, Some(Ok(())))
             && let Some(running) = self.running(node)
         {

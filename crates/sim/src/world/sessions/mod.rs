@@ -18,13 +18,6 @@ use crate::node::{NodeId, Order};
 use crate::session::{Calling, Ping, Pong, Role, Serving};
 use crate::trace::summary;
 
-/// Whom an order is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fit {
-    Session,
-    Machine,
-}
-
 impl World {
     /// Adds an element of a pool that serves sessions, switched on and not started.
     pub fn add_server(
@@ -65,22 +58,12 @@ impl World {
         }
     }
 
-    /// What an order means for sessions; whether that is all.
-    pub(super) fn feed_session_order(&mut self, node: NodeId, order: &Order) -> Fit {
+    /// What an order to a machine means for sessions.
+    pub(super) fn heed_order(&mut self, node: NodeId, order: &Order) {
         match order {
-            Order::Session => {
-                self.work(node);
-                Fit::Session
-            }
-            Order::Element(element::Command::Register) => {
-                self.open_service(node);
-                Fit::Machine
-            }
-            Order::Element(element::Command::Deregister) => {
-                self.close_service(node);
-                Fit::Machine
-            }
-            Order::Registrar(_) | Order::Element(_) | Order::User(_) => Fit::Machine,
+            Order::Element(element::Command::Register) => self.open_service(node),
+            Order::Element(element::Command::Deregister) => self.close_service(node),
+            Order::Registrar(_) | Order::Element(_) | Order::User(_) | Order::Session => {}
         }
     }
 
