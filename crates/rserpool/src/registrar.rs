@@ -65,6 +65,17 @@ pub enum State {
     Departed,
 }
 
+impl State {
+    /// Where it stands after this, where that is news.
+    fn after(event: &Event) -> Option<Self> {
+        match *event {
+            Event::Serving { synchronised } => Some(Self::Serving { synchronised }),
+            Event::Departed { .. } => Some(Self::Departed),
+            _ => None,
+        }
+    }
+}
+
 /// A pool as a registrar knows it.
 #[derive(Clone, Debug)]
 pub struct PoolSnapshot {
@@ -132,14 +143,8 @@ impl Registrar {
         let (state_sender, state) = watch::channel(at_first);
         let on_event = move |event: Event| {
             log(&event);
-            match event {
-                Event::Serving { synchronised } => {
-                    state_sender.send_replace(State::Serving { synchronised });
-                }
-                Event::Departed { .. } => {
-                    state_sender.send_replace(State::Departed);
-                }
-                _ => {}
+            if let Some(state) = State::after(&event) {
+                state_sender.send_replace(state);
             }
             // Nobody may be listening.
             let _ = sender.send(event);
