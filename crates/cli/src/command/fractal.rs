@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use rserpool::wire::param::PoolHandle;
 use serde_json::json;
 
 use crate::output::{Format, Output};
@@ -131,7 +132,7 @@ impl Args {
     fn print(
         &self,
         output: &mut Output,
-        pool: &impl ToString,
+        pool: &PoolHandle,
         report: &crew::Report,
         elapsed: Duration,
         is_identical: Option<bool>,

@@ -1,5 +1,5 @@
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt};
 use rserpool_wire::param::{Load, Policy, PolicyField};
 use rserpool_wire::registry::PolicyType;
 
@@ -301,7 +301,7 @@ pub struct RateLimits {
 }
 
 /// Exponentially distributed.
-pub(super) fn exponential(mean: f64, rng: &mut impl Rng) -> f64 {
+pub(super) fn exponential(mean: f64, rng: &mut StdRng) -> f64 {
     -(1.0 - rng.random::<f64>()).ln() * mean
 }
 
