@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::debug;
 
 /// Runs a future to its end on this thread.
@@ -25,6 +26,30 @@ fn raise_descriptor_limit() {
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         debug!(%error, ?limit, "no more file descriptors to be had");
+    }
+}
+
+/// The signals that tell this process to end, SIGTERM and SIGINT: as long as they are waited for
+/// here, they do not end it by themselves.
+pub(crate) struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    /// From now on they come here.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    /// Waits for the next one. Cancelling loses none.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

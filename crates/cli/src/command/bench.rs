@@ -17,13 +17,12 @@ mod usage;
 
 use std::future::Future;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::subscriber::{NoSubscriber, set_default};
 
 use crate::output::Output;
-use crate::runtime;
+use crate::runtime::{self, EndSignals};
 
 use report::Report;
 
@@ -90,12 +89,10 @@ fn conduct(
     let is_quiet = std::env::var_os("RUST_LOG").is_none();
     let _quiet = is_quiet.then(|| set_default(NoSubscriber::default()));
     let report = runtime::block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut signals = EndSignals::new()?;
         tokio::select! {
             report = measuring => report,
-            _ = terminate.recv() => Err(anyhow!("interrupted")),
-            _ = interrupt.recv() => Err(anyhow!("interrupted")),
+            () = signals.next() => bail!("interrupted"),
         }
     })?;
     report.print(output)

@@ -10,12 +10,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rserpool::session::{Event, FailureReason};
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::info;
 
 use crate::output::{Format, Output};
-use crate::runtime;
+use crate::runtime::{self, EndSignals};
 use crate::service;
 use crate::service::calcapp::packet::{Kind, PPID, Packet};
 use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs};
@@ -97,8 +96,7 @@ struct Job {
 
 impl Client<'_> {
     async fn work(&mut self, output: &mut Output) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut signals = EndSignals::new()?;
         let mut next_at = Instant::now();
         let (mut queue, mut made) = (VecDeque::new(), 0_u64);
         loop {
@@ -115,14 +113,12 @@ impl Client<'_> {
                 }
                 tokio::select! {
                     () = sleep_until(next_at) => continue,
-                    _ = terminate.recv() => return Ok(()),
-                    _ = interrupt.recv() => return Ok(()),
+                    () = signals.next() => return Ok(()),
                 }
             };
             let delays = tokio::select! {
                 delays = self.job(job) => delays?,
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                () = signals.next() => return Ok(()),
             };
             if output.format() != Format::Json {
                 output.line(format_args!("{}: {} calculations, {delays}", job.number, job.size))?;

@@ -7,12 +7,11 @@ use rserpool::Session;
 use rserpool::session::{Event, FailureReason};
 use rserpool::wire::param::{PeId, PoolHandle};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
 use crate::output::{Format, Output};
-use crate::runtime;
+use crate::runtime::{self, EndSignals};
 use crate::service::Kind;
 use crate::service::pingpong::packet::{self, Packet};
 use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs};
@@ -92,8 +91,8 @@ struct Player<'a> {
 
 impl Player<'_> {
     async fn play(&mut self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let &Args { answer_timeout, ref sessions, .. } = self.args;
+        let mut signals = EndSignals::new()?;
         let mut ticks = interval(self.args.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // When it was told to end: it asks no more, and what it has asked may still be answered.
@@ -103,11 +102,11 @@ impl Player<'_> {
             if has_asked_all && self.tally.is_quiet() {
                 return Ok(());
             }
-            let late =
-                self.tally.oldest().map(|asked| asked.max(self.heard) + self.args.answer_timeout);
+            let late = self.tally.oldest().map(|asked| asked.max(self.heard) + answer_timeout);
+            let end_at = end.unwrap_or_else(Instant::now);
             tokio::select! {
                 event = self.session.next() => {
-                    let event = event.map_err(|error| self.args.sessions.explain(&self.pool, error))?;
+                    let event = event.map_err(|error| sessions.explain(&self.pool, error))?;
                     self.on_event(event)?;
                 }
                 _ = ticks.tick(), if !has_asked_all => {
@@ -118,9 +117,8 @@ impl Player<'_> {
                     self.heard = Instant::now();
                     self.session.fail_over();
                 }
-                () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => return Ok(()),
-                _ = terminate.recv() => end = Some(Instant::now() + self.args.answer_timeout),
-                _ = interrupt.recv() => end = Some(Instant::now() + self.args.answer_timeout),
+                () = sleep_until(end_at), if end.is_some() => return Ok(()),
+                () = signals.next() => end = Some(Instant::now() + answer_timeout),
             }
         }
     }
@@ -223,8 +221,9 @@ impl Player<'_> {
             let tally::Counts { sent, answered, resent, lost, .. } = counts;
             let tally::Counts { failovers, restarts, duplicates, repeats, gaps, .. } = counts;
             self.output.line(format_args!(
-                "{answered} of {sent} answered, {lost} lost, {resent} asked again; {failovers} failovers, \
-                 {restarts} without state; {duplicates} duplicates, {repeats} repeats, {gaps} gaps"
+                "{answered} of {sent} answered, {lost} lost, {resent} asked again; \
+                 {failovers} failovers, {restarts} without state; \
+                 {duplicates} duplicates, {repeats} repeats, {gaps} gaps"
             ))?;
         }
         Ok(counts.is_clean())

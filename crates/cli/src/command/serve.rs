@@ -21,7 +21,7 @@ use crate::command::resolve::pool_handle;
 use crate::failure::{Failure, no_registrar};
 use crate::output::{Format, Output};
 use crate::registrars::RegistrarArgs;
-use crate::runtime;
+use crate::runtime::{self, EndSignals};
 use crate::service::{Kind, Options};
 
 /// Runs an example service as an element of a pool until SIGTERM or SIGINT; a second one ends it at
@@ -154,8 +154,7 @@ impl Args {
     }
 
     async fn serve(self, output: &mut Output) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut signals = EndSignals::new()?;
         let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
         let end_of_stdin = runtime::end_of_stdin(self.exit_with_stdin);
         tokio::pin!(end_of_stdin);
@@ -184,8 +183,7 @@ impl Args {
                     return Err(no_registrar(error, &self.registrars.describe()));
                 }
                 _ = hangup.recv() => self.read_keys_again(&server),
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.next() => break,
                 () = &mut end_of_stdin => break,
             }
         }
@@ -193,8 +191,7 @@ impl Args {
         tokio::select! {
             drained = server.drain(self.drain) => Ok(drained?),
             // Who says it twice has no patience.
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = signals.next() => Ok(()),
         }
     }
 
