@@ -96,8 +96,8 @@ impl Dialect {
             return false;
         }
         match body {
-            // Three times the interval at which the element registers again. What is suggested, all tell
-            // one registrar only.
+            // Three times the interval at which the element registers again. What is suggested, all
+            // tell one registrar only.
             Body::Update(update) => {
                 let is_plain = receiver.is_some() && !update.takeover_suggested;
                 is_plain && update.element.life.0 >= 3_000

@@ -219,8 +219,14 @@ impl Session {
         let Some(current) = self.connected() else { return };
         let endpoints = &mut self.pool.endpoints;
         endpoints.close(current);
-        let is_end = |event: TransportEvent| matches!(event, TransportEvent::Down { assoc, .. } if assoc == current);
-        let gone = async { while !is_end(endpoints.next().await) {} };
+        let gone = async {
+            loop {
+                match endpoints.next().await {
+                    TransportEvent::Down { assoc, .. } if assoc == current => return,
+                    _ => {}
+                }
+            }
+        };
         let _ = timeout(FAREWELL_MAX, gone).await;
     }
 

@@ -7,9 +7,9 @@ use crate::output::{Format, Output};
 
 const LONG_HELP: &str = "\
 A line has the time in milliseconds since the world began, and what happened: what nodes send (R1
-a registrar, E1 an element, U1 a user, C1 a user with a session), what their applications are told, --- what goes wrong, and
-*** what must not be. The exit code is 1 where there is something of the last kind. JSON is an array
-of these lines.";
+a registrar, E1 an element, U1 a user, C1 a user with a session), what their applications are told,
+--- what goes wrong, and *** what must not be. The exit code is 1 where there is something of the last
+kind. JSON is an array of these lines.";
 
 /// Arguments of `rserpool sim replay`.
 #[derive(Debug, clap::Args)]

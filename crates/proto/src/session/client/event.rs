@@ -27,7 +27,8 @@ pub enum Input {
     FailOver,
     /// The application wants another server, though this one may be well.
     MoveOn,
-    /// The time of [`Client::next_timeout`](super::Client::next_timeout) has come. An early one does nothing.
+    /// The time of [`Client::next_timeout`](super::Client::next_timeout) has come. An early one does
+    /// nothing.
     Timeout,
 }
 
