@@ -136,16 +136,12 @@ impl KernelEndpoint {
         }
     }
 
-    /// Looks whether this host has other addresses than before: nothing else tells those who are
-    /// bound to all of them. Peers are told by the kernel, which takes a moment.
+    /// Looks at the addresses of this host. Peers are told of them by the kernel.
     pub(super) fn look_at_own_addresses(&mut self) {
         let here = own_addresses(self.socket.get_ref(), KernelId::ALL);
-        let settled = self.here == here;
-        if settled && self.settled {
+        if !self.lookout.as_mut().is_some_and(|lookout| lookout.is_news(here)) {
             return;
         }
-        self.settled = settled;
-        self.here = here;
         for kernel in self.table.kernel_ids() {
             self.addresses_changed(kernel);
         }

@@ -7,6 +7,7 @@
 //! | `poll` | time-outs, writing, reading |
 //! | `arrival` | what arrived becomes events |
 //! | `association` | one association: what waits to be sent, what arrived in part |
+//! | `lookout` | whether this host has other addresses than before |
 //! | `socket` | the socket's options and calls |
 //! | `notification` | what the kernel notifies, from its octets |
 //! | `sockaddr` | addresses as octets |
@@ -25,6 +26,7 @@
 mod arrival;
 mod association;
 mod dial;
+mod lookout;
 mod notification;
 mod poll;
 mod sockaddr;
@@ -38,10 +40,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+use tokio::time::{Instant, Sleep};
 
 use self::association::{Association, State, Table};
 use self::dial::Dial;
+use self::lookout::Lookout;
 use self::notification::KernelId;
 pub(crate) use self::socket::Socket;
 use crate::address::{Address, Host, Scheme};
@@ -53,8 +56,6 @@ use crate::sys::sctp::{self, Batch};
 
 /// What one association may have in the kernel, unacknowledged, before the rest waits.
 const WINDOW_OCTETS: usize = 256 << 10;
-/// How often an endpoint at all addresses looks whether there are others than before.
-const LOOK: Duration = Duration::from_secs(1);
 /// A limit on waiting that nobody lives to see.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
@@ -77,12 +78,8 @@ pub struct KernelEndpoint {
     deadlines: BTreeSet<(Instant, AssocId)>,
     waiting: Vec<AssocId>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// When to look at the own addresses again; `None` where they are chosen by name.
-    look: Option<Interval>,
-    /// The addresses of this host when they were last looked at, and whether they were the same as
-    /// before.
-    here: Vec<IpAddr>,
-    settled: bool,
+    /// What is known of the addresses of this host; `None` where they are chosen by name.
+    lookout: Option<Lookout>,
     batch: Option<Box<Batch>>,
     /// The rest of a long notification follows.
     notification_goes_on: bool,
@@ -138,11 +135,6 @@ impl KernelEndpoint {
             tracing::warn!(send_buffer, "longer messages cannot be sent: see net.core.wmem_max");
         }
         let is_everywhere = local.addresses.iter().all(IpAddr::is_unspecified);
-        let look = is_everywhere.then(|| {
-            let mut look = tokio::time::interval(LOOK);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            look
-        });
         let system = |source| Error::System { operation: "registering a socket", source };
         Ok(Self {
             socket: sctp::register(socket).map_err(system)?,
@@ -160,9 +152,7 @@ impl KernelEndpoint {
             deadlines: BTreeSet::new(),
             waiting: Vec::new(),
             timer: None,
-            look,
-            here: Vec::new(),
-            settled: false,
+            lookout: is_everywhere.then(Lookout::new),
             batch: Some(Box::new(Batch::new())),
             notification_goes_on: false,
             counters: Counters::default(),
@@ -328,7 +318,7 @@ impl Endpoint for KernelEndpoint {
                 return Poll::Ready(event);
             }
             self.poll_deadlines(cx);
-            while self.look.as_mut().is_some_and(|look| look.poll_tick(cx).is_ready()) {
+            while self.lookout.as_mut().is_some_and(|lookout| lookout.poll(cx).is_ready()) {
                 self.look_at_own_addresses();
             }
             if self.events.is_empty() {
