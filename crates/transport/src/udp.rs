@@ -309,6 +309,7 @@ fn info(dialed: bool, remote: SocketAddr, local_port: Option<u16>) -> AssocInfo 
     }
 }
 
+/// Waits for an ICMP error.
 async fn failure(socket: Arc<UdpSocket>) -> DownReason {
     loop {
         if socket.ready(Interest::ERROR).await.is_err() {
@@ -318,6 +319,7 @@ async fn failure(socket: Arc<UdpSocket>) -> DownReason {
         if let Ok(Some(error)) = socket.take_error() {
             return reason(&error);
         }
+        // There was none: the runtime is told to wait for the next.
         let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }
