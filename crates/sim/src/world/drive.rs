@@ -4,24 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_proto::machine::{Carrier, Output, Peer, Target};
-use rserpool_proto::session;
 use rserpool_proto::time::Time;
-use rserpool_proto::user::{self, Request};
 use rserpool_wire::Message;
 use rserpool_wire::Protocol;
 use rserpool_wire::enrp::{Body, Enrp};
 use rserpool_wire::param::Transport;
 
 use super::{Event, World};
-use crate::invariant::{
-    Invariant, MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_MAX, TIMEOUTS_AT_ONCE_MAX,
-};
-use crate::network::{Arrival, Dial, Payload, Reason};
-use crate::node::{Brain, Fed, Known, Legible, NodeId, Order, Running, Told};
+use crate::invariant::{Invariant, MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_MAX};
+use crate::network::{Dial, Payload, Reason};
+use crate::node::{Brain, Fed, Known, NodeId, Order, Running, Told};
 use crate::trace::summary;
-
-/// So many things that have arrived are handed in together, as the driver does.
-const BATCH_MAX: usize = 256;
 
 impl World {
     /// A command for the machine of a node; nothing where it does not run.
@@ -76,115 +69,6 @@ impl World {
             _ if has_more => self.plan_wake(node, now + cost),
             Some(at) => self.plan_wake(node, at),
             None => {}
-        }
-    }
-
-    /// Hands in what there is; how much that was.
-    fn feed(&mut self, node: NodeId) -> usize {
-        let Some(running) = &mut self.nodes[node.0].running else { return 0 };
-        let own = running.clock.show(self.now);
-        if !running.inbox.is_empty() {
-            let count = running.inbox.len().min(BATCH_MAX);
-            for _ in 0..count {
-                self.feed_arrival(node, own);
-            }
-            return count;
-        }
-        if let Some(order) = running.orders.pop_front() {
-            self.feed_order(node, own, order);
-            return 1;
-        }
-        if running.next_timeout().is_none_or(|due| due > own) {
-            return 0;
-        }
-        if running.brain.next_timeout().is_some_and(|due| due <= own) {
-            running.brain.feed(own, Fed::Timeout);
-        } else {
-            self.feed_session(node, session::client::Input::Timeout);
-        }
-        let Some(running) = self.running(node) else { return 1 };
-        running.timeouts = match running.timeouts {
-            (at, count) if at == own => (at, count + 1),
-            _ => (own, 1),
-        };
-        if running.timeouts.1 > TIMEOUTS_AT_ONCE_MAX {
-            let name = self.names[node.0].clone();
-            self.violate(Invariant::TimeAdvances, || format!("a timer of {name} stands still"));
-        }
-        1
-    }
-
-    fn feed_order(&mut self, node: NodeId, own: Time, order: Order) {
-        if matches!(order, Order::Session) {
-            return self.work(node);
-        }
-        self.heed_order(node, &order);
-        self.trace
-            .line(self.now, || format!("{} is told: {}", self.names[node.0], order_text(&order)));
-        if let Some(running) = self.running(node) {
-            running.brain.order(own, order);
-        }
-    }
-
-    fn feed_arrival(&mut self, node: NodeId, own: Time) {
-        let Some(running) = self.running(node) else { return };
-        let Some(arrival) = running.inbox.pop_front() else { return };
-        if let Arrival::Message { peer, octets, over, .. } = &arrival {
-            self.network.read(*over, octets.len());
-            self.heard_over(node, *peer);
-        }
-        let Some(running) = self.running(node) else { return };
-        if !running.expects(&arrival) {
-            return;
-        }
-        self.trace_arrival(node, &arrival);
-        let Some(running) = self.running(node) else { return };
-        match arrival {
-            Arrival::Session(peer, other) => self.session_up(node, peer, other),
-            Arrival::Down(peer, reason, _) if running.sessions.has(peer) => {
-                self.session_down(node, peer, reason);
-            }
-            Arrival::Message { peer, payload, octets, .. } if running.sessions.has(peer) => {
-                self.session_message(node, peer, payload, &octets);
-            }
-            arrival => {
-                if running.brain.feed(own, Fed::Arrival(arrival)) == Legible::No {
-                    let name = self.names[node.0].clone();
-                    self.violate(Invariant::MessagesAreLegible, || {
-                        format!("{name} cannot read it")
-                    });
-                }
-            }
-        }
-    }
-
-    /// Who is at the other end lives.
-    fn heard_over(&mut self, node: NodeId, peer: Peer) {
-        let other = self.network.other_host(node, peer);
-        if let Some(heard) = other.and_then(|other| self.identities[other.0])
-            && let Some(running) = self.running(node)
-        {
-            running.taken_over.remove(&heard);
-        }
-    }
-
-    fn trace_arrival(&mut self, node: NodeId, arrival: &Arrival) {
-        let name = &self.names[node.0];
-        match arrival {
-            Arrival::Up(peer, link) => {
-                let other = self.network.host_of(link.remote[0]);
-                self.trace.line(self.now, || {
-                    let other = other.map_or("?", |other| &self.names[other.0]);
-                    let how = if peer.is_dialed() { "reaches" } else { "is reached by" };
-                    format!("{name} {how} {other} ({})", protocol_text(link.protocol))
-                });
-            }
-            Arrival::Down(_, reason, other) => {
-                let other = &self.names[other.0];
-                self.trace.line(self.now, || format!("{name} loses {other}: {reason}"));
-            }
-            // Of sessions by their drivers; of messages it is told who sends them.
-            Arrival::Session(..) | Arrival::Message { .. } | Arrival::Announce(..) => {}
         }
     }
 
@@ -381,27 +265,9 @@ pub(super) fn dial_of(transport: &Transport, purpose: Payload) -> Option<Dial> {
     Some(Dial { addresses, port: transport.port()?, purpose, carrier, from: None })
 }
 
-fn protocol_text(protocol: Protocol) -> &'static str {
+pub(super) fn protocol_text(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Asap => "ASAP",
         Protocol::Enrp => "ENRP",
-    }
-}
-
-fn order_text(order: &Order) -> String {
-    match order {
-        Order::Registrar(command) => format!("{command:?}"),
-        Order::Element(command) => format!("{command:?}"),
-        Order::Session => "its session has its turn".into(),
-        Order::User(command) => match command {
-            user::Command::Resolve(Request { id, handle, items, .. }) => {
-                let items = items.map_or(String::new(), |items| format!(", {items} at most"));
-                format!("request {}: {handle}{items}", id.0)
-            }
-            user::Command::ReportUnreachable { handle, id } => format!("report {id} of {handle}"),
-            user::Command::Subscribe(handle) => format!("subscribe to {handle}"),
-            user::Command::Unsubscribe(handle) => format!("unsubscribe from {handle}"),
-            user::Command::Stop => "stop".into(),
-        },
     }
 }

@@ -2,6 +2,7 @@
 
 mod application;
 mod drive;
+mod feed;
 mod population;
 mod sessions;
 mod setup;
