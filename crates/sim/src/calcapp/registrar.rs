@@ -174,7 +174,7 @@ impl Model<'_> {
         let policy = self.policy_of(instance, load);
         let it = &mut self.registrars[registrar];
         it.enter(instance, it.id, policy);
-        self.tell_peers(registrar, Message::Update { registrar, instance, load });
+        self.tell_peers(registrar, |registrar| Message::Update { registrar, instance, load });
         if self.scenario.takeover_suggestion {
             self.suggest(registrar, instance);
         }
@@ -248,26 +248,16 @@ impl Model<'_> {
     fn expel(&mut self, registrar: usize, instance: u32) {
         self.instances[instance as usize].since = None;
         self.registrars[registrar].remove(instance);
-        self.tell_peers(registrar, Message::Removal { registrar, instance });
+        self.tell_peers(registrar, |registrar| Message::Removal { registrar, instance });
     }
 
-    /// Sends to all others that are up; the message says who it is from.
-    fn tell_peers(&mut self, from: usize, message: Message) {
+    /// Sends to all others that are up.
+    fn tell_peers(&mut self, from: usize, message: impl Fn(usize) -> Message) {
         for number in 0..self.registrars.len() {
-            if number == from || self.registrars[number].is_down {
-                continue;
+            if number != from && self.registrars[number].is_up() {
+                self.tally.updates += 1;
+                self.timeline.send(message(number));
             }
-            let message = match message {
-                Message::Update { instance, load, .. } => {
-                    Message::Update { registrar: number, instance, load }
-                }
-                Message::Removal { instance, .. } => {
-                    Message::Removal { registrar: number, instance }
-                }
-                other => other,
-            };
-            self.tally.updates += 1;
-            self.timeline.send(message);
         }
     }
 
