@@ -45,15 +45,26 @@ pub(super) enum Work {
 }
 
 /// What came of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
-    pub(super) answered: u64,
     pub(super) elapsed: Duration,
     /// How long each answer took, in microseconds.
     pub(super) latencies_us: Vec<f64>,
     /// How long the servers, and this thread, were on a processor.
     pub(super) server_time: Duration,
     pub(super) own_time: Duration,
+}
+
+impl Tally {
+    /// How many answers there were.
+    pub(super) fn answered(&self) -> f64 {
+        self.latencies_us.len() as f64
+    }
+
+    /// Answers per second.
+    pub(super) fn rate(&self) -> f64 {
+        self.answered() / self.elapsed.as_secs_f64()
+    }
 }
 
 const SPEAKS: Framing = Framing::Message(Ppid::ASAP);
@@ -107,7 +118,7 @@ fn run_here(plan: Plan) -> anyhow::Result<Tally> {
 
 async fn drive(plan: Plan) -> anyhow::Result<Tally> {
     let plan = Rc::new(plan);
-    let window = Rc::new(RefCell::new(Window::default()));
+    let window = Rc::new(RefCell::new(Window::Waiting(0)));
     let mut tasks = JoinSet::new();
     // Between two SCTP ports there is one association: each client has its own.
     let groups: Vec<Vec<u32>> = match plan.address.scheme {
@@ -118,62 +129,76 @@ async fn drive(plan: Plan) -> anyhow::Result<Tally> {
         let mut group = Group::open(&plan, &window, clients).await?;
         tasks.spawn_local(async move { group.run().await });
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended??;
-        if let Some(tally) = window.borrow_mut().tally.take() {
-            return Ok(tally);
-        }
+    // None ends well before all is measured.
+    let ended = tasks.join_next().await.context("nobody asks")?;
+    ended??;
+    match window.replace(Window::Waiting(0)) {
+        Window::Over(tally) => Ok(tally),
+        _ => bail!("nothing was measured"),
     }
-    bail!("nothing was measured")
 }
 
 /// What is measured, and when.
-#[derive(Default)]
-struct Window {
-    /// Clients that are ready.
-    ready: u32,
-    /// When all were.
-    started: Option<Instant>,
-    begun: Option<Begun>,
-    answered: u64,
-    latencies_us: Vec<f64>,
-    tally: Option<Tally>,
-    is_over: bool,
+enum Window {
+    /// So many clients are ready.
+    Waiting(u32),
+    /// All are, since then.
+    WarmUp(Instant),
+    Open(Measurement),
+    Over(Tally),
 }
 
-struct Begun {
-    at: Instant,
+struct Measurement {
+    begun: Instant,
     server_time: Duration,
     own_time: Duration,
+    latencies_us: Vec<f64>,
 }
 
 impl Window {
-    /// Counts an answer to what was asked then. True where that was the last one that counts.
-    fn count(&mut self, plan: &Plan, asked: Instant) -> anyhow::Result<bool> {
-        let (now, Some(started)) = (Instant::now(), self.started) else { return Ok(false) };
-        let Some(begun) = &self.begun else {
-            if now - started >= WARM_UP {
-                let (server_time, own_time) = times(plan)?;
-                self.begun = Some(Begun { at: now, server_time, own_time });
+    /// One more client is ready; it begins once all are.
+    fn ready(&mut self, plan: &Plan) {
+        if let Self::Waiting(ready) = self {
+            *ready += 1;
+            if *ready == plan.clients {
+                *self = Self::WarmUp(Instant::now());
             }
-            return Ok(false);
-        };
-        self.answered += 1;
-        self.latencies_us.push((now - asked).as_secs_f64() * 1e6);
-        let elapsed = now - begun.at;
-        if elapsed < plan.span || self.is_over {
-            return Ok(self.is_over);
         }
+    }
+
+    /// Counts an answer to what was asked then. True where all is measured.
+    fn count(&mut self, plan: &Plan, asked: Instant) -> anyhow::Result<bool> {
+        let now = Instant::now();
+        match self {
+            Self::WarmUp(since) if now - *since >= WARM_UP => {
+                *self = Self::Open(Measurement::begin(plan, now)?);
+            }
+            Self::Open(measurement) => {
+                measurement.latencies_us.push((now - asked).as_secs_f64() * 1e6);
+                if now - measurement.begun >= plan.span {
+                    *self = Self::Over(measurement.end(plan, now)?);
+                }
+            }
+            Self::Waiting(_) | Self::WarmUp(_) | Self::Over(_) => {}
+        }
+        Ok(matches!(self, Self::Over(_)))
+    }
+}
+
+impl Measurement {
+    fn begin(plan: &Plan, now: Instant) -> anyhow::Result<Self> {
         let (server_time, own_time) = times(plan)?;
-        self.tally = Some(Tally {
-            answered: self.answered,
-            elapsed,
+        Ok(Self { begun: now, server_time, own_time, latencies_us: Vec::new() })
+    }
+
+    fn end(&mut self, plan: &Plan, now: Instant) -> anyhow::Result<Tally> {
+        let (server_time, own_time) = times(plan)?;
+        Ok(Tally {
+            elapsed: now - self.begun,
             latencies_us: std::mem::take(&mut self.latencies_us),
-            server_time: server_time.saturating_sub(begun.server_time),
-            own_time: own_time.saturating_sub(begun.own_time),
-        });
-        self.is_over = true;
-        Ok(true)
+            server_time: server_time.saturating_sub(self.server_time),
+            own_time: own_time.saturating_sub(self.own_time),
+        })
     }
 }
 
@@ -258,12 +283,7 @@ impl Group {
 
     /// A client can begin; it does once all can.
     fn ready(&mut self, assoc: AssocId) -> anyhow::Result<()> {
-        let mut window = self.window.borrow_mut();
-        window.ready += 1;
-        if window.ready == self.plan.clients {
-            window.started = Some(Instant::now());
-        }
-        drop(window);
+        self.window.borrow_mut().ready(&self.plan);
         let client = self.clients.get_mut(&assoc).context("a stranger")?;
         client.is_ready = true;
         if matches!(self.plan.work, Work::Live { .. }) {

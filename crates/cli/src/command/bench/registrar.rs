@@ -192,18 +192,17 @@ impl Setup {
 }
 
 fn round(tally: &Tally, floor: Option<&Tally>, resident: u64) -> anyhow::Result<Round> {
-    ensure!(tally.answered > 0, "no answers");
+    ensure!(!tally.latencies_us.is_empty(), "no answers");
     let seconds = tally.elapsed.as_secs_f64();
-    let rate = |tally: &Tally| tally.answered as f64 / tally.elapsed.as_secs_f64();
-    let mut measures = vec![("rate_per_s", rate(tally))];
+    let mut measures = vec![("rate_per_s", tally.rate())];
     if let Some(floor) = floor {
-        measures.push(("floor_per_s", rate(floor)));
-        measures.push(("floor_part", rate(tally) / rate(floor)));
+        measures.push(("floor_per_s", floor.rate()));
+        measures.push(("floor_part", tally.rate() / floor.rate()));
     }
     measures.extend([
         ("p50_us", quantile(tally.latencies_us.clone(), 0.5)),
         ("p99_us", quantile(tally.latencies_us.clone(), 0.99)),
-        ("server_us", tally.server_time.as_secs_f64() * 1e6 / tally.answered as f64),
+        ("server_us", tally.server_time.as_secs_f64() * 1e6 / tally.answered()),
         ("server_busy", tally.server_time.as_secs_f64() / seconds),
         ("generator_busy", tally.own_time.as_secs_f64() / seconds),
         ("resident_mb", resident as f64 / 1e6),
