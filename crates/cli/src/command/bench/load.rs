@@ -2,7 +2,7 @@
 //! when they had their answers.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -23,14 +23,15 @@ use crate::clock::now_us;
 
 /// What goes on at the first registrar until it is dropped.
 pub(super) struct Load {
-    resolutions: Series,
-    registrations: Series,
+    resolutions: Arc<Attempts>,
+    registrations: Arc<Attempts>,
     /// Aborted when they are dropped.
     _tasks: JoinSet<()>,
 }
 
 /// Requests in the order in which they ended.
-type Series = Arc<Mutex<Vec<Attempt>>>;
+#[derive(Default)]
+struct Attempts(Mutex<Vec<Attempt>>);
 
 /// One request.
 #[derive(Clone, Copy, Debug)]
@@ -75,24 +76,24 @@ impl Load {
         asked: PoolHandle,
     ) -> anyhow::Result<Self> {
         let user = user_at_first(setting, urls, &asked).await?;
-        let resolutions = Series::default();
+        let resolutions = Arc::<Attempts>::default();
         let mut tasks = JoinSet::new();
         for _ in 0..ASKERS {
             let (user, asked) = (user.clone(), asked.clone());
             let resolutions = Arc::clone(&resolutions);
             tasks.spawn(async move { ask(&user, &asked, &resolutions).await });
         }
-        Ok(Self { resolutions, registrations: Series::default(), _tasks: tasks })
+        Ok(Self { resolutions, registrations: Arc::default(), _tasks: tasks })
     }
 
     /// Resolutions so far.
     pub(super) fn resolutions(&self) -> Vec<Attempt> {
-        taken(&self.resolutions)
+        self.resolutions.so_far()
     }
 
     /// Registrations so far.
     pub(super) fn registrations(&self) -> Vec<Attempt> {
-        taken(&self.registrations)
+        self.registrations.so_far()
     }
 }
 
@@ -112,25 +113,31 @@ pub(super) fn latencies_ms(attempts: &[Attempt], from_us: u64, to_us: u64) -> Ve
     attempts.iter().filter(within).map(|a| ms(a.ended_us - a.begun_us)).collect()
 }
 
-fn taken(series: &Series) -> Vec<Attempt> {
-    series.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl Attempts {
+    fn note(&self, begun_us: u64, succeeded: bool) {
+        let attempt = Attempt { begun_us, ended_us: now_us().max(begun_us), succeeded };
+        self.lock().push(attempt);
+    }
+
+    fn so_far(&self) -> Vec<Attempt> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn note(series: &Series, begun_us: u64, succeeded: bool) {
-    let attempt = Attempt { begun_us, ended_us: now_us().max(begun_us), succeeded };
-    series.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
-}
-
-async fn ask(user: &PoolUser, handle: &PoolHandle, series: &Series) {
+async fn ask(user: &PoolUser, handle: &PoolHandle, attempts: &Attempts) {
     loop {
         let begun = now_us();
         let answer = user.resolve(handle, Some(3)).await;
-        note(series, begun, answer.is_ok());
+        attempts.note(begun, answer.is_ok());
         sleep(PACE).await;
     }
 }
 
-async fn renew(element: &PoolElement, series: &Series) {
+async fn renew(element: &PoolElement, attempts: &Attempts) {
     for busy in (1..u32::MAX).cycle() {
         let Ok(before) = element.stats().await else { return };
         let begun = now_us();
@@ -142,7 +149,7 @@ async fn renew(element: &PoolElement, series: &Series) {
             }
             sleep(LOOK).await;
         }
-        note(series, begun, true);
+        attempts.note(begun, true);
     }
 }
 

@@ -55,7 +55,8 @@ pub(super) struct Takeover {
 }
 
 /// Homes of elements.
-pub(super) type Homes = BTreeMap<(PoolHandle, PeId), Option<RegistrarId>>;
+#[derive(PartialEq)]
+struct Homes(BTreeMap<(PoolHandle, PeId), Option<RegistrarId>>);
 
 /// What `rserpool registrar` prints.
 #[derive(Deserialize)]
@@ -181,7 +182,8 @@ impl Scope {
                 all.push(node.homes().await?);
             }
             let is_same = all.windows(2).all(|pair| pair[0] == pair[1]);
-            let is_complete = |homes: &Homes| homes.len() == elements && homes.values().all(lives);
+            let is_complete =
+                |homes: &Homes| homes.0.len() == elements && homes.0.values().all(lives);
             if is_same && all.iter().all(is_complete) {
                 return Ok(());
             }
@@ -254,6 +256,6 @@ impl Node {
             };
             elements.into_iter().map(home)
         });
-        Ok(homes.collect())
+        Ok(Homes(homes.collect()))
     }
 }
