@@ -11,8 +11,8 @@ use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Message, Protocol};
 
 use super::dialing::Dial;
-use super::sync::Sync;
-use super::{Deadline, Event, Registrar, State};
+use super::sync::{Sync, SyncFailure};
+use super::{Deadline, Event, Misbehaviour, Registrar, State};
 use crate::machine::{Carrier, Output, Peer, Target};
 use crate::time::Time;
 
@@ -48,7 +48,7 @@ pub(super) struct PeerRegistrar {
     /// Its last table had elements that are this registrar's own.
     pub(super) has_claimed: bool,
     /// Why it could not be audited, as the application knows.
-    pub(super) failure_told: Option<super::SyncFailure>,
+    pub(super) failure_told: Option<SyncFailure>,
     /// How often a wait for it was extended because this registrar was late.
     pub(super) extensions: u8,
 }
@@ -185,7 +185,7 @@ impl Registrar {
         let is_last = peer.links.is_empty();
         let peer_status = peer.status.clone();
         if peer.sync.as_ref().is_some_and(|sync| sync.link == link) {
-            self.sync_failed(now, id, super::SyncFailure::Lost);
+            self.sync_failed(now, id, SyncFailure::Lost);
         }
         // Where another registrar is about to take it over, that goes on.
         let is_left = matches!(peer_status, Status::LeftTo(_));
@@ -205,7 +205,7 @@ impl Registrar {
         match association.registrar {
             Some(known) if known != id => {
                 self.stats.impostors += 1;
-                self.complain(link, super::Misbehaviour::Impostor);
+                self.complain(link, Misbehaviour::Impostor);
                 return false;
             }
             Some(_) => {}
@@ -325,7 +325,7 @@ impl Registrar {
     /// but where it is configured it is dialed.
     pub(super) fn remove_peer(&mut self, now: Time, id: RegistrarId) {
         if self.peers.get(&id).is_some_and(|peer| peer.sync.is_some()) {
-            self.sync_failed(now, id, super::SyncFailure::Lost);
+            self.sync_failed(now, id, SyncFailure::Lost);
         }
         let Some(peer) = self.peers.remove(&id) else { return };
         for deadline in [Deadline::Peer(id), Deadline::Sync(id)] {
