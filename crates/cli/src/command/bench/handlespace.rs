@@ -66,6 +66,16 @@ pub(crate) struct Args {
     all_turns: bool,
 }
 
+/// What a handlespace is like.
+#[derive(Clone, Copy)]
+struct Shape {
+    policy: PolicyType,
+    elements: u32,
+    pools: u32,
+    /// All that are listed lose their turn.
+    all_turns: bool,
+}
+
 const ELEMENTS: [u32; 4] = [10, 1_000, 100_000, 1_000_000];
 const POOLS: [u32; 2] = [1, 10_000];
 const CASE_MAX: Duration = Duration::from_secs(120);
@@ -80,47 +90,42 @@ impl Args {
 
     async fn measure_all(&self) -> anyhow::Result<Report> {
         let mut report = Report::new(self.rounds, Vec::new());
-        for (policy, elements, pools) in self.cases() {
-            for all_turns in [false, true] {
-                let case = case(policy, elements, pools, all_turns);
-                let rounds = within(CASE_MAX, self.measure(policy, elements, pools, all_turns));
-                let rounds = rounds.await.with_context(|| format!("{case} failed"))?;
-                eprintln!("{case}");
-                report.add(case, &rounds, None);
-            }
+        for shape in self.shapes() {
+            let case = shape.case();
+            let rounds = within(CASE_MAX, self.measure(shape)).await;
+            let rounds = rounds.with_context(|| format!("{case} failed"))?;
+            eprintln!("{case}");
+            report.add(case, &rounds, None);
         }
         Ok(report)
     }
 
-    fn cases(&self) -> impl Iterator<Item = (PolicyType, u32, u32)> + '_ {
-        let elements = if self.elements.is_empty() { &ELEMENTS[..] } else { &self.elements };
-        let pools = if self.pools.is_empty() { &POOLS[..] } else { &self.pools };
+    fn shapes(&self) -> Vec<Shape> {
+        let sizes = if self.elements.is_empty() { &ELEMENTS[..] } else { &self.elements };
+        let counts = if self.pools.is_empty() { &POOLS[..] } else { &self.pools };
         let known = PolicyType::ASSIGNED.iter().filter(|policy| policy.fields().is_some());
         let policies: Vec<PolicyType> = match self.policies.is_empty() {
             true => known.copied().collect(),
             false => self.policies.clone(),
         };
-        policies.into_iter().flat_map(move |policy| {
-            let sizes = elements.iter().flat_map(move |&elements| {
-                let pools = pools.iter().filter(move |pools| **pools <= elements);
-                pools.map(move |&pools| (elements, pools))
-            });
-            sizes.map(move |(elements, pools)| (policy, elements, pools))
-        })
+        let mut shapes = Vec::new();
+        for policy in policies {
+            for &elements in sizes {
+                for &pools in counts.iter().filter(|pools| **pools <= elements) {
+                    let shape = |all_turns| Shape { policy, elements, pools, all_turns };
+                    shapes.extend([false, true].map(shape));
+                }
+            }
+        }
+        shapes
     }
 
-    async fn measure(
-        &self,
-        policy: PolicyType,
-        elements: u32,
-        pools: u32,
-        all_turns: bool,
-    ) -> anyhow::Result<Vec<Round>> {
-        let (rounds, name) = (self.rounds.to_string(), name(policy));
-        let (elements, pools) = (elements.to_string(), pools.to_string());
+    async fn measure(&self, shape: Shape) -> anyhow::Result<Vec<Round>> {
+        let (rounds, name) = (self.rounds.to_string(), name(shape.policy));
+        let (elements, pools) = (shape.elements.to_string(), shape.pools.to_string());
         let mut arguments = vec!["bench", "handlespace", "--here", "--rounds", &rounds];
         arguments.extend(["--policy", &name, "--elements", &elements, "--pools", &pools]);
-        arguments.extend(all_turns.then_some("--all-turns"));
+        arguments.extend(shape.all_turns.then_some("--all-turns"));
         let mut process = Process::start(&arguments)?;
         let rows: Vec<Vec<f64>> = process.line().await?;
         ensure!(rows.len() == self.rounds as usize, "{} rounds", rows.len());
@@ -128,21 +133,23 @@ impl Args {
     }
 
     fn measure_here(&self, output: &mut Output) -> anyhow::Result<()> {
-        let (policy, elements, pools) = self.cases().next().context("nothing to measure")?;
-        let mut subject = Subject::new(policy, elements, pools, self.all_turns)?;
+        let shape = *self.shapes().first().context("nothing to measure")?;
+        let mut subject = Subject::new(Shape { all_turns: self.all_turns, ..shape })?;
         let rounds: anyhow::Result<Vec<Vec<f64>>> =
             (0..self.rounds).map(|_| subject.round()).collect();
         Ok(output.json(&rounds?)?)
     }
 }
 
-fn case(policy: PolicyType, elements: u32, pools: u32, all_turns: bool) -> Case {
-    Case::new([
-        ("policy", name(policy)),
-        ("elements", elements.to_string()),
-        ("pools", pools.to_string()),
-        ("increment", if all_turns { "all" } else { "1" }.to_owned()),
-    ])
+impl Shape {
+    fn case(self) -> Case {
+        Case::new([
+            ("policy", name(self.policy)),
+            ("elements", self.elements.to_string()),
+            ("pools", self.pools.to_string()),
+            ("increment", if self.all_turns { "all" } else { "1" }.to_owned()),
+        ])
+    }
 }
 
 fn name(policy: PolicyType) -> String {
@@ -171,14 +178,18 @@ mod tests {
             here: false,
             all_turns: false,
         };
-        let cases: Vec<(u32, u32)> = args.cases().map(|(_, size, pools)| (size, pools)).collect();
-        assert_eq!(cases, [(10, 1), (100_000, 1), (100_000, 10_000)]);
+        let shapes = args.shapes();
+        let sizes: Vec<(u32, u32)> = shapes.iter().map(|it| (it.elements, it.pools)).collect();
+        let (once, again): (Vec<_>, Vec<_>) = sizes.chunks(2).map(|two| (two[0], two[1])).unzip();
+        assert_eq!(once, [(10, 1), (100_000, 1), (100_000, 10_000)]);
+        assert_eq!(once, again);
     }
 
     #[test]
     fn each_operation_is_measured_for_each_policy() {
         for &policy in PolicyType::ASSIGNED {
-            let mut subject = Subject::new(policy, 20, 2, false).unwrap();
+            let shape = Shape { policy, elements: 20, pools: 2, all_turns: false };
+            let mut subject = Subject::new(shape).unwrap();
             let round = subject.round().unwrap();
             assert_eq!(round.len(), MEASURES.len() - 1, "{policy}");
             assert!(round.iter().all(|rate| *rate > 0.0), "{policy}: {round:?}");

@@ -15,6 +15,7 @@ use rserpool::wire::param::{
 };
 use rserpool::wire::registry::PolicyType;
 
+use super::Shape;
 use crate::command::bench::load::handle;
 use crate::command::bench::usage::{resident, thread_time};
 
@@ -63,12 +64,8 @@ impl Key for Timer {
 
 impl Subject {
     /// A handlespace with so many elements.
-    pub(super) fn new(
-        policy: PolicyType,
-        elements: u32,
-        pools: u32,
-        all_turns: bool,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(shape: Shape) -> anyhow::Result<Self> {
+        let Shape { policy, elements, pools, all_turns } = shape;
         let handles = (0..pools).map(|pool| handle(&format!("a pool: {pool:08}")));
         let mut config = Config::default();
         if all_turns {
