@@ -69,7 +69,7 @@ struct Scenario {
 
 /// tshark does not know that SCTP may be in UDP. Nothing else is in most captures.
 const ENCAPSULATED: &[&str] = &["udp.port==1-65535,sctp"];
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What a scenario in the guest needs.
 const GUEST: &[&str] = &["linux.uml", "dumpcap", "tshark"];
@@ -190,7 +190,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     with_rsplib("peers", PEERS, OURS_IN_PEERS, peers::share),
     with_rsplib("peers-takeover", PEERS, OURS_IN_PEERS, peers::take_over),
-    with_rsplib("peers-arbitration", PEERS, OURS_IN_PEERS, peers::arbitrate),
+    with_rsplib("peers-arbitration", PEERS, OURS_IN_PEERS, peers::arbitration::run),
     Scenario {
         limit: Duration::from_secs(600),
         measures: true,
@@ -198,7 +198,7 @@ const SCENARIOS: &[Scenario] = &[
         ..with_rsplib("beside", "rsplib's costs and ours", "sctp.srcport == 3863", beside::run)
     },
     in_one_pool("services-pingpong", services::pingpong),
-    in_one_pool("services-failures", services::failures),
+    in_one_pool("services-failures", services::failures::run),
     in_one_pool("services-calcapp", services::calcapp),
     in_one_pool("services-fractal", services::fractal),
     in_one_pool("services-fractal-user", services::fractal_user),

@@ -2,8 +2,8 @@
 //!
 //! It binds LOCAL, dials each REMOTE, and takes one message a line from its standard input:
 //! `TO PPID HEX`, where TO is the number of a REMOTE, 0 the first, or `*` for all. What happens it
-//! prints, one line each: `up TO`, `message TO PPID HEX`, `down TO REASON`. Associations that others
-//! dial have numbers from 100 on. It ends with its input.
+//! prints, one line each: `bound`, `up TO`, `message TO PPID HEX`, `down TO REASON`. Associations
+//! that others dial have numbers from 100 on. It ends with its input.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -21,6 +21,7 @@ async fn main() -> Result<(), Failure> {
     let mut urls = std::env::args().skip(1);
     let local: Address = urls.next().ok_or("usage: speak LOCAL REMOTE...")?.parse()?;
     let mut endpoint = KernelEndpoint::bind(&local, &Options::default())?;
+    println!("bound");
     let mut numbers = HashMap::new();
     for (number, url) in urls.enumerate() {
         let remote = url.parse::<Address>()?.resolve().await?;

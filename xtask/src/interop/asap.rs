@@ -1,10 +1,10 @@
 //! A client of ASAP over TCP that shares no code with what it asks (RFC 5352 §2.2.5, §2.2.6).
 
+use anyhow::{Context, bail, ensure};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use super::lab::PATIENCE;
 
 const HANDLE_RESOLUTION: u8 = 0x05;
 const HANDLE_RESOLUTION_RESPONSE: u8 = 0x06;
@@ -28,7 +28,7 @@ impl Client {
     pub(super) fn connect(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("tcp://{address}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self(stream))
     }
 

@@ -1,21 +1,25 @@
 //! What rsplib says differently, and what nobody should say, to our programs: they go on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::lab::{Lab, PATIENCE};
 use super::octets::{
-    ASAP, ASAP_ERROR, ENRP, HANDLE_RESOLUTION, HANDLE_RESOLUTION_RESPONSE, PE_IDENTIFIER,
-    POOL_HANDLE, REGISTRATION, REGISTRATION_RESPONSE, Speaker, cause, element, message, parameter,
+    ASAP, ASAP_ERROR, ENDPOINT_KEEP_ALIVE, ENRP, HANDLE_RESOLUTION, HANDLE_RESOLUTION_RESPONSE,
+    PE_IDENTIFIER, POOL_HANDLE, REGISTRATION, REGISTRATION_RESPONSE, Speaker, cause, element,
+    message, parameter,
 };
+use super::process::Process;
 
 const ADDRESSES: [&str; 4] = ["10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "10.0.0.4/24"];
 /// What our registrar says, and what our element and our user say to the one that is played.
 pub(super) const JUDGED: &str =
     "(ip.src == 10.0.0.1 && sctp.srcport == 3863) || (ip.dst == 10.0.0.3 && sctp.dstport == 3863)";
 const POOL: &[u8] = b"pool5";
+/// Between two looks whether a program has ended.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 const HERE: [u8; 4] = [10, 0, 0, 4];
 /// Codes of errors that only rsplib has.
 const PRIVATE: [u16; 12] =
@@ -36,11 +40,9 @@ enum Answer {
 pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Value> {
     lab.addresses(&ADDRESSES)?;
     let registrar = "sctp+kernel://10.0.0.1:3863";
-    // A keep-alive between two answers would be taken for one.
-    let config = lab.out().join("registrar.toml");
-    std::fs::write(&config, "[timing]\nkeep_alive_interval = \"10min\"\n")?;
-    let config = config.to_str().context("a path that is no text")?;
-    let more = ["--dialect", "rsplib", "--asap", registrar, "--config", config];
+    // The speaker answers no keep-alives.
+    let config = lab.config("registrar", "[timing]\nkeep_alive_interval = \"10min\"\n")?;
+    let more = ["--dialect", "rsplib", "--asap", registrar, "--config", &config];
     let arguments = [&["registrar", "--id", "0x11"][..], &more].concat();
     let _registrar = lab.serving("registrar", &arguments)?;
     let mut speaker = Speaker::start(lab, "speaker", "10.0.0.4:4000", "10.0.0.1:3863")?;
@@ -63,15 +65,25 @@ fn say(speaker: &mut Speaker, ppid: u32, octets: &[u8], answer: &Answer) -> anyh
         Answer::Nothing => None,
     };
     if let Some((kind, code)) = expected {
-        let heard = speaker.hears(PATIENCE)?.context("no answer")?;
+        let heard = answer_to(speaker).context("no answer")?;
         ensure!(heard[0] == kind, "it says {heard:02x?}");
         let has_code = |code: u16| heard.windows(2).any(|two| two == code.to_be_bytes());
         ensure!(code.is_none_or(has_code), "it says {heard:02x?}");
     }
     speaker.say(ASAP, &resolution(&[]))?;
-    let heard = speaker.hears(PATIENCE)?.context("it does not answer any more")?;
+    let heard = answer_to(speaker).context("it does not answer any more")?;
     ensure!(heard[0] == HANDLE_RESOLUTION_RESPONSE, "it says {heard:02x?}");
     Ok(())
+}
+
+/// What is heard next. What the registrar asks the speaker's elements itself may come in between.
+fn answer_to(speaker: &mut Speaker) -> anyhow::Result<Vec<u8>> {
+    loop {
+        let heard = speaker.hears(PATIENCE)?.context("silence")?;
+        if heard.first() != Some(&ENDPOINT_KEEP_ALIVE) {
+            return Ok(heard);
+        }
+    }
 }
 
 /// A question for the pool, with something after it.
@@ -136,13 +148,10 @@ fn odd_answers(lab: &Lab) -> anyhow::Result<usize> {
         for answer in [rejection, error] {
             let arguments = ["serve", "echo", "--pool", "pool5", "--id", "7"];
             let more = ["--listen", "10.0.0.2", "--dialect", "rsplib", "--registrar", registrar];
-            let more = [&more[..], &["--wait", "2s"]].concat();
+            let more = [&more[..], &["--wait", "60s"]].concat();
             let mut process = lab.rserpool("element", &[&arguments[..], &more].concat())?;
-            let asked = played.hears_of(REGISTRATION, PATIENCE)?;
-            ensure!(asked.is_some(), "the element does not register");
-            played.say(ASAP, &answer)?;
-            let status = process.wait(Duration::from_secs(10)).context("our element")?;
-            ensure!(!status.success(), "our element takes {code:#x} for a yes");
+            refuse(&mut played, &mut process, REGISTRATION, &answer)
+                .with_context(|| format!("our element and cause {code:#x}"))?;
             count += 1;
         }
     }
@@ -151,12 +160,29 @@ fn odd_answers(lab: &Lab) -> anyhow::Result<usize> {
     for answer in [refusal, error] {
         let arguments = ["resolve", "pool5", "--registrar", registrar, "--dialect", "rsplib"];
         let mut process = lab.rserpool("resolve", &arguments)?;
-        let asked = played.hears_of(HANDLE_RESOLUTION, PATIENCE)?;
-        ensure!(asked.is_some(), "the user does not ask");
-        played.say(ASAP, &answer)?;
-        let status = process.wait(Duration::from_secs(10)).context("our user")?;
-        ensure!(!status.success(), "our user takes an error for an answer");
+        refuse(&mut played, &mut process, HANDLE_RESOLUTION, &answer).context("our user")?;
         count += 1;
     }
     Ok(count)
+}
+
+/// Gives this answer to each question of this type until the program ends, which is to be with an
+/// error. One that is late is asked again, and what the program before it asked may still come.
+fn refuse(
+    played: &mut Speaker,
+    process: &mut Process,
+    kind: u8,
+    answer: &[u8],
+) -> anyhow::Result<()> {
+    let (deadline, mut asked) = (Instant::now() + PATIENCE, false);
+    while !process.has_ended()? {
+        ensure!(Instant::now() < deadline, "it goes on");
+        if played.hears_of(kind, BETWEEN_LOOKS)?.is_some() {
+            asked = true;
+            played.say(ASAP, answer)?;
+        }
+    }
+    ensure!(asked, "it does not ask");
+    ensure!(!process.wait(PATIENCE)?.success(), "it takes a no for a yes");
+    Ok(())
 }

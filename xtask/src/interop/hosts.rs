@@ -1,10 +1,12 @@
 //! Hosts of their own: network namespaces, with links that can be cut.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use super::lab::Lab;
+use super::capture::Interface;
+use super::lab::{Lab, let_addresses_be_known};
 
 /// Hosts beside this one.
 pub(super) struct Hosts(());
@@ -38,26 +40,48 @@ impl Hosts {
                 lab.at(&name, &["sysctl", "-q", "-w", &format!("net.sctp.{setting}=1")])?;
             }
         }
-        lab.capture_at(&NETWORKS.map(|net| format!("net{net}")))?;
+        let network = |net| Interface {
+            name: format!("net{net}"),
+            everybody: Ipv4Addr::new(10, net, 0, 255),
+        };
+        lab.capture_at(NETWORKS.map(network).into())?;
+        let_addresses_be_known();
         Ok(Self(()))
     }
 
     /// Nothing passes any more between a host and a network. Nobody is told.
-    pub(super) fn cut(&self, n: u32, net: u32) -> anyhow::Result<()> {
+    pub(super) fn cut(&self, n: u32, net: u8) -> anyhow::Result<()> {
         self.degrade(n, net, "loss 100%")
     }
 
     /// What passes between a host and a network suffers, in both directions, as netem is told.
-    pub(super) fn degrade(&self, n: u32, net: u32, how: &str) -> anyhow::Result<()> {
+    pub(super) fn degrade(&self, n: u32, net: u8, how: &str) -> anyhow::Result<()> {
         tc(&format!("qdisc replace dev {} root netem {how}", port(n, net)))?;
         let name = host_name(n);
         tc(&format!("-n {name} qdisc replace dev eth{net} root netem {how}"))
     }
 
     /// Undoes [`cut`](Self::cut) and [`degrade`](Self::degrade).
-    pub(super) fn mend(&self, n: u32, net: u32) -> anyhow::Result<()> {
+    pub(super) fn mend(&self, n: u32, net: u8) -> anyhow::Result<()> {
         tc(&format!("qdisc del dev {} root", port(n, net)))?;
         tc(&format!("-n {} qdisc del dev eth{net} root", host_name(n)))
+    }
+
+    /// Whether all paths of all associations of these hosts are in use: those that had failed are
+    /// asked by heartbeats.
+    pub(super) fn all_paths_work(&self, numbers: &[u32]) -> anyhow::Result<bool> {
+        for n in numbers {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", &host_name(*n), "cat", "/proc/net/sctp/remaddr"]);
+            let output = command.output().context("ip")?;
+            ensure!(output.status.success(), "no list of paths on host {n}");
+            let text = String::from_utf8_lossy(&output.stdout);
+            let mut states = text.lines().skip(1).filter_map(|row| row.split_whitespace().last());
+            if !states.all(|state| state == PATH_ACTIVE) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives a host one more address, or takes it away: `verb` is `add` or `del`.
@@ -65,7 +89,7 @@ impl Hosts {
         &self,
         verb: &str,
         n: u32,
-        net: u32,
+        net: u8,
         address: &str,
     ) -> anyhow::Result<()> {
         ip(&format!("-n {} addr {verb} {address}/24 dev eth{net}", host_name(n)))
@@ -87,8 +111,12 @@ impl Hosts {
             ip(&format!("-n {name} route add default via 10.0.{n}.1"))?;
         }
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("ip_forward")?;
-        let interfaces: Vec<String> = numbers.iter().map(|n| interface(*n)).collect();
-        lab.capture_at(&interfaces)?;
+        let interfaces = numbers.iter().map(|n| -> anyhow::Result<Interface> {
+            let everybody = Ipv4Addr::new(10, 0, u8::try_from(*n)?, 255);
+            Ok(Interface { name: interface(*n), everybody })
+        });
+        lab.capture_at(interfaces.collect::<Result<_, _>>()?)?;
+        let_addresses_be_known();
         Ok(Self(()))
     }
 
@@ -124,15 +152,17 @@ pub(super) fn host_name(n: u32) -> String {
     format!("host{n}")
 }
 
-const NETWORKS: [u32; 2] = [1, 2];
+/// `SCTP_ACTIVE`, as the kernel lists it.
+const PATH_ACTIVE: &str = "2";
+const NETWORKS: [u8; 2] = [1, 2];
 
 /// A host's address in one of two networks.
-pub(super) fn on_network(net: u32, n: u32) -> String {
+pub(super) fn on_network(net: u8, n: u32) -> String {
     format!("10.{net}.0.{n}")
 }
 
 /// Where a host is connected to a network.
-fn port(n: u32, net: u32) -> String {
+fn port(n: u32, net: u8) -> String {
     format!("port{n}-{net}")
 }
 

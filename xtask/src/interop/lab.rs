@@ -8,11 +8,17 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::capture::Capture;
+use super::capture::{Capture, Interface};
 use super::process::Process;
 
-/// How long programs may take for what they do at once. System calls are slow in a guest.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long programs may take for what they do at once: only what hangs takes that long, also where
+/// the machine has much else to do. System calls are slow in a guest.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Configuration of a registrar where elements that live may not be missed for a moment: an answer
+/// may take as long as a machine with much else to do can make it take.
+pub(super) const PATIENT: &str =
+    "[timing]\nkeep_alive_timeout_floor = \"5s\"\nkeep_alive_timeout_cap = \"5s\"\n";
 
 /// The place of one scenario. Its loopback interface is its own.
 pub(super) struct Lab {
@@ -28,7 +34,8 @@ impl Lab {
     pub(super) fn open(binary: PathBuf, out: PathBuf) -> anyhow::Result<Self> {
         let status = Command::new("ip").args(["link", "set", "lo", "up"]).status();
         ensure!(status.context("ip")?.success(), "the loopback interface does not come up");
-        let capture = Capture::start(&out, &["lo".into()])?;
+        let capture = Capture::start(&out, vec![Interface::loopback()])?;
+        let_addresses_be_known();
         Ok(Self { binary, out, capture, kept: RefCell::default() })
     }
 
@@ -38,13 +45,21 @@ impl Lab {
             let status = Command::new("ip").args(["addr", "add", address, "dev", "lo"]).status();
             ensure!(status.context("ip")?.success(), "no address {address}");
         }
+        let_addresses_be_known();
         Ok(())
     }
 
     /// Captures at these interfaces instead; what was captured is forgotten.
-    pub(super) fn capture_at(&mut self, interfaces: &[String]) -> anyhow::Result<()> {
+    pub(super) fn capture_at(&mut self, interfaces: Vec<Interface>) -> anyhow::Result<()> {
         self.capture = Capture::start(&self.out, interfaces)?;
         Ok(())
+    }
+
+    /// Writes a registrar's configuration; where it is.
+    pub(super) fn config(&self, label: &str, text: &str) -> anyhow::Result<String> {
+        let path = self.out.join(format!("{label}.toml"));
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        path.into_os_string().into_string().ok().context("a path that is no text")
     }
 
     /// The program under test.
@@ -143,6 +158,16 @@ impl Lab {
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} ended with {}: {errors}", args[0], output.status);
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// Waits until SCTP of the kernel has heard of the addresses that this host was given: it is told half
+/// a second later (`SCTP_ADDRESS_TICK_DELAY`), and then every association of an endpoint that is bound
+/// to all addresses tells its peer, which may end it. Nothing shows that this is still to come.
+pub(super) fn let_addresses_be_known() {
+    const TOLD: Duration = Duration::from_millis(700);
+    if Path::new("/proc/net/sctp").exists() {
+        std::thread::sleep(TOLD);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::lab::{Lab, PATIENCE};
 use super::process::Process;
@@ -15,6 +15,8 @@ pub(super) const ENRP: u32 = 12;
 /// Types of ENRP messages (RFC 5353 §2).
 pub(super) const PRESENCE: u8 = 1;
 pub(super) const HANDLE_UPDATE: u8 = 4;
+pub(super) const LIST_REQUEST: u8 = 5;
+pub(super) const LIST_RESPONSE: u8 = 6;
 pub(super) const INIT_TAKEOVER: u8 = 7;
 pub(super) const INIT_TAKEOVER_ACK: u8 = 8;
 pub(super) const TAKEOVER_SERVER: u8 = 9;
@@ -24,6 +26,7 @@ pub(super) const REGISTRATION: u8 = 1;
 pub(super) const REGISTRATION_RESPONSE: u8 = 3;
 pub(super) const HANDLE_RESOLUTION: u8 = 5;
 pub(super) const HANDLE_RESOLUTION_RESPONSE: u8 = 6;
+pub(super) const ENDPOINT_KEEP_ALIVE: u8 = 7;
 pub(super) const ASAP_ERROR: u8 = 0xe;
 
 /// Types of parameters (RFC 5354 §3).
@@ -108,11 +111,11 @@ impl Speaker {
     pub(super) fn start(lab: &Lab, label: &str, local: &str, remote: &str) -> anyhow::Result<Self> {
         let process = Self::run(lab, label, &[local, remote])?;
         let first = process.line(PATIENCE)?;
-        anyhow::ensure!(first == "up 0", "{label}: {first}");
+        ensure!(first == "up 0", "{label}: {first}");
         Ok(Self { process, peer: "0".into() })
     }
 
-    /// Binds `local` and waits for others.
+    /// Binds `local`, and is there for others.
     pub(super) fn listen(lab: &Lab, label: &str, local: &str) -> anyhow::Result<Self> {
         Ok(Self { process: Self::run(lab, label, &[local])?, peer: String::new() })
     }
@@ -120,7 +123,10 @@ impl Speaker {
     fn run(lab: &Lab, label: &str, places: &[&str]) -> anyhow::Result<Process> {
         let mut command = Command::new(lab.example("speak"));
         command.args(places.iter().map(|place| format!("sctp+kernel://{place}")));
-        Process::start(label, &mut command, lab.out())
+        let process = Process::start(label, &mut command, lab.out())?;
+        let first = process.line(PATIENCE)?;
+        ensure!(first == "bound", "{label}: {first}");
+        Ok(process)
     }
 
     /// Sends a message.
@@ -147,7 +153,7 @@ impl Speaker {
         }
     }
 
-    /// The next message of this type that comes in time.
+    /// The next message of this type that comes in time. Others before it are left out.
     pub(super) fn hears_of(
         &mut self,
         kind: u8,
@@ -160,6 +166,24 @@ impl Speaker {
                 Some(message) if message.first() == Some(&kind) => return Ok(Some(message)),
                 Some(_) => {}
                 None => return Ok(None),
+            }
+        }
+    }
+
+    /// Whether a message of this type about this registrar comes in time.
+    pub(super) fn hears_about(
+        &mut self,
+        kind: u8,
+        registrar: u32,
+        limit: Duration,
+    ) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.hears_of(kind, left)? {
+                Some(message) if message.ends_with(&registrar.to_be_bytes()) => return Ok(true),
+                Some(_) => {}
+                None => return Ok(false),
             }
         }
     }

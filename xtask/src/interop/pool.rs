@@ -16,16 +16,10 @@ const POOL: &str = "EchoPool";
 const TCP: &str = "127.0.0.1:3863";
 const IDS: [u32; 4] = [0x21, 0x22, 0x23, 0x24];
 
-/// How soon a killed element is gone where the system tells of its end.
-const KILLED_MAX: Duration = Duration::from_millis(50);
-/// How soon an element is gone of which only silence tells.
-const SILENT_MAX: Duration = Duration::from_millis(1500);
 /// Lines that the user sends between two events.
 const LINES: u32 = 5;
 /// Leaves the processor to others.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
-/// One try may suffer from what else this machine does; the best of so many counts.
-const TRIES: usize = 3;
 
 /// What carries what.
 struct Carriers {
@@ -33,35 +27,42 @@ struct Carriers {
     registrar: &'static str,
     /// What users speak with elements over.
     data: &'static str,
-    killed_max: Duration,
+    /// The system lives on when a program is killed or frozen: it tells of the end of the one, and
+    /// only the other's silence is noticed.
+    is_of_the_system: bool,
 }
 
 /// Checklist 34, 37, 38: over SCTP.
 pub(super) fn over_kernel_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
     let registrar = "sctp+kernel://127.0.0.1:3863";
-    run(lab, &Carriers { registrar, data: "sctp", killed_max: KILLED_MAX })
+    run(lab, &Carriers { registrar, data: "sctp", is_of_the_system: true })
 }
 
 pub(super) fn over_userland_sctp(lab: &mut Lab) -> anyhow::Result<Value> {
     let registrar = "sctp+udp://127.0.0.1:3863";
-    run(lab, &Carriers { registrar, data: "sctp", killed_max: SILENT_MAX })
+    run(lab, &Carriers { registrar, data: "sctp", is_of_the_system: false })
 }
 
 /// Checklist 34: over TCP, too.
 pub(super) fn over_tcp(lab: &mut Lab) -> anyhow::Result<Value> {
     let registrar = "tcp://127.0.0.1:3863";
-    run(lab, &Carriers { registrar, data: "tcp", killed_max: KILLED_MAX })
+    run(lab, &Carriers { registrar, data: "tcp", is_of_the_system: true })
 }
 
 /// Two elements are killed, one is frozen and thawed and leaves, while a user goes on.
 fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
-    let _registrar = start_registrar(lab, carriers)?;
+    let registrar = start_registrar(lab, carriers)?;
     let mut elements = Vec::new();
     for id in IDS {
         elements.push(start_element(lab, carriers, id)?);
     }
     let mut client = Client::connect(TCP)?;
-    ensure!(client.ids(POOL)?.len() == IDS.len(), "not all elements are in the pool");
+    // One that a busy machine kept from answering comes back.
+    wait_for(
+        "all elements",
+        PATIENCE,
+        || Ok((client.ids(POOL)?.len() == IDS.len()).then_some(())),
+    )?;
     resolves(lab, carriers)?;
 
     let arguments = ["connect", POOL, "--registrar", carriers.registrar];
@@ -70,33 +71,45 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
     let mut killed = Vec::new();
     for (&id, element) in IDS.iter().zip(&elements).take(2) {
         killed.push(gone_after(&mut client, POOL, id, element, Signal::KILL)?);
+        carriers.tell(&registrar, id, "AssociationLost")?;
         user.says(LINES)?;
     }
     let (frozen_id, element) = (IDS[2], &mut elements[2]);
-    let mut frozen = Vec::new();
-    while frozen.len() < TRIES && best(&frozen) > SILENT_MAX {
-        frozen.push(gone_after(&mut client, POOL, frozen_id, element, Signal::STOP)?);
-        user.says(LINES)?;
-        element.signal(Signal::CONT)?;
-        wait_for("a thawed element", PATIENCE, || {
-            Ok(client.ids(POOL)?.contains(&frozen_id).then_some(()))
-        })?;
-    }
+    let frozen = gone_after(&mut client, POOL, frozen_id, element, Signal::STOP)?;
+    carriers.tell(&registrar, frozen_id, "Silent")?;
+    user.says(LINES)?;
+    element.signal(Signal::CONT)?;
+    wait_for("a thawed element", PATIENCE, || {
+        Ok(client.ids(POOL)?.contains(&frozen_id).then_some(()))
+    })?;
     user.ends()?;
 
     gone_after(&mut client, POOL, frozen_id, element, Signal::TERM)?;
     ensure!(element.wait(PATIENCE)?.success(), "an element that leaves does not end well");
-    ensure!(client.ids(POOL)? == IDS[3..], "others than the last element are in the pool");
-
-    let result = json!({
+    wait_for("the last element alone", PATIENCE, || {
+        Ok((client.ids(POOL)? == IDS[3..]).then_some(()))
+    })?;
+    Ok(json!({
         "registrar": carriers.registrar,
         "answered": user.lines,
         "killed_ms": millis(&killed),
-        "frozen_ms": millis(&frozen),
-    });
-    ensure!(best(&killed) <= carriers.killed_max, "a killed element stays too long: {result}");
-    ensure!(best(&frozen) <= SILENT_MAX, "a frozen element stays too long: {result}");
-    Ok(result)
+        "frozen_ms": millis(&[frozen]),
+    }))
+}
+
+impl Carriers {
+    /// The registrar says for this reason that an element is gone, where it has to be this one.
+    fn tell(&self, registrar: &Process, id: u32, reason: &str) -> anyhow::Result<()> {
+        if !self.is_of_the_system {
+            return Ok(());
+        }
+        let left = format!("left pool={POOL} element={id:#010x} reason=");
+        let last = wait_for("why an element is gone", PATIENCE, || {
+            Ok(registrar.log()?.rsplit_once(&left).map(|(_, last)| last.to_owned()))
+        })?;
+        ensure!(last.starts_with(reason), "the element is gone for another reason: {last}");
+        Ok(())
+    }
 }
 
 fn start_registrar(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Process> {
@@ -110,8 +123,9 @@ fn start_registrar(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Process> {
 
 fn start_element(lab: &Lab, carriers: &Carriers, id: u32) -> anyhow::Result<Process> {
     let (label, id) = (format!("element-{id:x}"), id.to_string());
-    let arguments = ["serve", "echo", "--id", &id, "--listen", "127.0.0.1", "--transport"];
-    let arguments = [&arguments[..], &[carriers.data, "--registrar", carriers.registrar]];
+    let arguments = ["serve", "echo", "--id", &id, "--wait", "60s", "--listen", "127.0.0.1"];
+    let arguments =
+        [&arguments[..], &["--transport", carriers.data, "--registrar", carriers.registrar]];
     lab.serving(&label, &arguments.concat())
 }
 
@@ -141,11 +155,6 @@ pub(super) fn gone_after(
         thread::sleep(BETWEEN_LOOKS);
     }
     Ok(started.elapsed())
-}
-
-/// The shortest.
-fn best(times: &[Duration]) -> Duration {
-    times.iter().copied().min().unwrap_or(Duration::MAX)
 }
 
 /// In milliseconds, to a tenth.

@@ -1,8 +1,8 @@
 //! A program that runs beside the scenario, and ends with it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -21,18 +21,20 @@ pub(super) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
+    log: PathBuf,
 }
 
 impl Process {
     /// Starts a program; `out` is where its standard error goes, to `LABEL.log`.
     pub(super) fn start(label: &str, command: &mut Command, out: &Path) -> anyhow::Result<Self> {
-        let log = File::create(out.join(format!("{label}.log"))).context("cannot make a log")?;
+        let log = out.join(format!("{label}.log"));
+        let stderr = File::create(&log).context("cannot make a log")?;
         let mut child = command
             // Some of rsplib's leave files where they are.
             .current_dir(out)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(stderr)
             .spawn()
             .with_context(|| format!("cannot start {label}"))?;
         let stdout = child.stdout.take().context("it has no standard output")?;
@@ -44,7 +46,7 @@ impl Process {
                 }
             }
         });
-        Ok(Self { label: label.into(), stdin: child.stdin.take(), child, lines })
+        Ok(Self { label: label.into(), stdin: child.stdin.take(), child, lines, log })
     }
 
     /// The next line that it prints.
@@ -60,6 +62,19 @@ impl Process {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => bail!("{} ended; see its log", self.label),
         }
+    }
+
+    /// What it has logged so far.
+    pub(super) fn log(&self) -> anyhow::Result<String> {
+        let octets = fs::read(&self.log).with_context(|| format!("the log of {}", self.label))?;
+        Ok(String::from_utf8_lossy(&octets).into_owned())
+    }
+
+    /// Waits until it has logged this.
+    pub(super) fn logs(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
+        wait_for(&format!("`{text}` of {}", self.label), limit, || {
+            Ok(self.log()?.contains(text).then_some(()))
+        })
     }
 
     /// True where it has ended by itself.
@@ -89,7 +104,7 @@ impl Process {
     /// The processor time that it has taken so far, of all its threads.
     pub(super) fn cpu_time(&self) -> anyhow::Result<Duration> {
         let path = format!("/proc/{}/stat", self.child.id());
-        let text = std::fs::read_to_string(&path).context(path)?;
+        let text = fs::read_to_string(&path).context(path)?;
         // After the name, which ends with the last bracket, user and system time are the 12th and
         // 13th field, in hundredths of a second.
         let (_, rest) = text.rsplit_once(')').context("no name in stat")?;

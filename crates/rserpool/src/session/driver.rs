@@ -139,7 +139,10 @@ impl Session {
                 info!(%from, %to, ?reason, resumed, "failed over");
                 Ok(Told::Event(Event::FailedOver { from, to, reason, resumed }))
             }
-            machine::Event::CookieStored { .. } => return,
+            machine::Event::CookieStored { octets } => {
+                debug!(octets, "cookie stored");
+                return;
+            }
             machine::Event::GaveUp(problem) => Err(self.error(problem)),
         };
         if let Some((_, server)) = self.client.server() {
