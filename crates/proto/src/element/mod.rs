@@ -63,6 +63,8 @@ pub struct PoolElement {
     told: Told,
     /// A registrar has entered this identifier, and none has said since that it is out.
     entered: bool,
+    /// When a registrar said last that it is out.
+    expired: Option<Time>,
     /// Requests to registrars since one was answered.
     attempts: u32,
     /// The application knows that there is no registrar.
@@ -168,6 +170,7 @@ impl PoolElement {
             associations: Vec::new(),
             told,
             entered: false,
+            expired: None,
             attempts: 0,
             alone: false,
             timers: Timers::default(),

@@ -195,8 +195,12 @@ impl PoolElement {
         let State::Registered { .. } = self.state else { return };
         let pause = self.config.timing.registration_timeout;
         let stood = self.association(home).and_then(|a| a.vigil.accepted_for(now));
-        if stood.is_some_and(|stood| stood < pause) {
+        let before = self.expired.replace(now);
+        let is_repeated = before.is_some_and(|before| now - before < pause * 2);
+        if is_repeated && stood.is_some_and(|stood| stood < pause) {
             // A registrar that throws out at once what it has just accepted is not asked in a circle.
+            // Once is no circle: two registrars that heard of each other's claim at the same time
+            // have both let go, and others miss the element until it is back.
             self.timers.arm(Timer::Reregistration, now + pause);
         } else {
             self.register(now, home);

@@ -438,6 +438,23 @@ fn an_expired_element_registers_again() {
     );
 }
 
+/// Two registrars took it at the same time, and each believes the other one.
+#[test]
+fn an_element_that_is_let_go_at_once_is_back_at_once() {
+    let mut lab = Lab::registered();
+    let back = [Output::Event(Event::Expired), register_at(FIRST)];
+    assert_eq!(lab.message(FIRST, deregistered()), back);
+    lab.message(FIRST, accepted());
+    assert_eq!(lab.message(FIRST, deregistered()), [Output::Event(Event::Expired)]);
+    assert_eq!(lab.timeout(), (30, vec![register_at(FIRST)]));
+    lab.message(FIRST, accepted());
+    assert_eq!(lab.message(FIRST, deregistered()), [Output::Event(Event::Expired)]);
+    assert_eq!(lab.timeout(), (30, vec![register_at(FIRST)]));
+    lab.message(FIRST, accepted());
+    lab.wait(100);
+    assert_eq!(lab.message(FIRST, deregistered()), back);
+}
+
 #[test]
 fn answers_about_others_or_from_elsewhere_are_no_answers() {
     let mut lab = Lab::new();
