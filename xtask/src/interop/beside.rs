@@ -169,9 +169,7 @@ fn start(lab: &Lab, whose: Whose, wrapper: &[String]) -> anyhow::Result<Process>
     let mut words: Vec<String> = wrapper.to_vec();
     match whose {
         Whose::Ours => {
-            let config = lab.out().join("registrar.toml");
-            std::fs::write(&config, "[timing]\nkeep_alive_interval = \"10min\"\n")?;
-            let config = config.display().to_string();
+            let config = lab.config("registrar", "[timing]\nkeep_alive_interval = \"10min\"\n")?;
             words.push(lab.program().display().to_string());
             let more = ["registrar", "--id", "0x11", "--dialect", "rsplib", "--asap"];
             words.extend(more.map(String::from));

@@ -22,6 +22,8 @@ const USER: u32 = 3;
 /// the machine is busy, and that does notice when it does not come.
 const PATHS_CHANGE: &str =
     "[timing]\nkeep_alive_timeout_floor = \"1s\"\nkeep_alive_timeout_cap = \"5s\"\n";
+/// Of a user whose session stays where it is, however busy the machine is.
+const PATIENT_USER: [&str; 3] = ["--wait", "--keep-alive-deadline", "60s"];
 /// So long a path is cut: an element whose keep-alives do not find another way would be missed.
 const CUT: Duration = Duration::from_secs(4);
 /// What our registrar and our element on host 2 send.
@@ -50,7 +52,7 @@ pub(super) fn multihomed(lab: &mut Lab) -> anyhow::Result<Value> {
     let addresses = &answer["elements"][0]["addresses"];
     ensure!(addresses.as_array().map_or(0, Vec::len) == 2, "it is at {addresses}");
 
-    let arguments = ["connect", POOL, "--registrar", &registrar];
+    let arguments = [&["connect", POOL, "--registrar", &registrar][..], &PATIENT_USER].concat();
     let process = lab.rserpool_at(&host_name(USER), "connect", &arguments)?;
     let mut session = Session { process, lines: 0 };
     session.goes_on(Duration::from_millis(300))?;
@@ -93,7 +95,7 @@ pub(super) fn addresses(lab: &mut Lab) -> anyhow::Result<Value> {
     let arguments = ["serve", "echo", "--id", "0x21", "--registrar", &url];
     let element = lab.rserpool_at(&at, "element", &arguments)?;
     line(&element)?;
-    let arguments = ["connect", POOL, "--registrar", &url];
+    let arguments = [&["connect", POOL, "--registrar", &url][..], &PATIENT_USER].concat();
     let process = lab.rserpool_at(&registrar, "connect", &arguments)?;
     let mut session = Session { process, lines: 0 };
     session.goes_on(Duration::from_millis(300))?;

@@ -74,7 +74,7 @@ pub(super) fn share(lab: &mut Lab) -> anyhow::Result<Value> {
     shows(lab, FIRST, &both)?;
     let url = |n: u32| format!("sctp+kernel://{}:9901", address(n));
     for (n, dialect) in [(FIRST, "rsplib"), (OURS, "rfc"), (LAST, "rsplib")] {
-        let arguments = ["dump", "--enrp", &url(n), "--dialect", dialect];
+        let arguments = ["dump", "--enrp", &url(n), "--dialect", dialect, "--timeout", "60s"];
         let pools = lab.ask(&format!("dump-{n}"), &arguments)?;
         let elements = pools[0]["elements"].as_array().map_or(0, Vec::len);
         ensure!(elements == both.len(), "registrar {n} tells {pools}");

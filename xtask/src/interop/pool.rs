@@ -65,7 +65,7 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
     )?;
     resolves(lab, carriers)?;
 
-    let arguments = ["connect", POOL, "--registrar", carriers.registrar];
+    let arguments = ["connect", POOL, "--wait", "--registrar", carriers.registrar];
     let mut user = Terminal { process: lab.rserpool("connect", &arguments)?, lines: 0 };
     user.says(LINES)?;
     let mut killed = Vec::new();

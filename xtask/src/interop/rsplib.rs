@@ -143,7 +143,8 @@ pub(super) fn at_their_registrar(lab: &mut Lab) -> anyhow::Result<Value> {
         Ok((count(&resolve(lab, POOL)?) == 1).then_some(()))
     })?;
 
-    let arguments = ["connect", POOL, "--registrar", REGISTRAR_URL, "--dialect", "rsplib"];
+    let arguments = ["connect", POOL, "--wait", "--registrar", REGISTRAR_URL];
+    let arguments = [&arguments[..], &["--dialect", "rsplib"]].concat();
     let mut connect = lab.rserpool("connect", &arguments)?;
     connect.tell("hello")?;
     ensure!(connect.line(PATIENCE)? == "hello", "our user gets something else");

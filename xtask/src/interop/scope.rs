@@ -165,7 +165,7 @@ fn others(than: &[u32]) -> Vec<u32> {
 fn dump(lab: &Lab, scheme: &str) -> anyhow::Result<()> {
     for n in REGISTRARS {
         let url = format!("{scheme}://127.0.0.{n}:9901");
-        let pools = lab.ask(&format!("dump-{n}"), &["dump", "--enrp", &url])?;
+        let pools = lab.ask(&format!("dump-{n}"), &["dump", "--enrp", &url, "--timeout", "60s"])?;
         let elements = pools[0]["elements"].as_array().map_or(0, Vec::len);
         ensure!(elements == ELEMENTS.len(), "registrar {n} has {pools}");
     }

@@ -28,7 +28,7 @@ const IDS: [u32; 3] = [0x31, 0x32, 0x33];
 /// How long a job may take where the machine is busy with something else.
 const WORK_MAX: Duration = Duration::from_secs(240);
 /// Of a client of ours that gives up no server that lives, however busy the machine is.
-const PATIENT_CLIENT: [&str; 2] = ["--keep-alive-deadline", "60s"];
+const PATIENT_CLIENT: [&str; 3] = ["--wait", "--keep-alive-deadline", "60s"];
 /// What a client of rsplib's logs when it gets the state of its session.
 const GOT_COOKIE: &str = "Got cookie";
 

@@ -93,7 +93,7 @@ fn of_ours(lab: &Lab) -> anyhow::Result<[Option<f64>; 2]> {
     };
     let elements = IDS.into_iter().zip([3, 2, 1]).map(start).collect::<Result<Vec<_>, _>>()?;
     let interval = format!("{QUICKLY}ms");
-    let keep_alive = ["--keep-alive", "50ms", "--keep-alive-deadline", "150ms"];
+    let keep_alive = ["--wait", "--keep-alive", "50ms", "--keep-alive-deadline", "150ms"];
     let head = ["--interval", &interval, "--registrar", registrar];
     let mut client = our_client(lab, "pingpong", &[&head[..], &keep_alive].concat())?;
     let mut failed = Vec::new();
