@@ -181,50 +181,54 @@ impl Associations {
         self.outcomes.pop_front()
     }
 
-    /// Waits until something happens, and puts up to about `max` inputs into `batch`. Writes what
-    /// is queued. Cancel safe.
-    pub(crate) async fn next<C>(&mut self, batch: &mut Vec<Input<C>>, max: usize) {
-        poll_fn(|cx| self.poll_next(cx, batch, max)).await;
-    }
-
-    fn poll_next<C>(
+    /// Hands in what has happened, up to `max` events, and returns how many these were; after none
+    /// the task is woken when there are some. Writes what is queued.
+    pub(crate) fn poll_inputs<C>(
         &mut self,
         cx: &mut Context<'_>,
-        batch: &mut Vec<Input<C>>,
         max: usize,
-    ) -> Poll<()> {
-        while let Poll::Ready(Some(looked_up)) = self.lookups.poll_join_next(cx) {
+        mut hand_in: impl FnMut(Input<C>),
+    ) -> usize {
+        while !self.lookups.is_empty()
+            && let Poll::Ready(Some(looked_up)) = self.lookups.poll_join_next(cx)
+        {
             if let Ok((peer, protocol, remote)) = looked_up
                 && self.looking_up.remove(&peer)
             {
                 self.dial(peer, protocol, remote);
             }
         }
-        batch.extend(self.outcomes.drain(..).map(Input::from));
-        while batch.len() < max
+        let mut count = self.outcomes.len();
+        self.outcomes.drain(..).for_each(|outcome| hand_in(outcome.into()));
+        while count < max
             && let Poll::Ready(event) = self.endpoints.poll_event(cx)
         {
-            self.on_event(event, batch);
-        }
-        for (listener, protocol) in &mut self.listeners {
-            while batch.len() < max
-                && let Poll::Ready(announcement) = listener.poll_next(cx)
-            {
-                batch.extend(heard(announcement, *protocol));
+            count += 1;
+            self.on_event(event, &mut hand_in);
+            if !self.endpoints.has_more() {
+                break;
             }
         }
-        if batch.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        for (listener, protocol) in &mut self.listeners {
+            while count < max
+                && let Poll::Ready(announcement) = listener.poll_next(cx)
+            {
+                count += 1;
+                heard(announcement, *protocol).into_iter().for_each(&mut hand_in);
+            }
+        }
+        count
     }
 
-    fn on_event<C>(&mut self, event: Event, batch: &mut Vec<Input<C>>) {
+    fn on_event<C>(&mut self, event: Event, mut hand_in: impl FnMut(Input<C>)) {
         match event {
-            Event::Up { assoc, info } => batch.push(self.on_up(assoc, info)),
+            Event::Up { assoc, info } => hand_in(self.on_up(assoc, info)),
             Event::Down { assoc, reason } => {
                 self.closing.remove(&assoc);
                 if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
                     debug!(?peer, ?reason, "association down");
                     self.by_peer.remove(&peer);
-                    batch.push(Input::Down(peer));
+                    hand_in(Input::Down(peer));
                 }
             }
             Event::Message { assoc, ppid, octets } => {
@@ -238,13 +242,13 @@ impl Associations {
                     return;
                 };
                 let (input, report) = machine::read(peer, protocol, &octets);
-                batch.push(input);
-                batch.extend(report);
+                hand_in(input);
+                report.into_iter().for_each(hand_in);
             }
             Event::Addresses { assoc, remote, local } => {
                 if let Some((peer, _)) = self.by_assoc.get(&assoc) {
-                    batch.push(Input::Addresses(*peer, remote));
-                    batch.push(Input::OwnAddresses(*peer, local));
+                    hand_in(Input::Addresses(*peer, remote));
+                    hand_in(Input::OwnAddresses(*peer, local));
                 }
             }
             Event::Path { assoc, address, reachable } => {

@@ -1,11 +1,14 @@
 //! The loop that gives a machine its clock, its associations and its commands.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rserpool_proto::machine::{Input, Machine, Output};
 use rserpool_proto::time::Time;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::associations::{Associations, Outcome};
 
@@ -77,48 +80,21 @@ const BACKLOG_PATIENCE: Duration = Duration::from_millis(40);
 /// A deadline that never comes: some 30 years, as far as any clock can add.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
+/// How often it is asked in a row whether more has arrived, before others have their turn.
+const ROUNDS_MAX: usize = 4;
+
 /// Drives `machine` until every [`Requests`] is gone. `on_event` must not wait: a slow application
 /// must not stop the protocol's timers.
 pub(crate) async fn run<M: Machine>(
     machine: M,
     associations: Associations,
-    mut requests: mpsc::UnboundedReceiver<Request<M>>,
+    requests: mpsc::UnboundedReceiver<Request<M>>,
     on_event: impl FnMut(M::Event),
 ) {
-    let mut driver = Driver { machine, associations, on_event, origin: Instant::now() };
-    let timer = tokio::time::sleep_until(driver.origin);
-    tokio::pin!(timer);
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    loop {
-        let mut patience = Duration::ZERO;
-        driver.drain();
-        let deadline = driver.deadline();
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        tokio::select! {
-            // What arrived comes before the timers that wait for it.
-            biased;
-            () = driver.associations.next(&mut batch, BATCH_MAX) => {
-                patience = patience_after(batch.len());
-                let now = driver.now();
-                batch.drain(..).for_each(|input| driver.machine.handle(now, input));
-            }
-            request = requests.recv() => match request {
-                Some(request) => driver.serve(request),
-                None => break,
-            },
-            () = &mut timer => {}
-        }
-        // However much arrives, timers and the owner have their turn.
-        driver.expire(patience);
-        for _ in 0..REQUESTS_MAX {
-            let Ok(request) = requests.try_recv() else { break };
-            driver.serve(request);
-        }
-        // The timer and the receiver above count against what one task may do at a time.
-        tokio::task::consume_budget().await;
-    }
+    let origin = Instant::now();
+    let timer = Box::pin(tokio::time::sleep_until(origin + NEVER));
+    let mut driver = Driver { machine, associations, requests, on_event, origin, timer };
+    poll_fn(|cx| driver.poll(cx)).await;
     driver.drain();
     let _ = tokio::time::timeout(FAREWELL_MAX, driver.associations.finish()).await;
 }
@@ -128,31 +104,74 @@ fn patience_after(inputs: usize) -> Duration {
     if inputs >= BATCH_MAX { BACKLOG_PATIENCE } else { Duration::ZERO }
 }
 
-/// A machine with its clock and its associations.
-struct Driver<M, F> {
+/// A machine with its clock, its associations and its owner.
+struct Driver<M: Machine, F> {
     machine: M,
     associations: Associations,
+    requests: mpsc::UnboundedReceiver<Request<M>>,
     on_event: F,
     origin: Instant,
+    /// Wakes the task when the machine wants to be called.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
+    /// Does what there is to do. `Ready` when every [`Requests`] is gone.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.now();
+        for round in 1..=ROUNDS_MAX {
+            self.drain();
+            let Self { machine, associations, .. } = self;
+            let arrived =
+                associations.poll_inputs(cx, BATCH_MAX, |input| machine.handle(now, input));
+            // What arrived comes before the timers that wait for it; but however much arrives,
+            // timers and the owner have their turn.
+            let expired = self.expire(now, patience_after(arrived));
+            if round < ROUNDS_MAX && (arrived > 0 || expired) {
+                continue;
+            }
+            let Some(served) = self.poll_requests(cx) else { return Poll::Ready(()) };
+            if arrived == 0 && !expired && served == 0 && self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn now(&self) -> Time {
         Time::from_origin(self.origin.elapsed())
     }
 
-    /// When the machine wants to be called, at the latest.
-    fn deadline(&self) -> Instant {
-        let at = self.machine.next_timeout().map_or(NEVER, Time::since_origin);
-        self.origin + at.min(NEVER)
-    }
-
     /// Hands in the timeout, if it has been time for so long.
-    fn expire(&mut self, patience: Duration) {
-        let now = self.now();
-        if self.machine.next_timeout().is_some_and(|at| at + patience <= now) {
+    fn expire(&mut self, now: Time, patience: Duration) -> bool {
+        let is_due = self.machine.next_timeout().is_some_and(|at| at + patience <= now);
+        if is_due {
             self.machine.handle(now, Input::Timeout);
         }
+        is_due
+    }
+
+    /// Serves the owner, up to a limit, and returns how many requests it had; `None` when it is
+    /// gone.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        for served in 0..REQUESTS_MAX {
+            match self.requests.poll_recv(cx) {
+                Poll::Ready(request) => self.serve(request?),
+                Poll::Pending => return Some(served),
+            }
+        }
+        Some(REQUESTS_MAX)
+    }
+
+    /// Ready when the machine wants to be called.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let at = self.machine.next_timeout().map_or(NEVER, Time::since_origin);
+        let deadline = self.origin + at.min(NEVER);
+        if self.timer.deadline() != deadline || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(deadline);
+        }
+        self.timer.as_mut().poll(cx)
     }
 
     fn serve(&mut self, request: Request<M>) {
@@ -241,16 +260,18 @@ mod tests {
         let mut driver = Driver {
             machine: Waiting::default(),
             associations: Associations::new(Endpoints::new(Options::default()), Vec::new()),
+            requests: Requests::channel().1,
             on_event: |()| {},
             origin: Instant::now(),
+            timer: Box::pin(tokio::time::sleep(NEVER)),
         };
-        driver.expire(patience_after(BATCH_MAX));
+        driver.expire(driver.now(), patience_after(BATCH_MAX));
         assert_eq!(driver.machine.late_at, None);
         tokio::time::advance(BACKLOG_PATIENCE - Duration::from_millis(1)).await;
-        driver.expire(patience_after(BATCH_MAX));
+        driver.expire(driver.now(), patience_after(BATCH_MAX));
         assert_eq!(driver.machine.late_at, None);
         tokio::time::advance(Duration::from_millis(1)).await;
-        driver.expire(patience_after(BATCH_MAX));
+        driver.expire(driver.now(), patience_after(BATCH_MAX));
         assert_eq!(driver.machine.late_at, Some(Time::from_origin(BACKLOG_PATIENCE)));
     }
 

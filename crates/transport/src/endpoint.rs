@@ -49,6 +49,12 @@ pub trait Endpoint: Send {
     /// Writes what is queued and returns the next event; `Pending` when there is none.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
 
+    /// False where the next [`poll_event`](Self::poll_event) would have to ask the system whether
+    /// there is anything: a good moment to answer what there was first.
+    fn has_more(&self) -> bool {
+        true
+    }
+
     /// Where this endpoint is bound; the port is real even if 0 was asked for. Empty addresses stand
     /// for an endpoint that only dials.
     fn local(&self) -> Local;

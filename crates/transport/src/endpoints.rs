@@ -147,6 +147,12 @@ impl Endpoints {
         Poll::Pending
     }
 
+    /// False where no endpoint knows of more events; see [`Endpoint::has_more`].
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.members.iter().any(|member| member.endpoint.has_more())
+    }
+
     /// The next event. Without endpoints there is none, ever.
     ///
     /// # Cancel safety

@@ -347,6 +347,10 @@ impl Endpoint for SctpEndpoint {
         }
     }
 
+    fn has_more(&self) -> bool {
+        !self.events.is_empty() || self.sides.iter().flatten().any(|side| side.has_more())
+    }
+
     fn local(&self) -> Local {
         self.local.clone()
     }

@@ -268,6 +268,8 @@ pub(crate) mod sctp {
         controls: Vec<Control>,
         senders: Vec<[u8; SENDER]>,
         filled: Vec<Filled>,
+        /// How many slots the next call offers: to prepare one costs more than to leave it out.
+        offered: usize,
     }
 
     /// A control buffer; the alignment of a `struct cmsghdr`.
@@ -296,8 +298,9 @@ pub(crate) mod sctp {
     }
 
     impl Batch {
-        /// How many messages one call returns at most.
-        pub(crate) const SLOTS: usize = 16;
+        /// How many messages one call returns at most, and at first.
+        const SLOTS: usize = 16;
+        const SLOTS_AT_FIRST: usize = 2;
         /// How long a piece of a message can be. Longer messages come in pieces.
         const SLOT_OCTETS: usize = 16 << 10;
 
@@ -307,6 +310,7 @@ pub(crate) mod sctp {
                 controls: vec![Control([0; 64]); Self::SLOTS],
                 senders: vec![[0; SENDER]; Self::SLOTS],
                 filled: Vec::with_capacity(Self::SLOTS),
+                offered: Self::SLOTS_AT_FIRST,
             }
         }
 
@@ -323,9 +327,10 @@ pub(crate) mod sctp {
         }
     }
 
-    /// Receives what is there, at most [`Batch::SLOTS`] pieces, and returns how many. Fewer than that
-    /// mean that nothing else is there. Never blocks.
-    pub(crate) fn receive(fd: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<usize> {
+    /// Receives what is there, as much as fits, and returns whether more may be there. Each call has
+    /// room for twice as many pieces as the last one brought. Never blocks.
+    pub(crate) fn receive(fd: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<bool> {
+        let offered = batch.offered;
         batch.filled.clear();
         let mut parts =
             [const { libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 } }; Batch::SLOTS];
@@ -333,7 +338,7 @@ pub(crate) mod sctp {
             [const { libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 } }; Batch::SLOTS];
         let slots = batch.octets.chunks_exact_mut(Batch::SLOT_OCTETS).zip(&mut batch.controls);
         let slots = slots.zip(&mut batch.senders);
-        let headers = messages.iter_mut().zip(&mut parts);
+        let headers = messages[..offered].iter_mut().zip(&mut parts);
         for ((message, part), ((octets, control), sender)) in headers.zip(slots) {
             part.iov_base = octets.as_mut_ptr().cast();
             part.iov_len = octets.len();
@@ -344,18 +349,19 @@ pub(crate) mod sctp {
             message.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             message.msg_hdr.msg_controllen = control.0.len() as _;
         }
-        // SAFETY: each of the `SLOTS` headers points to a part and to buffers of `batch` with their
-        // true lengths; all outlive the call and are borrowed exclusively.
+        // SAFETY: each of the first `offered` headers, of `SLOTS`, points to a part and to buffers of
+        // `batch` with their true lengths; all outlive the call and are borrowed exclusively.
         let count = unsafe {
             libc::recvmmsg(
                 fd.as_raw_fd(),
                 messages.as_mut_ptr(),
-                length(Batch::SLOTS),
+                length(offered),
                 libc::MSG_DONTWAIT as _,
                 ptr::null_mut(),
             )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        batch.offered = (2 * count).clamp(Batch::SLOTS_AT_FIRST, Batch::SLOTS);
         batch.filled.extend(messages.iter().take(count).map(|message| Filled {
             octets: message.msg_len as usize,
             #[allow(clippy::unnecessary_cast, reason = "another type in other C libraries")]
@@ -363,7 +369,7 @@ pub(crate) mod sctp {
             sender: message.msg_hdr.msg_namelen as usize,
             flags: message.msg_hdr.msg_flags,
         }));
-        Ok(count)
+        Ok(count == offered)
     }
 
     /// Finds the `SCTP_RCVINFO` among control messages.

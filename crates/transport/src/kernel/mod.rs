@@ -81,6 +81,8 @@ pub struct KernelEndpoint {
     /// What is known of the addresses of this host; `None` where they are chosen by name.
     lookout: Option<Lookout>,
     batch: Option<Box<Batch>>,
+    /// The last batch was full: more has arrived, most likely.
+    may_receive: bool,
     /// The rest of a long notification follows.
     notification_goes_on: bool,
     counters: Counters,
@@ -154,6 +156,7 @@ impl KernelEndpoint {
             timer: None,
             lookout: is_everywhere.then(Lookout::new),
             batch: Some(Box::new(Batch::new())),
+            may_receive: false,
             notification_goes_on: false,
             counters: Counters::default(),
             undelivered: 0,
@@ -325,6 +328,10 @@ impl Endpoint for KernelEndpoint {
                 ready!(self.poll_receive(cx));
             }
         }
+    }
+
+    fn has_more(&self) -> bool {
+        self.may_receive || !self.events.is_empty()
     }
 
     fn local(&self) -> Local {

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use super::association::State;
 use super::{KernelEndpoint, is_gone};
 use crate::endpoint::DownReason;
-use crate::sys::sctp::Batch;
 
 impl KernelEndpoint {
     /// Gives up dials that take too long.
@@ -80,8 +79,8 @@ impl KernelEndpoint {
             };
             let Some(mut batch) = self.batch.take() else { return Poll::Pending };
             let result = self.socket.get_ref().receive(&mut batch);
-            // A batch that is not full says as well as an error that nothing else is there.
-            if !matches!(result, Ok(Batch::SLOTS)) {
+            self.may_receive = matches!(result, Ok(true));
+            if !self.may_receive {
                 guard.clear_ready();
             }
             if result.is_ok() {

@@ -156,8 +156,8 @@ impl Socket {
         sctp::send(self.as_fd(), sndinfo(assoc, flag::ABORT, Ppid(0)), &[])
     }
 
-    /// Receives what is there.
-    pub(super) fn receive(&self, batch: &mut Batch) -> io::Result<usize> {
+    /// Receives what is there; true where there may be more.
+    pub(super) fn receive(&self, batch: &mut Batch) -> io::Result<bool> {
         sctp::receive(self.as_fd(), batch)
     }
 
