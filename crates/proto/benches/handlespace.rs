@@ -2,13 +2,13 @@
 //! `cargo bench -p rserpool-proto --bench handlespace`.
 
 use std::cell::RefCell;
-use std::hint::black_box;
 use std::time::Duration;
 
 use divan::Bencher;
 use rand::RngExt;
 use rserpool_proto::handlespace::{Config, Deadlines, ElementIndex};
 use rserpool_proto::time::Time;
+use rserpool_wire::asap::HandleResolutionResponse;
 use rserpool_wire::param::{PoolElement, RegistrarId};
 use rserpool_wire::registry::PolicyType;
 
@@ -81,18 +81,21 @@ fn resolve_3_unlimited<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32)
 
 fn resolve(bencher: Bencher<'_, '_>, mut lab: Lab, items: u32) {
     bencher.bench_local(|| {
-        let listed = |element: &PoolElement| {
-            black_box(element.id);
-        };
-        lab.space.resolve_with(&lab.handles[0], Some(items), listed)
+        let found = lab.space.resolve(&lab.handles[0], Some(items));
+        found.map(|found| found.elements().fold(0, |sum, it| sum ^ it.id.0))
     });
 }
 
-/// With the copies that an answer is made of.
+/// With the octets that an answer is made of.
 #[divan::bench(args = SIZES, sample_size = 2000)]
-fn resolve_3_copied(bencher: Bencher<'_, '_>, size: u32) {
+fn resolve_3_encoded(bencher: Bencher<'_, '_>, size: u32) {
     let mut lab = Lab::one_pool(PolicyType::ROUND_ROBIN, size);
-    bencher.bench_local(|| lab.space.resolve(&lab.handles[0], Some(3)));
+    bencher.bench_local(|| {
+        let handle = &lab.handles[0];
+        let found = lab.space.resolve(handle, Some(3));
+        found
+            .map(|it| HandleResolutionResponse::octets_of(false, handle, &it.policy, it.elements()))
+    });
 }
 
 /// Of any of many pools with ten elements each.
@@ -101,10 +104,8 @@ fn resolve_3_of_many_pools(bencher: Bencher<'_, '_>, size: u32) {
     let mut lab = Lab::filled(Config::default(), PolicyType::ROUND_ROBIN, size, size / 10);
     bencher.bench_local(|| {
         let pool = lab.rng.random_range(0..lab.handles.len());
-        let listed = |element: &PoolElement| {
-            black_box(element.id);
-        };
-        lab.space.resolve_with(&lab.handles[pool], Some(3), listed)
+        let found = lab.space.resolve(&lab.handles[pool], Some(3));
+        found.map(|found| found.elements().fold(0, |sum, it| sum ^ it.id.0))
     });
 }
 

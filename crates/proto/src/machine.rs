@@ -68,6 +68,8 @@ pub enum Output<E> {
     Connect(Peer, Target, Protocol),
     /// Send a message.
     Send(Peer, Message),
+    /// Send a message that is encoded already.
+    SendEncoded(Peer, Protocol, Vec<u8>),
     /// Send one message to each of these.
     GroupCast(Vec<Peer>, Message),
     /// End an association once what was sent is delivered; nothing more is heard of it.
@@ -78,6 +80,24 @@ pub enum Output<E> {
     Announce(Message),
     /// Tell the application.
     Event(E),
+}
+
+impl<E> Output<E> {
+    /// The same with a message in place of its octets: for who looks at outputs.
+    ///
+    /// # Panics
+    ///
+    /// Where a machine encoded what cannot be read.
+    #[must_use]
+    pub fn legible(self) -> Self {
+        match self {
+            Self::SendEncoded(peer, protocol, octets) => match Message::decode(protocol, &octets) {
+                Ok(decoded) => Self::Send(peer, decoded.message),
+                Err(error) => panic!("{error}: {octets:02x?}"),
+            },
+            other => other,
+        }
+    }
 }
 
 /// The name of one association between a machine and its driver; never used twice.

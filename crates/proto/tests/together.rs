@@ -197,6 +197,7 @@ impl World {
                 }
             }
             Output::Close(peer) | Output::Abort(peer) => self.end((node, peer)),
+            encoded @ Output::SendEncoded(..) => return self.act(node, encoded.legible()),
             Output::Connect(_, Target::Learned(_), _) | Output::Announce(_) => {}
         }
         None

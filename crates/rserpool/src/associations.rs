@@ -121,14 +121,17 @@ impl Associations {
 
     /// Queues one message for each of these peers; it is encoded once.
     pub(crate) fn send(&mut self, peers: &[Peer], message: &Message) {
-        let octets = message.encode();
-        let ppid = ppid(message.protocol());
+        trace!(?peers, ?message, "sending");
+        self.send_octets(peers, message.protocol(), &message.encode());
+    }
+
+    /// Queues one message for each of these peers.
+    pub(crate) fn send_octets(&mut self, peers: &[Peer], protocol: Protocol, octets: &[u8]) {
         for peer in peers {
             let Some(&assoc) = self.by_peer.get(peer) else {
                 continue;
             };
-            trace!(?peer, ?message, "sending");
-            match self.endpoints.send(assoc, ppid, &octets) {
+            match self.endpoints.send(assoc, ppid(protocol), octets) {
                 // A peer that is gone is reported by the transport.
                 Ok(()) | Err(SendError::Gone) => {}
                 // Who takes nothing is as good as gone; waiting for it would hold up the others.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rserpool_proto::machine::{Input, Machine, Output};
 use rserpool_proto::time::Time;
+use rserpool_transport::ready::{Ready, Source};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
@@ -91,9 +92,7 @@ pub(crate) async fn run<M: Machine>(
     requests: mpsc::UnboundedReceiver<Request<M>>,
     on_event: impl FnMut(M::Event),
 ) {
-    let origin = Instant::now();
-    let timer = Box::pin(tokio::time::sleep_until(origin + NEVER));
-    let mut driver = Driver { machine, associations, requests, on_event, origin, timer };
+    let mut driver = Driver::new(machine, associations, requests, on_event);
     poll_fn(|cx| driver.poll(cx)).await;
     driver.drain();
     let _ = tokio::time::timeout(FAREWELL_MAX, driver.associations.finish()).await;
@@ -108,17 +107,39 @@ fn patience_after(inputs: usize) -> Duration {
 struct Driver<M: Machine, F> {
     machine: M,
     associations: Associations,
-    requests: mpsc::UnboundedReceiver<Request<M>>,
     on_event: F,
     origin: Instant,
-    /// Wakes the task when the machine wants to be called.
-    timer: Pin<Box<Sleep>>,
+    /// Which of the next two woke the task: otherwise there is no need to look at them.
+    ready: Ready,
+    requests: (mpsc::UnboundedReceiver<Request<M>>, Source),
+    timer: (Pin<Box<Sleep>>, Source),
+    /// What the timer waits for.
+    armed: Option<Time>,
 }
 
+/// The sources of [`Driver::ready`].
+const REQUESTS: u64 = 0;
+const TIMER: u64 = 1;
+
 impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
+    fn new(
+        machine: M,
+        associations: Associations,
+        requests: mpsc::UnboundedReceiver<Request<M>>,
+        on_event: F,
+    ) -> Self {
+        let ready = Ready::default();
+        let requests = (requests, ready.source(REQUESTS));
+        requests.1.queue();
+        let timer = (Box::pin(tokio::time::sleep(NEVER)), ready.source(TIMER));
+        let origin = Instant::now();
+        Self { machine, associations, on_event, origin, ready, requests, timer, armed: None }
+    }
+
     /// Does what there is to do. `Ready` when every [`Requests`] is gone.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.now();
+        self.ready.register(cx.waker());
         for round in 1..=ROUNDS_MAX {
             self.drain();
             let Self { machine, associations, .. } = self;
@@ -130,8 +151,8 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
             if round < ROUNDS_MAX && (arrived > 0 || expired) {
                 continue;
             }
-            let Some(served) = self.poll_requests(cx) else { return Poll::Ready(()) };
-            if arrived == 0 && !expired && served == 0 && self.poll_timer(cx).is_pending() {
+            let Some(served) = self.poll_woken() else { return Poll::Ready(()) };
+            if arrived == 0 && !expired && served == 0 && self.poll_timer().is_pending() {
                 return Poll::Pending;
             }
         }
@@ -152,26 +173,45 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         is_due
     }
 
+    /// Looks at what woke the task, and returns how many requests it served; `None` when the owner
+    /// is gone.
+    fn poll_woken(&mut self) -> Option<usize> {
+        let mut served = 0;
+        for _ in [REQUESTS, TIMER] {
+            match self.ready.pop() {
+                Some(REQUESTS) => served += self.poll_requests()?,
+                Some(_) => self.armed = None,
+                None => break,
+            }
+        }
+        Some(served)
+    }
+
     /// Serves the owner, up to a limit, and returns how many requests it had; `None` when it is
     /// gone.
-    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+    fn poll_requests(&mut self) -> Option<usize> {
+        let waker = self.requests.1.waker();
+        let cx = &mut Context::from_waker(&waker);
         for served in 0..REQUESTS_MAX {
-            match self.requests.poll_recv(cx) {
+            match self.requests.0.poll_recv(cx) {
                 Poll::Ready(request) => self.serve(request?),
                 Poll::Pending => return Some(served),
             }
         }
+        self.requests.1.queue();
         Some(REQUESTS_MAX)
     }
 
     /// Ready when the machine wants to be called.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.machine.next_timeout().map_or(NEVER, Time::since_origin);
-        let deadline = self.origin + at.min(NEVER);
-        if self.timer.deadline() != deadline || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(deadline);
+    fn poll_timer(&mut self) -> Poll<()> {
+        let at = self.machine.next_timeout().unwrap_or(Time::ZERO + NEVER);
+        if self.armed == Some(at) {
+            return Poll::Pending;
         }
-        self.timer.as_mut().poll(cx)
+        self.armed = Some(at);
+        let (timer, source) = &mut self.timer;
+        timer.as_mut().reset(self.origin + at.since_origin().min(NEVER));
+        timer.as_mut().poll(&mut Context::from_waker(&source.waker()))
     }
 
     fn serve(&mut self, request: Request<M>) {
@@ -197,6 +237,9 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
                         self.associations.connect(peer, target, protocol);
                     }
                     Output::Send(peer, message) => self.associations.send(&[peer], &message),
+                    Output::SendEncoded(peer, protocol, octets) => {
+                        self.associations.send_octets(&[peer], protocol, &octets);
+                    }
                     Output::GroupCast(peers, message) => self.associations.send(&peers, &message),
                     Output::Close(peer) => self.associations.close(peer),
                     Output::Abort(peer) => self.associations.abort(peer),
@@ -257,14 +300,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_more_arrives_than_is_handed_in_timers_wait_until_they_say_so() {
-        let mut driver = Driver {
-            machine: Waiting::default(),
-            associations: Associations::new(Endpoints::new(Options::default()), Vec::new()),
-            requests: Requests::channel().1,
-            on_event: |()| {},
-            origin: Instant::now(),
-            timer: Box::pin(tokio::time::sleep(NEVER)),
-        };
+        let associations = Associations::new(Endpoints::new(Options::default()), Vec::new());
+        let (_, requests) = Requests::channel();
+        let mut driver = Driver::new(Waiting::default(), associations, requests, |()| {});
         driver.expire(driver.now(), patience_after(BATCH_MAX));
         assert_eq!(driver.machine.late_at, None);
         tokio::time::advance(BACKLOG_PATIENCE - Duration::from_millis(1)).await;

@@ -166,6 +166,7 @@ fn told<E>(output: Output<E>, tell: impl Fn(E) -> Told) -> Output<Told> {
     match output {
         Output::Connect(peer, target, protocol) => Output::Connect(peer, target, protocol),
         Output::Send(peer, message) => Output::Send(peer, message),
+        Output::SendEncoded(peer, protocol, octets) => Output::SendEncoded(peer, protocol, octets),
         Output::GroupCast(peers, message) => Output::GroupCast(peers, message),
         Output::Close(peer) => Output::Close(peer),
         Output::Abort(peer) => Output::Abort(peer),

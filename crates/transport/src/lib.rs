@@ -10,6 +10,7 @@
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
 //! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
 //! | `numbers` | [`ByNumber`]: quick tables of what is named here | |
+//! | [`ready`] | which of many sources have something to do | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
@@ -28,7 +29,7 @@ mod memory;
 pub mod multicast;
 mod numbers;
 pub mod probe;
-mod ready;
+pub mod ready;
 mod sctp;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;

@@ -11,13 +11,13 @@ use std::task::{Wake, Waker};
 
 /// The queue of sources that were woken.
 #[derive(Debug, Default)]
-pub(crate) struct Ready {
+pub struct Ready {
     queue: Arc<Mutex<Queue>>,
 }
 
 /// One source of events; clones share one place in the queue.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub struct Source {
     entry: Arc<Entry>,
 }
 
@@ -37,13 +37,14 @@ struct Entry {
 
 impl Ready {
     /// A new source, not yet in the queue. `id` is what [`pop`](Self::pop) returns for it.
-    pub(crate) fn source(&self, id: u64) -> Source {
+    #[must_use]
+    pub fn source(&self, id: u64) -> Source {
         let queued = AtomicBool::new(false);
         Source { entry: Arc::new(Entry { id, queued, queue: Arc::clone(&self.queue) }) }
     }
 
     /// Names the task to wake from now on.
-    pub(crate) fn register(&self, task: &Waker) {
+    pub fn register(&self, task: &Waker) {
         let mut queue = lock(&self.queue);
         if !queue.task.as_ref().is_some_and(|known| known.will_wake(task)) {
             queue.task = Some(task.clone());
@@ -52,7 +53,8 @@ impl Ready {
 
     /// Takes the source that waited longest. It must be polled now: a wake-up from here on queues
     /// it again.
-    pub(crate) fn pop(&self) -> Option<u64> {
+    #[must_use]
+    pub fn pop(&self) -> Option<u64> {
         let entry = lock(&self.queue).woken.pop_front()?;
         entry.queued.store(false, Ordering::SeqCst);
         Some(entry.id)
@@ -61,17 +63,18 @@ impl Ready {
 
 impl Source {
     /// The waker to poll this source with.
-    pub(crate) fn waker(&self) -> Waker {
+    #[must_use]
+    pub fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.entry))
     }
 
     /// Queues the source without waking the task: for the task itself, while it runs.
-    pub(crate) fn queue(&self) {
+    pub fn queue(&self) {
         Entry::queue(&self.entry);
     }
 
     /// Queues the source and wakes the task.
-    pub(crate) fn wake(&self) {
+    pub fn wake(&self) {
         self.entry.wake_by_ref();
     }
 }

@@ -268,8 +268,8 @@ pub(crate) mod sctp {
         controls: Vec<Control>,
         senders: Vec<[u8; SENDER]>,
         filled: Vec<Filled>,
-        /// How many slots the next call offers: to prepare one costs more than to leave it out.
-        offered: usize,
+        /// The next call is to offer all slots: to prepare them costs more than most calls bring.
+        many: bool,
     }
 
     /// A control buffer; the alignment of a `struct cmsghdr`.
@@ -298,9 +298,9 @@ pub(crate) mod sctp {
     }
 
     impl Batch {
-        /// How many messages one call returns at most, and at first.
+        /// How many messages one call returns at most, and at most while there are few.
         const SLOTS: usize = 16;
-        const SLOTS_AT_FIRST: usize = 2;
+        const SLOTS_OF_FEW: usize = 2;
         /// How long a piece of a message can be. Longer messages come in pieces.
         const SLOT_OCTETS: usize = 16 << 10;
 
@@ -310,7 +310,7 @@ pub(crate) mod sctp {
                 controls: vec![Control([0; 64]); Self::SLOTS],
                 senders: vec![[0; SENDER]; Self::SLOTS],
                 filled: Vec::with_capacity(Self::SLOTS),
-                offered: Self::SLOTS_AT_FIRST,
+                many: false,
             }
         }
 
@@ -327,18 +327,28 @@ pub(crate) mod sctp {
         }
     }
 
-    /// Receives what is there, as much as fits, and returns whether more may be there. Each call has
-    /// room for twice as many pieces as the last one brought. Never blocks.
+    /// Receives what is there, as much as fits, and returns whether more may be there. Never blocks.
     pub(crate) fn receive(fd: BorrowedFd<'_>, batch: &mut Batch) -> io::Result<bool> {
-        let offered = batch.offered;
+        let is_full = match batch.many {
+            true => receive_up_to::<{ Batch::SLOTS }>(fd, batch),
+            false => receive_up_to::<{ Batch::SLOTS_OF_FEW }>(fd, batch),
+        }?;
+        batch.many = is_full || batch.filled.len() > Batch::SLOTS_OF_FEW;
+        Ok(is_full)
+    }
+
+    /// Receives at most `SLOTS` pieces; true where there were as many. Fewer mean that nothing else
+    /// is there.
+    fn receive_up_to<const SLOTS: usize>(
+        fd: BorrowedFd<'_>,
+        batch: &mut Batch,
+    ) -> io::Result<bool> {
         batch.filled.clear();
-        let mut parts =
-            [const { libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 } }; Batch::SLOTS];
-        let mut messages =
-            [const { libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 } }; Batch::SLOTS];
+        let mut parts = [const { libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 } }; SLOTS];
+        let mut messages = [const { libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 } }; SLOTS];
         let slots = batch.octets.chunks_exact_mut(Batch::SLOT_OCTETS).zip(&mut batch.controls);
         let slots = slots.zip(&mut batch.senders);
-        let headers = messages[..offered].iter_mut().zip(&mut parts);
+        let headers = messages.iter_mut().zip(&mut parts);
         for ((message, part), ((octets, control), sender)) in headers.zip(slots) {
             part.iov_base = octets.as_mut_ptr().cast();
             part.iov_len = octets.len();
@@ -349,19 +359,19 @@ pub(crate) mod sctp {
             message.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             message.msg_hdr.msg_controllen = control.0.len() as _;
         }
-        // SAFETY: each of the first `offered` headers, of `SLOTS`, points to a part and to buffers of
-        // `batch` with their true lengths; all outlive the call and are borrowed exclusively.
+        // SAFETY: each of the `SLOTS` headers, no more than `batch` has slots, points to a part and to
+        // buffers of `batch` with their true lengths; all outlive the call and are borrowed
+        // exclusively. One without a slot would have no buffers at all.
         let count = unsafe {
             libc::recvmmsg(
                 fd.as_raw_fd(),
                 messages.as_mut_ptr(),
-                length(offered),
+                length(SLOTS),
                 libc::MSG_DONTWAIT as _,
                 ptr::null_mut(),
             )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        batch.offered = (2 * count).clamp(Batch::SLOTS_AT_FIRST, Batch::SLOTS);
         batch.filled.extend(messages.iter().take(count).map(|message| Filled {
             octets: message.msg_len as usize,
             #[allow(clippy::unnecessary_cast, reason = "another type in other C libraries")]
@@ -369,7 +379,7 @@ pub(crate) mod sctp {
             sender: message.msg_hdr.msg_namelen as usize,
             flags: message.msg_hdr.msg_flags,
         }));
-        Ok(count == offered)
+        Ok(count == SLOTS)
     }
 
     /// Finds the `SCTP_RCVINFO` among control messages.

@@ -317,6 +317,28 @@ impl Asap {
     }
 }
 
+impl HandleResolutionResponse {
+    /// The octets of an answer that lists these elements as pool users see them, without their ASAP
+    /// transports (RFC 5352 §2.2.6). Of very many, the first ones that fit into a message.
+    pub fn octets_of<'a>(
+        updates_accepted: bool,
+        handle: &PoolHandle,
+        policy: &Policy,
+        elements: impl Iterator<Item = &'a PoolElement>,
+    ) -> Vec<u8> {
+        let flags = if updates_accepted { FLAG } else { 0 };
+        let mut w = Writer::new();
+        w.message(AsapType::HANDLE_RESOLUTION_RESPONSE.0, flags, |w| {
+            handle.encode(w);
+            policy.encode(w);
+            let octets_max = usize::from(u16::MAX);
+            let mut elements = elements;
+            elements.all(|element| w.within(octets_max, |w| element.encode_for_user(w)));
+        });
+        w.into_octets()
+    }
+}
+
 impl Codec for Asap {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (ty, flags) = r.message_header()?;

@@ -42,13 +42,13 @@ pub trait Codec: Sized {
 
     /// The value as octets.
     fn to_octets(&self) -> Vec<u8> {
-        let mut w = Writer { octets: Vec::with_capacity(USUAL_OCTETS), padding: 0 };
+        let mut w = Writer::new();
         self.encode(&mut w);
         w.into_octets()
     }
 }
 
-/// Room for all but long lists: growing costs more.
+/// Octets of all but long lists.
 const USUAL_OCTETS: usize = 256;
 
 /// Parameters of unknown types that were skipped on the way, as their types asked (RFC 5354 §3).
@@ -79,6 +79,13 @@ pub struct Reader<'a> {
     /// Where the parameter starts that this reader is inside of.
     parameter: Option<usize>,
     skipped: &'a Skipped,
+}
+
+/// The header of a parameter: the whole of it, `length` octets, is there.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    ty: ParamType,
+    length: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -163,10 +170,8 @@ impl<'a> Reader<'a> {
     /// [`DecodeErrorKind::Missing`] where nothing or another one stands here; what is wrong with
     /// its header; an unknown one that may not be skipped.
     pub fn param(&mut self, wanted: ParamType) -> Result<Self, DecodeError> {
-        match self.next_type()? {
-            Some(ty) if ty == wanted => self.take_param().map(|(_, value)| value),
-            _ => Err(self.error(DecodeErrorKind::Missing(wanted))),
-        }
+        let missing = DecodeErrorKind::Missing(wanted);
+        self.optional(wanted)?.ok_or_else(|| self.error(missing))
     }
 
     /// Takes the parameter that may stand here.
@@ -175,8 +180,8 @@ impl<'a> Reader<'a> {
     ///
     /// What is wrong with its header; an unknown one that may not be skipped.
     pub fn optional(&mut self, wanted: ParamType) -> Result<Option<Self>, DecodeError> {
-        match self.next_type()? {
-            Some(ty) if ty == wanted => self.take_param().map(|(_, value)| Some(value)),
+        match self.next_header()? {
+            Some(header) if header.ty == wanted => Ok(Some(self.take(header))),
             _ => Ok(None),
         }
     }
@@ -188,22 +193,7 @@ impl<'a> Reader<'a> {
     ///
     /// What is wrong with a header; an unknown one that may not be skipped.
     pub fn next_type(&mut self) -> Result<Option<ParamType>, DecodeError> {
-        while !self.is_empty() {
-            let (ty, after) = {
-                let mut ahead = self.clone();
-                (ahead.take_param()?.0, ahead)
-            };
-            if ty.label().is_some() {
-                return Ok(Some(ty));
-            }
-            if matches!(ty.unrecognized(), Unrecognized::Discard | Unrecognized::DiscardAndReport) {
-                return Err(self.error(DecodeErrorKind::Parameter(ty)));
-            }
-            let offset = u32::try_from(self.offset).unwrap_or(u32::MAX);
-            self.skipped.0.borrow_mut().push(SkippedParam { param_type: ty, offset });
-            *self = after;
-        }
-        Ok(None)
+        Ok(self.next_header()?.map(|header| header.ty))
     }
 
     /// Takes one parameter and the padding behind it: its type and a reader of its value.
@@ -212,22 +202,61 @@ impl<'a> Reader<'a> {
     ///
     /// [`DecodeErrorKind::Truncated`] or [`DecodeErrorKind::Length`].
     pub fn take_param(&mut self) -> Result<(ParamType, Self), DecodeError> {
-        let start = self.offset;
-        let mut header = Self { parameter: Some(start), ..self.clone() };
-        let ty = ParamType(header.u16("Parameter Type")?);
-        let length = usize::from(header.u16("Parameter Length")?);
-        let value =
-            length.checked_sub(HEADER_LEN).and_then(|len| header.rest.split_at_checked(len));
-        let Some((value, rest)) = value else {
+        let header = self.header()?;
+        Ok((header.ty, self.take(header)))
+    }
+
+    /// The header of the next known parameter, which is not taken yet.
+    fn next_header(&mut self) -> Result<Option<Header>, DecodeError> {
+        while !self.is_empty() {
+            let header = self.header()?;
+            if header.ty.label().is_some() {
+                return Ok(Some(header));
+            }
+            self.skip(header)?;
+        }
+        Ok(None)
+    }
+
+    /// The header that stands here, and no more than is there behind it.
+    fn header(&self) -> Result<Header, DecodeError> {
+        let mut inside = Self { parameter: Some(self.offset), ..self.clone() };
+        let ty = ParamType(inside.u16("Parameter Type")?);
+        let length = usize::from(inside.u16("Parameter Length")?);
+        if !(HEADER_LEN..=self.rest.len()).contains(&length) {
             let kind = DecodeErrorKind::Length { field: "Parameter Length", length };
-            return Err(DecodeError { kind, offset: start + 2, parameter: Some(start) });
+            return Err(DecodeError { offset: self.offset + 2, ..inside.error(kind) });
+        }
+        Ok(Header { ty, length })
+    }
+
+    /// Takes the parameter of the header that stands here, and the padding behind it.
+    fn take(&mut self, Header { length, .. }: Header) -> Self {
+        let start = self.offset;
+        let (parameter, behind) = self.rest.split_at(length);
+        let value = Self {
+            rest: &parameter[HEADER_LEN..],
+            offset: start + HEADER_LEN,
+            parameter: Some(start),
+            skipped: self.skipped,
         };
-        let inner = Self { rest: value, ..header };
         // The receiver ignores the padding, and the last parameter may lack it.
-        let padding = padding_len(length).min(rest.len());
-        self.rest = &rest[padding..];
+        let padding = padding_len(length).min(behind.len());
+        self.rest = &behind[padding..];
         self.offset = start + length + padding;
-        Ok((ty, inner))
+        value
+    }
+
+    /// Skips a parameter of an unknown type, if that is what its type asks for.
+    fn skip(&mut self, header: Header) -> Result<(), DecodeError> {
+        let asks = header.ty.unrecognized();
+        if matches!(asks, Unrecognized::Discard | Unrecognized::DiscardAndReport) {
+            return Err(self.error(DecodeErrorKind::Parameter(header.ty)));
+        }
+        let offset = u32::try_from(self.offset).unwrap_or(u32::MAX);
+        self.skipped.0.borrow_mut().push(SkippedParam { param_type: header.ty, offset });
+        self.take(header);
+        Ok(())
     }
 
     /// How many parameters of at least `octets_min` octets the rest can hold: room for a list
@@ -295,6 +324,11 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Starts a message, with room for all but long lists: growing costs more.
+    pub fn new() -> Self {
+        Self { octets: Vec::with_capacity(USUAL_OCTETS), padding: 0 }
+    }
+
     /// Appends octets as they are.
     pub fn slice(&mut self, octets: &[u8]) {
         self.octets.extend_from_slice(octets);
@@ -331,10 +365,22 @@ impl Writer {
     /// list bounds it.
     pub fn param(&mut self, ty: ParamType, value: impl FnOnce(&mut Self)) {
         let start = self.octets.len();
-        self.slice(&ty.0.to_be_bytes());
-        self.u16(0);
+        self.u32(u32::from(ty.0) << 16);
         value(self);
         self.finish_length(start);
+    }
+
+    /// Appends what `value` writes, unless that makes more than `octets_max` octets in all. False
+    /// where it does not fit; nothing was appended then.
+    pub fn within(&mut self, octets_max: usize, value: impl FnOnce(&mut Self)) -> bool {
+        let (len, padding) = (self.octets.len(), self.padding);
+        value(self);
+        let fits = self.octets.len() <= octets_max;
+        if !fits {
+            self.octets.truncate(len);
+            self.padding = padding;
+        }
+        fits
     }
 
     /// Octets so far.
@@ -354,10 +400,14 @@ impl Writer {
 
     fn finish_length(&mut self, start: usize) {
         let end = self.octets.len() - self.padding;
-        let field = u16::try_from(end - start).unwrap_or(u16::MAX);
+        let length = end - start;
+        let field = u16::try_from(length).unwrap_or(u16::MAX);
         self.octets[start + 2..start + HEADER_LEN].copy_from_slice(&field.to_be_bytes());
-        self.octets.resize(end + padding_len(end - start), 0);
-        self.padding = self.octets.len() - end;
+        let padding = padding_len(length);
+        if padding != self.padding {
+            self.octets.resize(end + padding, 0);
+            self.padding = padding;
+        }
     }
 }
 

@@ -78,16 +78,3 @@ pub(super) struct Stored {
     pub(super) seat: u32,
     pub(super) marked: bool,
 }
-
-/// An element as pool users see it: where registrars reach it is none of their business
-/// (RFC 5352 §2.2.6).
-pub(super) fn for_pool_user(element: &PoolElement) -> PoolElement {
-    PoolElement {
-        id: element.id,
-        home: element.home,
-        life: element.life,
-        user_transport: element.user_transport.clone(),
-        policy: element.policy.clone(),
-        asap_transport: None,
-    }
-}

@@ -37,7 +37,6 @@ use std::collections::{BTreeMap, HashMap};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife, Transport};
-use rserpool_wire::registry::PolicyType;
 
 pub use config::{Config, Limit, LimitCounts, Limits};
 pub use element::{ElementIndex, ElementView, Outcome, Registered};
@@ -47,7 +46,7 @@ pub use refused::Refused;
 pub use timing::{Deadlines, Key};
 
 use arena::Arena;
-use element::{Stored, for_pool_user};
+use element::Stored;
 use hash::Keyed;
 use members::Member;
 use ownership::Homes;
@@ -71,14 +70,28 @@ pub struct Handlespace {
     listed: Vec<u32>,
 }
 
-/// The answer to a handle resolution (RFC 5352 §2.2.6).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Resolution {
+/// What a handle resolution found (RFC 5352 §2.2.6).
+#[derive(Clone, Debug)]
+pub struct Resolution<'a> {
     /// The pool's policy; its fields are 0, each element has its own.
     pub policy: Policy,
-    /// Elements in the order of the policy, none twice, without their ASAP transports. Empty where
-    /// all weights are 0.
-    pub elements: Vec<PoolElement>,
+    /// The slots of the listed elements.
+    listed: &'a [u32],
+    elements: &'a Arena<Stored>,
+}
+
+impl<'a> Resolution<'a> {
+    /// Elements in the order of the policy, none twice, as they are stored: with ASAP transports,
+    /// which are not for pool users. None where all weights are 0.
+    pub fn elements(&self) -> impl Iterator<Item = &'a PoolElement> + use<'a> {
+        let Self { listed, elements, .. } = *self;
+        listed.iter().map(|&slot| &elements[slot].element)
+    }
+
+    /// True where there is none to turn to.
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
 }
 
 impl Handlespace {
@@ -145,32 +158,13 @@ impl Handlespace {
     ///
     /// `items` is how many are wanted (draft-dreibholz-rserpool-asap-hropt); 0 and `None` leave it
     /// to [`Config::items_default`].
-    pub fn resolve(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<Resolution> {
-        let policy_type = self.select(handle, items)?;
-        let chosen = self.listed.iter().map(|&slot| for_pool_user(&self.elements[slot].element));
-        Some(Resolution { policy: Policy::of_type(policy_type), elements: chosen.collect() })
-    }
-
-    /// [`Self::resolve`], without copies: `visit` sees each listed element as it is stored, with an
-    /// ASAP transport that is not for pool users.
-    pub fn resolve_with(
-        &mut self,
-        handle: &PoolHandle,
-        items: Option<u32>,
-        mut visit: impl FnMut(&PoolElement),
-    ) -> Option<Policy> {
-        let policy_type = self.select(handle, items)?;
-        self.listed.iter().for_each(|&slot| visit(&self.elements[slot].element));
-        Some(Policy::of_type(policy_type))
-    }
-
-    /// Picks elements into `listed`.
-    fn select(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<PolicyType> {
+    pub fn resolve(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<Resolution<'_>> {
         let pool = &mut self.pools[*self.by_handle.get(handle)?];
         let request = Request::new(&self.config, items, pool.members.len());
         self.listed.clear();
         pool.selection.select(request, &mut self.rng, &mut self.listed);
-        Some(pool.policy_type)
+        let policy = Policy::of_type(pool.policy_type);
+        Some(Resolution { policy, listed: &self.listed, elements: &self.elements })
     }
 
     /// The element of this pool with this identifier.

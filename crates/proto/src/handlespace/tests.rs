@@ -61,7 +61,7 @@ impl Lab {
     /// The identifiers that a resolution lists.
     fn list(&mut self, items: u32) -> Vec<u32> {
         let resolution = self.0.resolve(&handle("p"), Some(items)).unwrap();
-        resolution.elements.iter().map(|element| element.id.0).collect()
+        resolution.elements().map(|element| element.id.0).collect()
     }
 
     /// The identifiers of so many resolutions of one element.

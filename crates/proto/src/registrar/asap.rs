@@ -1,11 +1,10 @@
 //! What elements and users ask of a registrar (RFC 5352 §3.1 to §3.5).
 
-use rserpool_wire::Message;
+use rserpool_wire::Protocol;
 use rserpool_wire::asap::{
     Asap, Deregistration, DeregistrationResponse, HandleResolution, HandleResolutionResponse,
     Registration, RegistrationResponse, Unreachable,
 };
-use rserpool_wire::codec::{Codec, HEADER_LEN};
 use rserpool_wire::param::{Cause, PeId, Policy, PolicyField, PoolElement, PoolHandle};
 use rserpool_wire::registry::CauseCode;
 
@@ -171,43 +170,44 @@ impl Registrar {
     /// RFC 5352 §3.3, the registrar's side.
     pub(super) fn resolve(&mut self, peer: Peer, message: HandleResolution) {
         let HandleResolution { want_updates, handle, items } = message;
-        let mut answer = self.resolution(handle, items);
-        if want_updates && answer.causes.is_empty() {
-            answer.updates_accepted = self.subscribe(peer, answer.handle.clone(), items);
-        }
-        self.send(peer, Asap::HandleResolutionResponse(answer));
+        self.answer_resolution(peer, handle, items, want_updates);
     }
 
-    /// The answer to a resolution.
-    pub(super) fn resolution(
+    /// Tells what a handle stands for, and enters a subscription where one is wanted. False where it
+    /// stands for nothing: then there is no subscription.
+    pub(super) fn answer_resolution(
         &mut self,
+        peer: Peer,
         handle: PoolHandle,
         items: Option<u32>,
-    ) -> HandleResolutionResponse {
-        let resolution = self.handlespace.resolve(&handle, items);
+        want_updates: bool,
+    ) -> bool {
+        let found = self.handlespace.resolve(&handle, items);
         // A pool whose elements all have weight 0 has none to offer.
-        let Some(resolution) = resolution.filter(|found| !found.elements.is_empty()) else {
+        let Some(found) = found.filter(|found| !found.is_empty()) else {
             self.stats.unknown_pools += 1;
-            let causes = vec![Cause::new(CauseCode::UNKNOWN_POOL_HANDLE)];
-            return HandleResolutionResponse {
+            let answer = HandleResolutionResponse {
                 updates_accepted: false,
                 handle,
                 policy: None,
                 elements: Vec::new(),
-                causes,
+                causes: vec![Cause::new(CauseCode::UNKNOWN_POOL_HANDLE)],
             };
+            self.send(peer, Asap::HandleResolutionResponse(answer));
+            return false;
         };
         self.stats.resolutions += 1;
-        let policy = resolution.policy;
-        let head = HEADER_LEN + handle.encoded_len() + policy.encoded_len();
-        let elements = fitting(resolution.elements, Message::MAX_LEN - 1 - head);
-        HandleResolutionResponse {
-            updates_accepted: false,
-            handle,
-            policy: Some(policy),
-            elements,
-            causes: Vec::new(),
+        let subscriptions_max = self.config.subscriptions_max;
+        let updates_accepted = want_updates
+            && self.subscriptions.enter(peer, handle.clone(), items, subscriptions_max);
+        if want_updates && !updates_accepted {
+            self.stats.subscriptions_refused += 1;
         }
+        let (policy, elements) = (&found.policy, found.elements());
+        let octets =
+            HandleResolutionResponse::octets_of(updates_accepted, &handle, policy, elements);
+        self.outputs.push_back(Output::SendEncoded(peer, Protocol::Asap, octets));
+        true
     }
 
     /// RFC 5352 §3.5: a report is answered by a keep-alive at once; too many remove the element.
@@ -228,16 +228,4 @@ impl Registrar {
         let message = DeregistrationResponse { handle, id, causes: Vec::new() };
         self.send(peer, Asap::DeregistrationResponse(message));
     }
-}
-
-/// The first elements that fit into so many octets.
-fn fitting(mut elements: Vec<PoolElement>, octets: usize) -> Vec<PoolElement> {
-    let mut used = 0;
-    let fits = |element: &PoolElement| {
-        used += element.encoded_len();
-        used <= octets
-    };
-    let count = elements.iter().map(fits).take_while(|fits| *fits).count();
-    elements.truncate(count);
-    elements
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rserpool_wire::asap::Asap;
 use rserpool_wire::param::PoolHandle;
 
 use super::Registrar;
@@ -27,6 +26,23 @@ impl Subscriptions {
         }
     }
 
+    /// Enters a subscription; false where the association has as many as it may.
+    pub(super) fn enter(
+        &mut self,
+        peer: Peer,
+        handle: PoolHandle,
+        items: Option<u32>,
+        max: usize,
+    ) -> bool {
+        let handles = self.by_peer.entry(peer).or_default();
+        if !handles.contains(&handle) && handles.len() >= max {
+            return false;
+        }
+        handles.insert(handle.clone());
+        self.by_pool.entry(handle).or_default().insert(peer, items);
+        true
+    }
+
     /// An association ended.
     pub(super) fn forget(&mut self, peer: Peer) {
         for handle in self.by_peer.remove(&peer).unwrap_or_default() {
@@ -49,31 +65,16 @@ impl Subscriptions {
 }
 
 impl Registrar {
-    /// Enters a subscription; false where the association has as many as it may.
-    pub(super) fn subscribe(&mut self, peer: Peer, handle: PoolHandle, items: Option<u32>) -> bool {
-        let handles = self.subscriptions.by_peer.entry(peer).or_default();
-        if !handles.contains(&handle) && handles.len() >= self.config.subscriptions_max {
-            self.stats.subscriptions_refused += 1;
-            return false;
-        }
-        handles.insert(handle.clone());
-        self.subscriptions.by_pool.entry(handle).or_default().insert(peer, items);
-        true
-    }
-
     /// Tells subscribers of what changed since the last drain: once for any number of changes.
     pub(super) fn push_updates(&mut self) {
-        for handle in std::mem::take(&mut self.subscriptions.changed) {
+        while let Some(handle) = self.subscriptions.changed.pop_first() {
             let subscribers = self.subscriptions.by_pool.get(&handle).cloned().unwrap_or_default();
             for (peer, items) in subscribers {
-                let mut answer = self.resolution(handle.clone(), items);
                 // A pool that is gone, or has nobody to offer, takes its subscriptions along.
-                answer.updates_accepted = answer.causes.is_empty();
-                if !answer.updates_accepted {
+                if !self.answer_resolution(peer, handle.clone(), items, true) {
                     self.subscriptions.cancel(&handle, peer);
                 }
                 self.stats.updates_pushed += 1;
-                self.send(peer, Asap::HandleResolutionResponse(answer));
             }
         }
     }

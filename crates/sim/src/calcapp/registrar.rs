@@ -99,11 +99,8 @@ impl Registrar {
 
     /// The first of the elements that the policy lists.
     pub(super) fn select(&mut self) -> Option<u32> {
-        let mut first = None;
-        self.handlespace.resolve_with(&self.handle, Some(self.items), |element| {
-            first.get_or_insert(element.id);
-        });
-        first.map(number)
+        let found = self.handlespace.resolve(&self.handle, Some(self.items))?;
+        found.elements().next().map(|element| number(element.id))
     }
 }
 

@@ -317,10 +317,10 @@ impl Codec for Policy {
     fn encode(&self, w: &mut Writer) {
         w.param(ParamType::POLICY, |w| {
             w.u32(self.policy_type().0);
-            for (_, value) in self.fields() {
-                w.u32(value);
+            self.fields().for_each(|(_, value)| w.u32(value));
+            if let Stored::Unknown(_, octets) = &self.0 {
+                w.slice(octets);
             }
-            w.slice(self.unknown());
         });
     }
 }

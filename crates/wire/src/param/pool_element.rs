@@ -54,6 +54,25 @@ pub struct PoolElement {
 impl PoolElement {
     /// Octets of the shortest one on the wire.
     pub(crate) const LEN_MIN: usize = 28;
+
+    /// Appends the element as pool users see it: where registrars reach it is none of their business
+    /// (RFC 5352 §2.2.6).
+    pub(crate) fn encode_for_user(&self, w: &mut Writer) {
+        self.encode_with(None, w);
+    }
+
+    fn encode_with(&self, asap_transport: Option<&SctpTransport>, w: &mut Writer) {
+        w.param(ParamType::POOL_ELEMENT, |w| {
+            w.u32(self.id.0);
+            w.u32(RegistrarId::to_wire(self.home));
+            w.slice(&self.life.0.to_be_bytes());
+            self.user_transport.encode(w);
+            self.policy.encode(w);
+            if let Some(asap_transport) = asap_transport {
+                asap_transport.encode(w);
+            }
+        });
+    }
 }
 
 impl Codec for PoolElement {
@@ -81,15 +100,6 @@ impl Codec for PoolElement {
     }
 
     fn encode(&self, w: &mut Writer) {
-        w.param(ParamType::POOL_ELEMENT, |w| {
-            w.u32(self.id.0);
-            w.u32(RegistrarId::to_wire(self.home));
-            w.slice(&self.life.0.to_be_bytes());
-            self.user_transport.encode(w);
-            self.policy.encode(w);
-            if let Some(asap_transport) = &self.asap_transport {
-                asap_transport.encode(w);
-            }
-        });
+        self.encode_with(self.asap_transport.as_ref(), w);
     }
 }

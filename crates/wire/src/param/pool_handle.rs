@@ -1,4 +1,6 @@
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
@@ -7,7 +9,7 @@ use crate::registry::ParamType;
 
 /// The name of a pool: opaque octets, unique in the operational scope (RFC 5354 §3.9).
 ///
-/// Cloning shares the octets. `Display` escapes what is not printable ASCII.
+/// `Display` escapes what is not printable ASCII. Cloning never allocates.
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -18,8 +20,21 @@ use crate::registry::ParamType;
 /// :                          Pool Handle                          :
 /// +---------------------------------------------------------------+
 /// ```
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct PoolHandle(Arc<[u8]>);
+#[derive(Clone)]
+pub struct PoolHandle(Stored);
+
+#[derive(Clone)]
+enum Stored {
+    /// In place, as most are: no message needs an allocation for it.
+    Short {
+        len: u8,
+        octets: [u8; SHORT_MAX],
+    },
+    Long(Arc<[u8]>),
+}
+
+/// What fits beside a length without taking more room than [`Stored::Long`] has to.
+const SHORT_MAX: usize = 22;
 
 impl PoolHandle {
     /// Longest handle, in octets: what a 16-bit message length leaves for it. Registrars allow
@@ -27,20 +42,59 @@ impl PoolHandle {
     pub const MAX_LEN: usize = 65_000;
 
     /// A handle of the given octets, `None` where there are none or more than [`Self::MAX_LEN`].
-    pub fn new(octets: impl Into<Arc<[u8]>>) -> Option<Self> {
-        let octets = octets.into();
-        (1..=Self::MAX_LEN).contains(&octets.len()).then_some(Self(octets))
+    pub fn new(octets: impl AsRef<[u8]>) -> Option<Self> {
+        let octets = octets.as_ref();
+        if !(1..=Self::MAX_LEN).contains(&octets.len()) {
+            return None;
+        }
+        let mut short = [0; SHORT_MAX];
+        Some(Self(match (short.get_mut(..octets.len()), u8::try_from(octets.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(octets);
+                Stored::Short { len, octets: short }
+            }
+            _ => Stored::Long(octets.into()),
+        }))
     }
 
     /// The octets.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Stored::Short { len, octets } => &octets[..usize::from(*len)],
+            Stored::Long(octets) => octets,
+        }
+    }
+}
+
+impl Eq for PoolHandle {}
+
+impl PartialEq for PoolHandle {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Ord for PoolHandle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for PoolHandle {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for PoolHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Display for PoolHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        write!(f, "{}", self.as_bytes().escape_ascii())
     }
 }
 
@@ -64,10 +118,32 @@ impl Codec for PoolHandle {
     }
 
     fn encoded_len(&self) -> usize {
-        HEADER_LEN + self.0.len() + padding_len(self.0.len())
+        let len = self.as_bytes().len();
+        HEADER_LEN + len + padding_len(len)
     }
 
     fn encode(&self, w: &mut Writer) {
-        w.param(ParamType::POOL_HANDLE, |w| w.slice(&self.0));
+        w.param(ParamType::POOL_HANDLE, |w| w.slice(self.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_what_they_are_made_of_however_long() {
+        let long = [b'x'; SHORT_MAX + 2];
+        for len in 1..long.len() {
+            let handle = PoolHandle::new(&long[..len]).unwrap();
+            assert_eq!(handle.as_bytes(), &long[..len]);
+            assert!(handle < PoolHandle::new(&long[..=len]).unwrap());
+        }
+        assert_eq!(PoolHandle::new([]), None);
+    }
+
+    #[test]
+    fn a_short_handle_takes_no_more_room_than_three_words() {
+        assert_eq!(size_of::<PoolHandle>(), 24);
     }
 }

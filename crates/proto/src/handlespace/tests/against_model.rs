@@ -144,13 +144,13 @@ impl Pair {
     fn resolve(&mut self, name: &PoolHandle, items: u32) {
         let resolution = self.space.resolve(name, Some(items));
         let Some(pool) = self.model.pools.get_mut(name) else {
-            assert_eq!(resolution, None);
+            assert!(resolution.is_none());
             return;
         };
         let resolution = resolution.unwrap();
         assert_eq!(resolution.policy, Policy::of_type(self.policy_type));
-        let listed: Vec<PeId> = resolution.elements.iter().map(|it| it.id).collect();
-        for element in &resolution.elements {
+        let listed: Vec<PeId> = resolution.elements().map(|it| it.id).collect();
+        for element in resolution.elements() {
             assert_eq!(*element, pool.members[&element.id].element);
         }
         let items = items as usize;

@@ -57,7 +57,7 @@ impl Lab {
         let mut outputs = Vec::new();
         self.events.clear();
         while let Some(output) = self.registrar.poll() {
-            match output {
+            match output.legible() {
                 Output::Event(event) => self.events.push(event),
                 other => outputs.push(other),
             }

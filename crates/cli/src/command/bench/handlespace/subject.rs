@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rserpool::proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace, Key};
+use rserpool::proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace, Key, Resolution};
 use rserpool::proto::time::Time;
 use rserpool::wire::param::{
     PeId, Policy, PolicyField, PoolElement, PoolHandle, RegistrarId, RegistrationLife,
@@ -159,11 +159,11 @@ impl Subject {
         let mut listed = 0_u64;
         let begun = thread_time();
         for pool in asked {
-            let seen = |element: &PoolElement| {
+            let found = self.space.resolve(&self.handles[pool as usize], Some(items));
+            for element in found.iter().flat_map(Resolution::elements) {
                 black_box(element.id);
                 listed += 1;
-            };
-            self.space.resolve_with(&self.handles[pool as usize], Some(items), seen);
+            }
         }
         let elapsed = since(begun);
         ensure!(listed >= u64::from(OPERATIONS), "nothing was resolved");

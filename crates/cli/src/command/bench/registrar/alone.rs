@@ -69,8 +69,10 @@ fn answer(registrar: &mut Registrar, request: &[u8]) -> anyhow::Result<Vec<u8>> 
     registrar.handle(Time::ZERO, input);
     let mut answer = None;
     while let Some(output) = registrar.poll() {
-        if let Output::Send(_, message) = output {
-            answer = Some(message.encode());
+        match output {
+            Output::Send(_, message) => answer = Some(message.encode()),
+            Output::SendEncoded(_, _, octets) => answer = Some(octets),
+            _ => {}
         }
     }
     answer.context("no answer")
