@@ -136,8 +136,7 @@ impl Endpoints {
     /// Writes what is queued everywhere and returns the next event of any endpoint.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let count = self.members.len();
-        for turn in 0..count {
-            let index = (self.first + turn) % count;
+        for index in (self.first..count).chain(0..self.first) {
             if let Poll::Ready(event) = self.members[index].endpoint.poll_event(cx) {
                 // The next one is first then, so that a busy endpoint starves nobody.
                 self.first = (index + 1) % count;

@@ -220,14 +220,27 @@ impl<'a> Reader<'a> {
 
     /// The header that stands here, and no more than is there behind it.
     fn header(&self) -> Result<Header, DecodeError> {
-        let mut inside = Self { parameter: Some(self.offset), ..self.clone() };
-        let ty = ParamType(inside.u16("Parameter Type")?);
-        let length = usize::from(inside.u16("Parameter Length")?);
-        if !(HEADER_LEN..=self.rest.len()).contains(&length) {
-            let kind = DecodeErrorKind::Length { field: "Parameter Length", length };
-            return Err(DecodeError { offset: self.offset + 2, ..inside.error(kind) });
+        if let Some((&[t0, t1, l0, l1], _)) = self.rest.split_first_chunk() {
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            if (HEADER_LEN..=self.rest.len()).contains(&length) {
+                return Ok(Header { ty: ParamType(u16::from_be_bytes([t0, t1])), length });
+            }
         }
-        Ok(Header { ty, length })
+        Err(self.bad_header())
+    }
+
+    /// What is wrong with the header that stands here.
+    #[cold]
+    fn bad_header(&self) -> DecodeError {
+        let mut inside = Self { parameter: Some(self.offset), ..self.clone() };
+        match inside.u16("Parameter Type").and_then(|_| inside.u16("Parameter Length")) {
+            Err(truncated) => truncated,
+            Ok(length) => {
+                let length = length.into();
+                let kind = DecodeErrorKind::Length { field: "Parameter Length", length };
+                inside.error_before(2, kind)
+            }
+        }
     }
 
     /// Takes the parameter of the header that stands here, and the padding behind it.

@@ -110,7 +110,13 @@ impl From<Vec<IpAddr>> for Addresses {
 
 impl FromIterator<IpAddr> for Addresses {
     fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
-        Vec::from_iter(addresses).into()
+        let mut addresses = addresses.into_iter();
+        match (addresses.next(), addresses.next()) {
+            (Some(only), None) => Self::from(only),
+            (first, second) => {
+                first.into_iter().chain(second).chain(addresses).collect::<Vec<_>>().into()
+            }
+        }
     }
 }
 

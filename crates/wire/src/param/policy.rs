@@ -315,10 +315,14 @@ impl Codec for Policy {
     }
 
     fn encode(&self, w: &mut Writer) {
-        w.param(ParamType::POLICY, |w| {
-            w.u32(self.policy_type().0);
-            self.fields().for_each(|(_, value)| w.u32(value));
-            if let Stored::Unknown(_, octets) = &self.0 {
+        w.param(ParamType::POLICY, |w| match &self.0 {
+            Stored::Known(policy_type, values) => {
+                w.u32(policy_type.0);
+                let fields = policy_type.fields().unwrap_or_default();
+                values.iter().zip(fields).for_each(|(value, _)| w.u32(*value));
+            }
+            Stored::Unknown(policy_type, octets) => {
+                w.u32(policy_type.0);
                 w.slice(octets);
             }
         });

@@ -88,7 +88,8 @@ impl PartialOrd for PoolHandle {
 
 impl Hash for PoolHandle {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_bytes().hash(state);
+        // Without the length: nothing is hashed along with it.
+        state.write(self.as_bytes());
     }
 }
 
