@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
@@ -14,6 +15,8 @@ use super::process::{Process, wait_for};
 
 /// Mebibytes for what dumpcap had no time for yet.
 const BUFFER: &str = "16";
+/// Between two marks.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Where nobody listens.
 const DISCARD: u16 = 9;
 
@@ -76,20 +79,27 @@ impl Capture {
     /// Ends it once everything is in the file: it has what is sent last.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
         let before = fs::metadata(&self.path).context("no capture")?.len();
-        let marks: Vec<_> =
-            self.interfaces.iter().map(Interface::mark).collect::<Result<_, _>>()?;
         wait_for("the end of the capture", PATIENCE, || {
-            let mut octets = Vec::new();
-            let mut file = File::open(&self.path).context("no capture")?;
-            file.seek(SeekFrom::Start(before))?;
-            file.read_to_end(&mut octets)?;
-            let has = |mark: &[u8; 12]| octets.windows(mark.len()).any(|window| window == mark);
-            Ok(marks.iter().all(has).then_some(()))
+            let marks = self.interfaces.iter().map(Interface::mark);
+            let marks: Vec<_> = marks.collect::<Result<_, _>>()?;
+            // A mark may be lost, too, where dumpcap gets no time.
+            let found = wait_for("marks", AGAIN, || Ok(self.has(before, &marks)?.then_some(())));
+            Ok(found.ok())
         })?;
         self.dumpcap.signal(Signal::INT)?;
         let status = self.dumpcap.wait(PATIENCE)?;
         ensure!(status.success(), "dumpcap ended with {status}");
         Ok(())
+    }
+
+    /// Whether the file has all of these after so many octets.
+    fn has(&self, before: u64, marks: &[[u8; 12]]) -> anyhow::Result<bool> {
+        let mut octets = Vec::new();
+        let mut file = File::open(&self.path).context("no capture")?;
+        file.seek(SeekFrom::Start(before))?;
+        file.read_to_end(&mut octets)?;
+        let has = |mark: &[u8; 12]| octets.windows(mark.len()).any(|window| window == mark);
+        Ok(marks.iter().all(has))
     }
 }
 

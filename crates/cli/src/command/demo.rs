@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 const REGISTRARS: usize = 3;
 /// The demo ends by then, whatever happens; it takes some 20 s.
-const DURATION_MAX: Duration = Duration::from_secs(120);
+const DURATION_MAX: Duration = Duration::from_secs(240);
 /// How long the client goes on undisturbed between two failures.
 const PAUSE: Duration = Duration::from_millis(1000);
 

@@ -17,7 +17,7 @@ const REGISTRARS: usize = 3;
 /// How long the pool computes undisturbed between two failures.
 const PAUSE: Duration = Duration::from_millis(350);
 /// It is done by then, or fails: some seconds, but for a machine that has other things to do.
-const DURATION_MAX: Duration = Duration::from_secs(90);
+const DURATION_MAX: Duration = Duration::from_secs(180);
 
 /// What became of the picture.
 #[derive(Debug, Deserialize, Serialize)]
