@@ -109,6 +109,8 @@ struct Driver<M: Machine, F> {
     associations: Associations,
     on_event: F,
     origin: Instant,
+    /// Read once for each poll: machines see no time before one that they have seen.
+    now: Time,
     /// Which of the next two woke the task: otherwise there is no need to look at them.
     ready: Ready,
     requests: (mpsc::UnboundedReceiver<Request<M>>, Source),
@@ -133,21 +135,22 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         requests.1.queue();
         let timer = (Box::pin(tokio::time::sleep(NEVER)), ready.source(TIMER));
         let origin = Instant::now();
-        Self { machine, associations, on_event, origin, ready, requests, timer, armed: None }
+        let (now, armed) = (Time::ZERO, None);
+        Self { machine, associations, on_event, origin, now, ready, requests, timer, armed }
     }
 
     /// Does what there is to do. `Ready` when every [`Requests`] is gone.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.now();
+        self.read_clock();
         self.ready.register(cx.waker());
         for round in 1..=ROUNDS_MAX {
             self.drain();
-            let Self { machine, associations, .. } = self;
+            let Self { machine, associations, now, .. } = self;
             let arrived =
-                associations.poll_inputs(cx, BATCH_MAX, |input| machine.handle(now, input));
+                associations.poll_inputs(cx, BATCH_MAX, |input| machine.handle(*now, input));
             // What arrived comes before the timers that wait for it; but however much arrives,
             // timers and the owner have their turn.
-            let expired = self.expire(now, patience_after(arrived));
+            let expired = self.expire(patience_after(arrived));
             if round < ROUNDS_MAX && (arrived > 0 || expired) {
                 continue;
             }
@@ -160,15 +163,15 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         Poll::Pending
     }
 
-    fn now(&self) -> Time {
-        Time::from_origin(self.origin.elapsed())
+    fn read_clock(&mut self) {
+        self.now = Time::from_origin(self.origin.elapsed());
     }
 
     /// Hands in the timeout, if it has been time for so long.
-    fn expire(&mut self, now: Time, patience: Duration) -> bool {
-        let is_due = self.machine.next_timeout().is_some_and(|at| at + patience <= now);
+    fn expire(&mut self, patience: Duration) -> bool {
+        let is_due = self.machine.next_timeout().is_some_and(|at| at + patience <= self.now);
         if is_due {
-            self.machine.handle(now, Input::Timeout);
+            self.machine.handle(self.now, Input::Timeout);
         }
         is_due
     }
@@ -202,7 +205,7 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         Some(REQUESTS_MAX)
     }
 
-    /// Ready when the machine wants to be called.
+    /// Ready when the machine wants to be called: by now, though maybe not at the time of this poll.
     fn poll_timer(&mut self) -> Poll<()> {
         let at = self.machine.next_timeout().unwrap_or(Time::ZERO + NEVER);
         if self.armed == Some(at) {
@@ -211,7 +214,12 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         self.armed = Some(at);
         let (timer, source) = &mut self.timer;
         timer.as_mut().reset(self.origin + at.since_origin().min(NEVER));
-        timer.as_mut().poll(&mut Context::from_waker(&source.waker()))
+        let result = timer.as_mut().poll(&mut Context::from_waker(&source.waker()));
+        if result.is_ready() {
+            // It wakes nobody any more.
+            self.armed = None;
+        }
+        result
     }
 
     fn serve(&mut self, request: Request<M>) {
@@ -223,8 +231,7 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
     }
 
     fn command(&mut self, command: M::Command) {
-        let now = self.now();
-        self.machine.handle(now, Input::Command(command));
+        self.machine.handle(self.now, Input::Command(command));
     }
 
     /// Does everything that the machine wants done. What fails at once is handed in at once, and
@@ -250,8 +257,7 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
             let Some(outcome) = self.associations.take_outcome() else {
                 return;
             };
-            let now = self.now();
-            self.machine.handle(now, outcome.into());
+            self.machine.handle(self.now, outcome.into());
         }
     }
 }
@@ -298,19 +304,32 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn while_more_arrives_than_is_handed_in_timers_wait_until_they_say_so() {
+    fn driver() -> Driver<Waiting, impl FnMut(())> {
         let associations = Associations::new(Endpoints::new(Options::default()), Vec::new());
         let (_, requests) = Requests::channel();
-        let mut driver = Driver::new(Waiting::default(), associations, requests, |()| {});
-        driver.expire(driver.now(), patience_after(BATCH_MAX));
-        assert_eq!(driver.machine.late_at, None);
-        tokio::time::advance(BACKLOG_PATIENCE - Duration::from_millis(1)).await;
-        driver.expire(driver.now(), patience_after(BATCH_MAX));
-        assert_eq!(driver.machine.late_at, None);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        driver.expire(driver.now(), patience_after(BATCH_MAX));
-        assert_eq!(driver.machine.late_at, Some(Time::from_origin(BACKLOG_PATIENCE)));
+        Driver::new(Waiting::default(), associations, requests, |()| {})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_more_arrives_than_is_handed_in_timers_wait_until_they_say_so() {
+        let mut driver = driver();
+        let mut expire = async |after| {
+            tokio::time::advance(after).await;
+            driver.read_clock();
+            driver.expire(patience_after(BATCH_MAX));
+            driver.machine.late_at
+        };
+        assert_eq!(expire(Duration::ZERO).await, None);
+        assert_eq!(expire(BACKLOG_PATIENCE - Duration::from_millis(1)).await, None);
+        let late_at = expire(Duration::from_millis(1)).await;
+        assert_eq!(late_at, Some(Time::from_origin(BACKLOG_PATIENCE)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_has_fired_is_set_again() {
+        let mut driver = driver();
+        assert!(driver.poll_timer().is_ready());
+        assert!(driver.poll_timer().is_ready());
     }
 
     #[test]
