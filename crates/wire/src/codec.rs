@@ -343,6 +343,7 @@ impl Writer {
     }
 
     /// Appends octets as they are.
+    #[inline]
     pub fn slice(&mut self, octets: &[u8]) {
         self.octets.extend_from_slice(octets);
         self.padding = 0;
@@ -376,6 +377,7 @@ impl Writer {
     /// A value that is longer than a 16-bit length can say is written whole, with the length
     /// `0xffff`. Types bound their parts at construction, so only lists can get there; who builds a
     /// list bounds it.
+    #[inline]
     pub fn param(&mut self, ty: ParamType, value: impl FnOnce(&mut Self)) {
         let start = self.octets.len();
         self.u32(u32::from(ty.0) << 16);
@@ -411,6 +413,7 @@ impl Writer {
         self.octets
     }
 
+    #[inline]
     fn finish_length(&mut self, start: usize) {
         let end = self.octets.len() - self.padding;
         let length = end - start;
