@@ -332,10 +332,6 @@ impl Endpoint for UserlandEndpoint {
         Poll::Pending
     }
 
-    fn has_more(&self) -> bool {
-        !self.events.is_empty()
-    }
-
     fn local(&self) -> Local {
         self.local.clone()
     }
