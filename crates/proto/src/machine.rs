@@ -85,18 +85,16 @@ pub enum Output<E> {
 impl<E> Output<E> {
     /// The same with a message in place of its octets: for who looks at outputs.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Where a machine encoded what cannot be read.
-    #[must_use]
-    pub fn legible(self) -> Self {
-        match self {
-            Self::SendEncoded(peer, protocol, octets) => match Message::decode(protocol, &octets) {
-                Ok(decoded) => Self::Send(peer, decoded.message),
-                Err(error) => panic!("{error}: {octets:02x?}"),
-            },
+    /// What is wrong with octets that a machine encoded: never in any that is right.
+    pub fn legible(self) -> Result<Self, DecodeError> {
+        Ok(match self {
+            Self::SendEncoded(peer, protocol, octets) => {
+                Self::Send(peer, Message::decode(protocol, &octets)?.message)
+            }
             other => other,
-        }
+        })
     }
 }
 

@@ -197,7 +197,10 @@ impl World {
                 }
             }
             Output::Close(peer) | Output::Abort(peer) => self.end((node, peer)),
-            encoded @ Output::SendEncoded(..) => return self.act(node, encoded.legible()),
+            encoded @ Output::SendEncoded(..) => {
+                let legible = encoded.legible().expect("machines encode what can be read");
+                return self.act(node, legible);
+            }
             Output::Connect(_, Target::Learned(_), _) | Output::Announce(_) => {}
         }
         None

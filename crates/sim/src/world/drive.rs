@@ -106,7 +106,10 @@ impl World {
         match output {
             Output::Connect(peer, target, protocol) => self.connect(node, peer, target, protocol),
             Output::Send(peer, message) => self.send(node, &[peer], &message),
-            encoded @ Output::SendEncoded(..) => self.perform(node, encoded.legible()),
+            encoded @ Output::SendEncoded(..) => {
+                let legible = encoded.legible().expect("machines encode what can be read");
+                self.perform(node, legible);
+            }
             Output::GroupCast(peers, message) => self.send(node, &peers, &message),
             Output::Close(peer) => {
                 self.end(node, peer, "closes");

@@ -57,7 +57,7 @@ impl Lab {
         let mut outputs = Vec::new();
         self.events.clear();
         while let Some(output) = self.registrar.poll() {
-            match output.legible() {
+            match output.legible().unwrap() {
                 Output::Event(event) => self.events.push(event),
                 other => outputs.push(other),
             }

@@ -269,7 +269,7 @@ impl Net {
                 self.send(place, to, Arrival::Dialed { from: place, peer, protocol });
             }
             Output::Send(peer, message) => self.pass(place, peer, message),
-            encoded @ Output::SendEncoded(..) => self.output(place, encoded.legible()),
+            encoded @ Output::SendEncoded(..) => self.output(place, encoded.legible().unwrap()),
             Output::GroupCast(peers, message) => {
                 peers.into_iter().for_each(|peer| self.pass(place, peer, message.clone()));
             }
