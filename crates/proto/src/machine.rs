@@ -1,5 +1,6 @@
 //! The one contract between a state machine and whatever drives it.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
@@ -54,6 +55,12 @@ pub enum Input<C> {
     Addresses(Peer, Vec<IpAddr>),
     /// An association has other own addresses than before (RFC 5061).
     OwnAddresses(Peer, Vec<IpAddr>),
+    /// More waits to be sent over an association than its peer takes: what can wait should be made
+    /// again later, from the newest state, and not be queued now. Messages that are sent all the
+    /// same are queued up to the limit of the transport.
+    Congested(Peer),
+    /// The peer of an association that was [`Congested`](Self::Congested) has taken what waited.
+    Drained(Peer),
     /// A message arrived by multicast, from this address.
     Announce(IpAddr, Message),
     /// The time of [`Machine::next_timeout`] has come. An early one does nothing.
@@ -151,6 +158,39 @@ pub struct Link {
     pub local: Vec<IpAddr>,
 }
 
+impl Link {
+    /// Whom to charge for what comes over this association; `None` where the transport knows no
+    /// address of the peer.
+    pub fn source(&self) -> Option<Source> {
+        self.remote.first().copied().map(Source::of)
+    }
+}
+
+/// Whom quotas are counted for where nobody has proved who he is: an IPv4 address, or the /64
+/// network of an IPv6 address, for one host may use all addresses of that.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Source(IpAddr);
+
+impl Source {
+    /// The source that an address belongs to.
+    pub fn of(address: IpAddr) -> Self {
+        const HOST: u128 = u64::MAX as u128;
+        Self(match address.to_canonical() {
+            IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6((ip.to_bits() & !HOST).into()),
+            ip => ip,
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V6(ip) if !ip.is_loopback() => write!(f, "{ip}/64"),
+            ip => write!(f, "{ip}"),
+        }
+    }
+}
+
 /// What an association runs over, as far as the protocols care.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Carrier {
@@ -196,5 +236,21 @@ pub fn read<C>(peer: Peer, protocol: Protocol, octets: &[u8]) -> (Input<C>, Opti
             let causes = error.cause(octets).into_iter().collect();
             (malformed(Some(error), subject, causes), None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_an_ipv6_network() {
+        let of = |text: &str| Source::of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8::1").to_string(), "2001:db8::/64");
+        assert_eq!(of("::1").to_string(), "::1");
     }
 }

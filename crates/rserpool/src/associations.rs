@@ -254,6 +254,16 @@ impl Associations {
                     hand_in(Input::OwnAddresses(*peer, local));
                 }
             }
+            Event::Congested { assoc } => {
+                if let Some((peer, _)) = self.by_assoc.get(&assoc) {
+                    hand_in(Input::Congested(*peer));
+                }
+            }
+            Event::Drained { assoc } => {
+                if let Some((peer, _)) = self.by_assoc.get(&assoc) {
+                    hand_in(Input::Drained(*peer));
+                }
+            }
             Event::Path { assoc, address, reachable } => {
                 debug!(?assoc, %address, reachable, "path");
             }

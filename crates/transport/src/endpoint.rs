@@ -172,6 +172,17 @@ pub enum Event {
         /// All own addresses that the association now has.
         local: Vec<IpAddr>,
     },
+    /// More waits to be sent over an association than its peer takes; what is sent all the same is
+    /// queued up to [`Options::send_queue_max`].
+    Congested {
+        /// The association.
+        assoc: AssocId,
+    },
+    /// What waited on a [`Congested`](Self::Congested) association is sent, but for little.
+    Drained {
+        /// The association.
+        assoc: AssocId,
+    },
     /// A path of a multihomed association stopped or began to answer.
     Path {
         /// The association.
@@ -192,6 +203,8 @@ impl Event {
             | Self::Down { assoc, .. }
             | Self::Message { assoc, .. }
             | Self::Addresses { assoc, .. }
+            | Self::Congested { assoc }
+            | Self::Drained { assoc }
             | Self::Path { assoc, .. } => *assoc,
         }
     }

@@ -233,7 +233,9 @@ fn renamed_event(index: usize, mut event: Event) -> Event {
         | Event::Down { assoc, .. }
         | Event::Message { assoc, .. }
         | Event::Addresses { assoc, .. }
-        | Event::Path { assoc, .. } => *assoc = name(index, *assoc),
+        | Event::Path { assoc, .. }
+        | Event::Congested { assoc }
+        | Event::Drained { assoc } => *assoc = name(index, *assoc),
     }
     event
 }

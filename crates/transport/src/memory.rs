@@ -327,7 +327,10 @@ impl Stations {
                     self.end(link.peer, DownReason::Closed);
                 }
             }
-            Event::Addresses { .. } | Event::Path { .. } => {}
+            Event::Addresses { .. }
+            | Event::Path { .. }
+            | Event::Congested { .. }
+            | Event::Drained { .. } => {}
         }
         Poll::Ready(event)
     }

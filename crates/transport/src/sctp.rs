@@ -229,6 +229,14 @@ impl SctpEndpoint {
                 let assoc = self.adopt(side, inner);
                 self.events.push_back(Event::Path { assoc, address, reachable });
             }
+            Event::Congested { .. } => {
+                let assoc = self.adopt(side, inner);
+                self.events.push_back(Event::Congested { assoc });
+            }
+            Event::Drained { .. } => {
+                let assoc = self.adopt(side, inner);
+                self.events.push_back(Event::Drained { assoc });
+            }
         }
     }
 

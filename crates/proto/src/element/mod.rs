@@ -327,6 +327,7 @@ impl Machine for PoolElement {
                 }
             }
             (_, Input::OwnAddresses(peer, local)) => self.moved(now, peer, local),
+            (_, Input::Congested(_) | Input::Drained(_)) => {}
             (_, Input::Malformed(peer, malformed)) => self.malformed(peer, malformed),
             (_, Input::Announce(source, Message::Asap(Asap::Announce(announce)))) => {
                 self.hunt.announced(now, source, &announce, &mut self.outputs);

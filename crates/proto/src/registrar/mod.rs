@@ -379,6 +379,7 @@ impl Machine for Registrar {
             Input::Known(dialed, there) => self.on_known(now, dialed, there),
             Input::Addresses(peer, remote) => self.on_addresses(peer, remote),
             Input::OwnAddresses(peer, local) => self.on_own_addresses(peer, local),
+            Input::Congested(_) | Input::Drained(_) => {}
             // After an association ended, what it had sent may still be on its way here. And who
             // came to the ASAP port has no business with ENRP: elements are not registrars.
             Input::Message(peer, ref message) if !self.speaks(peer, message.protocol()) => {

@@ -233,6 +233,7 @@ impl Machine for PoolUser {
                     home.link.local = local;
                 }
             }
+            Input::Congested(_) | Input::Drained(_) => {}
             Input::Message(peer, message) => self.message(now, peer, message),
             Input::Malformed(peer, malformed) => self.malformed(peer, malformed),
             Input::Announce(source, Message::Asap(Asap::Announce(announce))) => {

@@ -172,7 +172,9 @@ impl<S: Service> Office<S> {
             // A control channel where none was registered; addresses and paths.
             TransportEvent::Message { .. }
             | TransportEvent::Addresses { .. }
-            | TransportEvent::Path { .. } => {}
+            | TransportEvent::Path { .. }
+            | TransportEvent::Congested { .. }
+            | TransportEvent::Drained { .. } => {}
         }
     }
 

@@ -82,7 +82,10 @@ impl Session {
                 self.told.push_back(Ok(Told::Event(Event::Received(octets))));
                 Some(Input::Data(peer))
             }
-            TransportEvent::Addresses { .. } | TransportEvent::Path { .. } => None,
+            TransportEvent::Addresses { .. }
+            | TransportEvent::Path { .. }
+            | TransportEvent::Congested { .. }
+            | TransportEvent::Drained { .. } => None,
         }
     }
 

@@ -199,7 +199,11 @@ impl Lab {
                 self.live.remove(&key);
                 self.dead.insert(key);
             }
-            Event::Message { .. } | Event::Addresses { .. } | Event::Path { .. } => {
+            Event::Message { .. }
+            | Event::Addresses { .. }
+            | Event::Path { .. }
+            | Event::Congested { .. }
+            | Event::Drained { .. } => {
                 assert_eq!(phase, Some(Phase::Up), "{event:?}");
             }
         }

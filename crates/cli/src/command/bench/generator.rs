@@ -96,7 +96,10 @@ pub(super) async fn ask_once(address: &Address, request: &[u8]) -> anyhow::Resul
                 Event::Up { .. } => endpoints.send(assoc, Ppid::ASAP, request)?,
                 Event::Message { octets, .. } => return Ok(octets),
                 Event::Down { reason, .. } => bail!("an association ended: {reason:?}"),
-                Event::Addresses { .. } | Event::Path { .. } => {}
+                Event::Addresses { .. }
+                | Event::Path { .. }
+                | Event::Congested { .. }
+                | Event::Drained { .. } => {}
             }
         }
     };
@@ -265,7 +268,10 @@ impl Group {
                         return Ok(());
                     }
                 }
-                Event::Addresses { .. } | Event::Path { .. } => {}
+                Event::Addresses { .. }
+                | Event::Path { .. }
+                | Event::Congested { .. }
+                | Event::Drained { .. } => {}
             }
             tokio::task::consume_budget().await;
         }

@@ -151,7 +151,10 @@ impl Member {
                 self.lose(assoc);
             }
             Event::Message { assoc, octets, .. } => self.on_message(assoc, &octets),
-            Event::Addresses { .. } | Event::Path { .. } => {}
+            Event::Addresses { .. }
+            | Event::Path { .. }
+            | Event::Congested { .. }
+            | Event::Drained { .. } => {}
         }
     }
 
