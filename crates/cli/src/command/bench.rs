@@ -1,5 +1,6 @@
 //! `rserpool bench`: measures this program.
 
+mod attack;
 mod crowd;
 mod echo;
 mod failover;
@@ -45,6 +46,8 @@ enum What {
     Registrar(registrar::Args),
     /// Memory, size on the disk, and time from start to ready.
     Footprint(footprint::Args),
+    /// What honest elements and users notice while a stranger attacks.
+    Attack(attack::Args),
     /// Very many elements vanish at once, or nobody has time to answer.
     Storm(storm::Args),
     /// Elements that can vanish.
@@ -63,6 +66,7 @@ impl Args {
             What::Handlespace(args) => args.run(output),
             What::Registrar(args) => args.run(output),
             What::Footprint(args) => args.run(output),
+            What::Attack(args) => args.run(output),
             What::Storm(args) => args.run(output),
             What::Crowd(args) => args.run(output),
             What::Echo(args) => args.run(output),

@@ -43,24 +43,36 @@ impl Process {
     /// Starts this program with these arguments and JSON output.
     pub(crate) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         // What fails here fails on purpose; errors are said all the same.
-        Self::spawn(arguments, "off", Stdio::inherit())
+        Self::spawn(arguments, Some("off"), Stdio::inherit())
     }
 
     /// Starts this program with these arguments and JSON output, and reads what it logs: `filter`
     /// is what it is given as RUST_LOG.
     pub(crate) fn start_with_log(arguments: &[&str], filter: &str) -> anyhow::Result<(Self, Log)> {
         let arguments = [arguments, &["--log-format", "json"]].concat();
-        let mut process = Self::spawn(&arguments, filter, Stdio::piped())?;
+        let mut process = Self::spawn(&arguments, Some(filter), Stdio::piped())?;
         let stderr = process.child.stderr.take().context("no pipe to a process")?;
         Ok((process, Log::of(stderr)))
     }
 
-    fn spawn(arguments: &[&str], filter: &str, stderr: Stdio) -> anyhow::Result<Self> {
+    /// Starts this program with these arguments and JSON output; what it logs by default comes with
+    /// it.
+    pub(crate) fn start_with_stderr(arguments: &[&str]) -> anyhow::Result<(Self, ChildStderr)> {
+        let mut process = Self::spawn(arguments, None, Stdio::piped())?;
+        let stderr = process.child.stderr.take().context("no pipe to a process")?;
+        Ok((process, stderr))
+    }
+
+    fn spawn(arguments: &[&str], filter: Option<&str>, stderr: Stdio) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        match filter {
+            Some(filter) => command.env("RUST_LOG", filter),
+            None => command.env_remove("RUST_LOG"),
+        };
+        let mut child = command
             .args(arguments)
             .args(["--output", "json"])
-            .env("RUST_LOG", filter)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)

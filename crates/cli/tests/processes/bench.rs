@@ -113,3 +113,20 @@ fn sessions_lose_nothing_with_their_servers_and_the_report_says_so() {
     assert_eq!(results[2]["measures"]["sessions"]["median"], 50.0);
     assert_eq!(results[3]["measures"]["kills"]["median"], 3.0);
 }
+
+#[test]
+fn an_attack_is_played_beside_honest_elements_and_users() {
+    if !has_two_processors() {
+        return;
+    }
+    let args = ["bench", "attack", "--seconds", "1", "--scenario", "rejected", "-o", "json"];
+    let report = run(&args).json();
+    let [result] = &report["results"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(result["scenario"], "rejected");
+    has_measures(result, &["honest_p50_ms", "honest_p99_ms", "quiet_p50_ms", "quiet_p99_ms"]);
+    has_measures(result, &["failed", "resident_mb", "grown_mb", "log_octets_min"]);
+    assert_eq!(result["measures"]["missing"]["max"], 0.0);
+    for count in ["looks", "attacks"] {
+        assert!(result["measures"][count]["min"].as_f64().unwrap() > 0.0, "{count}: {result}");
+    }
+}
