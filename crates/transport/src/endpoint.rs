@@ -122,6 +122,13 @@ pub struct Counters {
     pub malformed: u64,
     /// Messages refused by [`SendError::Full`].
     pub full: u64,
+    /// SCTP in userland: INITs dropped because more came than are answered in a second.
+    pub refused_inits: u64,
+    /// SCTP in userland: DATA dropped because it was too far ahead of what is missing, or because
+    /// unfinished messages took too much.
+    pub refused_data: u64,
+    /// SCTP in userland: associations that ended because a message stayed unfinished for too long.
+    pub stalled: u64,
 }
 
 impl Add for Counters {
@@ -133,6 +140,9 @@ impl Add for Counters {
             accept_failed: self.accept_failed + other.accept_failed,
             malformed: self.malformed + other.malformed,
             full: self.full + other.full,
+            refused_inits: self.refused_inits + other.refused_inits,
+            refused_data: self.refused_data + other.refused_data,
+            stalled: self.stalled + other.stalled,
         }
     }
 }

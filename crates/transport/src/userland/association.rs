@@ -1,14 +1,14 @@
-//! One association: a `dcsctp` socket, where its packets go, and how far it is.
+//! One association: its protocol machine, where its packets go, and how far it is.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use dcsctp::api::{DcSctpSocket, Message, PpId, SendOptions, SocketState, SocketTime, StreamId};
+use dcsctp::api::{Message, PpId, StreamId};
 
+use super::arrivals::Arrivals;
 use super::encapsulation::Route;
-use super::packet::{STREAMS, chunk, word};
-use crate::endpoint::{Options, Ppid};
-use crate::sys::SctpSocket;
+use super::machine::Machine;
+use super::packet::{chunk, word};
+use crate::endpoint::Ppid;
 
 /// The stream of every message that we send.
 const STREAM: StreamId = StreamId(0);
@@ -31,7 +31,7 @@ pub(super) enum Phase {
 /// One association.
 pub(super) struct Association {
     /// The protocol machine.
-    pub(super) socket: SctpSocket,
+    pub(super) machine: Machine,
     /// Where its packets go.
     pub(super) route: Route,
     /// The peer's SCTP port.
@@ -46,14 +46,22 @@ pub(super) struct Association {
     pub(super) peer_tag: Option<u32>,
     /// The entry in the timers that counts.
     pub(super) armed: Option<Duration>,
+    /// What has arrived and is not whole; `None` until the peer's first TSN is known.
+    pub(super) arrivals: Option<Arrivals>,
+    /// The same for what the peer's cookie makes of it, where that brings it up.
+    pub(super) coming: Option<Arrivals>,
+    /// Octets that count for it in what fragments may take.
+    pub(super) charged: usize,
+    /// What the peer said last that it takes, in octets.
+    pub(super) window: u32,
     outbox: Vec<Message>,
     outbox_octets: usize,
 }
 
 impl Association {
-    pub(super) fn new(socket: SctpSocket, route: Route, remote_port: u16, phase: Phase) -> Self {
+    pub(super) fn new(machine: Machine, route: Route, remote_port: u16, phase: Phase) -> Self {
         Self {
-            socket,
+            machine,
             route,
             remote_port,
             dialed: matches!(phase, Phase::Dialing { .. }),
@@ -61,31 +69,13 @@ impl Association {
             tag: 0,
             peer_tag: None,
             armed: None,
+            arrivals: None,
+            coming: None,
+            charged: 0,
+            window: 0,
             outbox: Vec::new(),
             outbox_octets: 0,
         }
-    }
-
-    /// Hands a packet to the machine. False where the machine broke.
-    pub(super) fn handle(&mut self, octets: &[u8], now: Duration) -> bool {
-        let socket = &mut self.socket;
-        guarded(|| {
-            // Where this task was late, what arrived meanwhile counts before the timers do.
-            let late = socket.poll_timeout() <= at(now);
-            if !late {
-                socket.advance_time(at(now));
-            }
-            socket.handle_input(octets);
-            if late {
-                socket.advance_time(at(now));
-            }
-        })
-    }
-
-    /// Lets the machine's timers expire. False where the machine broke.
-    pub(super) fn advance(&mut self, now: Duration) -> bool {
-        let socket = &mut self.socket;
-        guarded(|| socket.advance_time(at(now)))
     }
 
     /// Queues a message.
@@ -94,20 +84,12 @@ impl Association {
         self.outbox.push(Message::new(STREAM, PpId(ppid.0), octets.to_vec()));
     }
 
-    /// Gives the queued messages to the machine, which fills packets with them. False where the
-    /// machine broke.
-    pub(super) fn flush(&mut self, now: Duration) -> bool {
-        if self.outbox.is_empty() {
-            return true;
+    /// Gives the queued messages to the machine, which fills packets with them.
+    pub(super) fn flush(&mut self, now: Duration) {
+        if !self.outbox.is_empty() {
+            self.outbox_octets = 0;
+            self.machine.send(std::mem::take(&mut self.outbox), now);
         }
-        self.outbox_octets = 0;
-        let messages = std::mem::take(&mut self.outbox);
-        let socket = &mut self.socket;
-        guarded(|| {
-            socket.advance_time(at(now));
-            // It refuses only what is checked before, and everything once the peer shuts down.
-            let _ = socket.send_many(messages, &SendOptions::default());
-        })
     }
 
     /// Forgets what is queued: it was for an association that the peer has forgotten.
@@ -118,7 +100,7 @@ impl Association {
 
     /// Octets that wait, either to be given to the machine or in it for the first transmission.
     pub(super) fn waiting(&self) -> usize {
-        self.outbox_octets + self.socket.buffered_amount(STREAM)
+        self.outbox_octets + self.machine.buffered(STREAM)
     }
 
     /// Octets that wait to be given to the machine.
@@ -137,69 +119,13 @@ impl Association {
 
     /// When it wants to be woken.
     pub(super) fn deadline(&self) -> Duration {
-        let machine = self.socket.poll_timeout() - SocketTime::zero();
-        match self.phase {
-            Phase::Dialing { deadline } => machine.min(deadline),
-            Phase::Accepting | Phase::Up | Phase::Draining | Phase::Closing => machine,
-        }
+        let machine = self.machine.deadline();
+        let own = match self.phase {
+            Phase::Dialing { deadline } => Some(deadline),
+            Phase::Accepting | Phase::Up | Phase::Draining | Phase::Closing => {
+                self.arrivals.as_ref().and_then(Arrivals::deadline)
+            }
+        };
+        own.map_or(machine, |own| machine.min(own))
     }
-
-    /// True where the machine shuts down, on either side's wish.
-    pub(super) fn shuts_down(&self) -> bool {
-        self.socket.state() == SocketState::ShuttingDown
-    }
-}
-
-/// The machine's clock: the endpoint's.
-pub(super) fn at(now: Duration) -> SocketTime {
-    SocketTime::zero() + now
-}
-
-/// Runs the machine; false where it panicked. It is other people's code that reads what strangers
-/// send: if it has a hole left, that costs one association and not the process.
-pub(super) fn guarded(run: impl FnOnce()) -> bool {
-    // The machine is dropped after a panic, so nobody sees a half-changed one.
-    catch_unwind(AssertUnwindSafe(run)).is_ok()
-}
-
-/// A machine for one association.
-pub(super) fn machine(options: &Options, ports: [u16; 2], mtu: usize) -> SctpSocket {
-    // The machine takes a timer of zero for none, and bounds in the wrong order badly.
-    let tick = Duration::from_millis(1);
-    let rto_initial = options.rto.initial.max(tick);
-    let rto_min = options.rto.min.max(tick);
-    let rto_max = options.rto.max.max(rto_min);
-    let retransmissions = options.association_retransmits_max.min(options.path_retransmits_max);
-    SctpSocket::new(&dcsctp::api::Options {
-        local_port: ports[0],
-        remote_port: ports[1],
-        announced_maximum_incoming_streams: STREAMS,
-        announced_maximum_outgoing_streams: STREAMS,
-        mtu,
-        max_message_size: options.message_max,
-        // The machine drops DATA at nine tenths of it: twice a message lets one wait for its last
-        // fragment while the next begins.
-        max_receiver_window_buffer_size: (2 * options.message_max).max(128 << 10),
-        // Checked by the endpoint, message by message.
-        max_send_buffer_size: u32::MAX as usize,
-        per_stream_send_queue_limit: u32::MAX as usize,
-        rto_initial,
-        rto_min,
-        rto_max,
-        t1_init_timeout: rto_initial,
-        t1_cookie_timeout: rto_initial,
-        t2_shutdown_timeout: rto_initial,
-        max_timer_backoff_duration: Some(rto_max),
-        heartbeat_interval: options.heartbeat,
-        // With it, every message of a slow conversation costs a packet more.
-        immediate_sack_under_cwnd_mtus: 0,
-        // RFC 9260 §8.1: not more than the sum over the paths, and there is one.
-        max_retransmissions: Some(retransmissions),
-        // The dial has a deadline instead.
-        max_init_retransmits: None,
-        enable_partial_reliability: false,
-        // Every packet was checked before it gets here.
-        disable_checksum_verification: true,
-        ..dcsctp::api::Options::default()
-    })
 }

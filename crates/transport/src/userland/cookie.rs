@@ -28,6 +28,27 @@ const TRAILER: usize = 8 + 32;
 /// Parameter type of the State Cookie (RFC 9260 §3.3.3).
 const STATE_COOKIE: u16 = 7;
 
+/// What a cookie says of the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Baked {
+    /// Its verification tag.
+    pub(super) tag: u32,
+    /// Its first TSN.
+    pub(super) tsn: u32,
+    /// What it takes, in octets.
+    pub(super) window: u32,
+}
+
+impl Baked {
+    /// Of a packet that [`Cookies::open`] returned.
+    pub(super) fn of(plain: &[u8]) -> Self {
+        // After two words of magic, and our own tag and TSN in between.
+        let at = HEADER + 4;
+        let (tag, tsn, window) = (word(plain, at + 8), word(plain, at + 16), word(plain, at + 24));
+        Self { tag, tsn, window }
+    }
+}
+
 /// Signs the cookies of one endpoint and knows them again.
 pub(super) struct Cookies {
     mac: Hmac<Sha256>,

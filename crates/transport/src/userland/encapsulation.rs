@@ -126,17 +126,29 @@ impl UdpSocket {
                 },
             };
         }
+        received.map_or(Poll::Pending, |received| Poll::Ready(self.took(received)))
+    }
+
+    /// The same without the runtime, which may not know yet that there is something: nobody is woken
+    /// for what comes later.
+    pub(super) fn receive_now(&mut self, buffer: &mut [u8]) -> Poll<io::Result<Datagram>> {
+        match receive(self.fd.get_ref(), buffer) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            received => Poll::Ready(self.took(received)),
+        }
+    }
+
+    fn took(&mut self, received: io::Result<Datagram>) -> io::Result<Datagram> {
         match received {
-            Some(Ok(datagram)) => {
+            Ok(datagram) => {
                 let local = datagram.local.or_else(|| self.fixed());
-                Poll::Ready(Ok(Datagram { local, ..datagram }))
+                Ok(Datagram { local, ..datagram })
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 // It stands for an entry in the error queue.
                 self.drain();
-                Poll::Ready(Err(error))
+                Err(error)
             }
-            None => Poll::Pending,
         }
     }
 

@@ -7,21 +7,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dcsctp::api::{DcSctpSocket, SocketEvent};
+use dcsctp::api::SocketEvent;
 use tokio::time::{Instant, Sleep};
 
 use super::Statistics;
-use super::association::{Association, Phase, machine};
+use super::association::{Association, Phase};
 use super::cookie::Cookies;
-use super::encapsulation::{Route, UdpSocket, bind_all};
+use super::encapsulation::{Datagram, Route, UdpSocket, bind_all};
+use super::limits::{Fragments, Inits, Network};
+use super::machine::Machine;
 use super::table::Table;
-use super::timers::Timers;
+use super::timers::{Heard, Timers};
 use crate::address::{Address, Host, Scheme};
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
 use crate::probe::taken_by_kernel;
-use crate::sys::SctpSocket;
 
 /// Largest SCTP packet: Ethernet without the headers of IP and UDP.
 pub(super) const MTU_V4: usize = 1472;
@@ -40,10 +41,14 @@ pub struct UserlandEndpoint {
     pub(super) listening: bool,
     pub(super) sockets: Vec<UdpSocket>,
     /// Answers the INITs of strangers; always closed, so it remembers nothing.
-    pub(super) listener: SctpSocket,
+    pub(super) listener: Machine,
     pub(super) cookies: Cookies,
     pub(super) table: Table,
+    pub(super) inits: Inits,
+    pub(super) fragments: Fragments,
     pub(super) timers: Timers,
+    /// Of each socket.
+    heard: Vec<Heard>,
     pub(super) events: VecDeque<Event>,
     pub(super) statistics: Statistics,
     /// Associations with messages to be written.
@@ -113,13 +118,16 @@ impl UserlandEndpoint {
     ) -> Result<Self, Error> {
         let cookies = Cookies::new().map_err(|e| no_randomness(e.into()))?;
         Ok(Self {
-            listener: machine(options, [local.port, 0], MTU_V6),
+            listener: Machine::new(options, [local.port, 0], MTU_V6),
             options: options.clone(),
             local,
             listening,
+            heard: vec![Heard::default(); sockets.len()],
             sockets,
             cookies,
             table: Table::default(),
+            inits: Inits::default(),
+            fragments: Fragments::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
             statistics: Statistics::default(),
@@ -141,9 +149,9 @@ impl UserlandEndpoint {
     }
 
     /// A machine for an association with `remote`.
-    pub(super) fn machine(&self, remote: IpAddr, remote_port: u16) -> SctpSocket {
+    pub(super) fn machine(&self, remote: IpAddr, remote_port: u16) -> Machine {
         let mtu = if remote.is_ipv4() { MTU_V4 } else { MTU_V6 };
-        machine(&self.options, [self.local.port, remote_port], mtu)
+        Machine::new(&self.options, [self.local.port, remote_port], mtu)
     }
 
     /// Where to dial `remote`: its first address that one of our sockets reaches.
@@ -171,13 +179,13 @@ impl UserlandEndpoint {
         // A tag that another association has is as good as none: draw again.
         for _ in 0..8 {
             reseed();
-            let mut socket = self.machine(route.remote.ip(), port);
-            socket.advance_time(super::association::at(now));
-            socket.connect();
-            if self.table.with_tag(socket.verification_tag()).is_some() {
+            let mut machine = self.machine(route.remote.ip(), port);
+            machine.advance(now);
+            machine.connect();
+            if self.table.with_tag(machine.tag()).is_some() {
                 continue;
             }
-            let id = self.table.insert(Association::new(socket, route, port, phase));
+            let id = self.table.insert(Association::new(machine, route, port, phase));
             self.settle(id, now);
             return Ok(id);
         }
@@ -185,7 +193,7 @@ impl UserlandEndpoint {
     }
 
     /// Gives the machines what the user queued.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let now = self.now();
         for id in std::mem::take(&mut self.dirty) {
             self.flush_one(id, now);
@@ -194,33 +202,55 @@ impl UserlandEndpoint {
 
     fn flush_one(&mut self, id: AssocId, now: Duration) {
         if let Some(association) = self.table.get_mut(id) {
-            let sound = association.flush(now);
-            self.check(id, sound, now);
+            association.flush(now);
+            self.settle(id, now);
         }
     }
 
     /// Takes what arrived; true where there may be more.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut buffer = std::mem::take(&mut self.buffer);
         let mut more = false;
         for socket in 0..self.sockets.len() {
-            let mut taken = 0;
-            while taken < BATCH {
-                match self.sockets[socket].poll_receive(cx, &mut buffer) {
-                    Poll::Ready(Ok(datagram)) => {
-                        let (remote, local) = (datagram.remote, datagram.local);
-                        let octets = &buffer[..datagram.length];
-                        self.on_datagram(Route { socket, local, remote }, octets);
-                    }
-                    Poll::Ready(Err(_)) => self.statistics.socket_errors += 1,
-                    Poll::Pending => break,
-                }
-                taken += 1;
+            more |= self.read(socket, |socket, buffer| socket.poll_receive(cx, buffer));
+        }
+        more
+    }
+
+    /// Takes what had arrived by now, asking the system itself: in a task that is busy the runtime
+    /// may not know yet.
+    fn hear(&mut self) {
+        for socket in 0..self.sockets.len() {
+            let now = self.now();
+            if !self.read(socket, UdpSocket::receive_now) {
+                self.heard[socket].all(now);
             }
-            more |= taken == BATCH;
+        }
+    }
+
+    /// Reads a batch of datagrams from a socket; true where that was not all.
+    fn read(
+        &mut self,
+        socket: usize,
+        mut receive: impl FnMut(&mut UdpSocket, &mut [u8]) -> Poll<io::Result<Datagram>>,
+    ) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut taken = 0;
+        while taken < BATCH {
+            match receive(&mut self.sockets[socket], &mut buffer) {
+                Poll::Ready(Ok(datagram)) => {
+                    let (remote, local) = (datagram.remote, datagram.local);
+                    let octets = &buffer[..datagram.length];
+                    self.on_datagram(Route { socket, local, remote }, octets);
+                }
+                Poll::Ready(Err(_)) => self.statistics.socket_errors += 1,
+                Poll::Pending => break,
+            }
+            taken += 1;
+            let epoch = self.epoch;
+            self.heard[socket].one(|| epoch.elapsed());
         }
         self.buffer = buffer;
-        more
+        taken == BATCH
     }
 
     /// Takes what the network said about packets that did not arrive. Last in a round: a send call
@@ -233,11 +263,31 @@ impl UserlandEndpoint {
         }
     }
 
-    /// Runs the timers that are due; true where there may be more.
+    /// Runs the timers that are due; true where there may be more. None runs before what had arrived
+    /// by its time was read: it may be what the timer waits for.
     fn expire(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = self.now();
+        let mut now = self.now();
+        if self.timers.next().is_some_and(|due| due <= now) {
+            self.hear();
+            let heard = self.heard.iter().map(Heard::until).min().unwrap_or(now);
+            now = self.now();
+            if self.timers.next().is_some_and(|due| heard < due && due <= now) {
+                return true;
+            }
+            self.run_timers(heard, now);
+        }
+        let Some(next) = self.timers.next() else { return false };
+        let next = self.epoch + next;
+        if self.sleep.deadline() != next {
+            self.sleep.as_mut().reset(next);
+        }
+        self.sleep.as_mut().poll(cx).is_ready()
+    }
+
+    /// Runs timers that were due by `until`, at `now`.
+    fn run_timers(&mut self, until: Duration, now: Duration) {
         for _ in 0..BATCH {
-            let Some((deadline, id)) = self.timers.due(now) else { break };
+            let Some((deadline, id)) = self.timers.due(until.min(now)) else { break };
             match self.table.get_mut(id) {
                 Some(association) if association.armed == Some(deadline) => {
                     association.armed = None;
@@ -247,12 +297,6 @@ impl UserlandEndpoint {
                 Some(_) | None => {}
             }
         }
-        let Some(next) = self.timers.next() else { return false };
-        let next = self.epoch + next;
-        if self.sleep.deadline() != next {
-            self.sleep.as_mut().reset(next);
-        }
-        self.sleep.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -341,6 +385,9 @@ impl Endpoint for UserlandEndpoint {
             over_limit: self.statistics.over_limit,
             malformed: self.statistics.checksum_errors + self.statistics.malformed,
             full: self.statistics.full,
+            refused_inits: self.statistics.inits_dropped,
+            refused_data: self.statistics.data_far_ahead + self.statistics.fragments_dropped,
+            stalled: self.statistics.fragments_too_old,
             ..Counters::default()
         }
     }
@@ -356,11 +403,19 @@ impl Drop for UserlandEndpoint {
 }
 
 impl UserlandEndpoint {
+    /// Takes an association out, and what counts for it.
+    pub(super) fn remove(&mut self, id: AssocId) -> Option<Box<Association>> {
+        let association = self.table.remove(id)?;
+        let network = Network::of(association.route.remote.ip());
+        self.fragments.change(network, association.charged, 0);
+        Some(association)
+    }
+
     /// Forgets an association; the peer gets an ABORT where it knows of one.
     pub(super) fn discard(&mut self, id: AssocId) {
-        let Some(mut association) = self.table.remove(id) else { return };
-        association.socket.close();
-        while let Some(event) = association.socket.poll_event() {
+        let Some(mut association) = self.remove(id) else { return };
+        association.machine.close();
+        while let Some(event) = association.machine.poll_event() {
             if let SocketEvent::SendPacket(octets) = event {
                 let route = association.route;
                 self.write(&route, &octets);

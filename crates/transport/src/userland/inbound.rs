@@ -1,14 +1,21 @@
 //! What happens to packets, ICMP errors and timeouts: which association they belong to, and what
 //! becomes of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use dcsctp::api::{DcSctpSocket, ErrorKind, SocketEvent};
+use dcsctp::api::{ErrorKind, SocketEvent};
 
-use super::association::{Association, Phase, guarded, machine};
+use super::arrivals::{Arrivals, Verdict};
+use super::association::{Association, Phase};
+use super::cookie::Baked;
 use super::encapsulation::{Route, Unreachable};
 use super::endpoint::{MTU_V6, UserlandEndpoint, reseed};
-use super::packet::{HEADER, Packet, Refusal, chunk, half, out_of_the_blue, word};
+use super::limits::Network;
+use super::machine::Machine;
+use super::packet::{
+    Edit, HEADER, Packet, Refusal, abort, chunk, half, out_of_the_blue, sack_of, word,
+};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Ppid};
 
 impl UserlandEndpoint {
@@ -50,23 +57,82 @@ impl UserlandEndpoint {
             // RFC 9260 §8.4: nobody listens there. The machine has no association to abort yet.
             return self.give_up(id, DownReason::Refused);
         }
-        let mut sound = true;
-        if packet.shuts_down {
-            sound = association.flush(now);
+        if packet.first == chunk::INIT_ACK && association.peer_tag.is_none() {
+            let (window, tsn) = packet.initial_window_and_tsn();
+            association.window = window;
+            association.arrivals = Some(Arrivals::new(tsn));
         }
-        // RFC 9260 §9.2: what is queued goes before SHUTDOWN ACK. The machine would forget it, so it
-        // does not hear of the SHUTDOWN, which the peer repeats, until the queue is empty.
-        sound = sound
-            && if packet.shuts_down && association.waiting() > 0 {
-                association.handle(&packet.without(chunk::SHUTDOWN), now)
-            } else {
-                association.handle(packet.octets, now)
-            };
+        association.window = packet.window.unwrap_or(association.window);
+        if packet.shuts_down {
+            association.flush(now);
+        }
+        let Some(octets) = self.screen(id, packet, now) else {
+            self.statistics.malformed += 1;
+            return self.give_up(id, DownReason::Framing);
+        };
+        let Some(association) = self.table.get_mut(id) else { return };
+        association.machine.handle(&octets, now);
         // RFC 6951 §5.4: only now, the tag was right.
         if !packet.reflected && association.route.remote.ip() == route.remote.ip() {
             self.table.move_remote(id, route.remote);
         }
-        self.check(id, sound, now);
+        self.settle(id, now);
+    }
+
+    /// A packet as the machine gets it; `None` where the peer breaks the rules of fragments.
+    fn screen<'a>(
+        &mut self,
+        id: AssocId,
+        packet: &Packet<'a>,
+        now: Duration,
+    ) -> Option<Cow<'a, [u8]>> {
+        if !packet.has_data && !packet.shuts_down {
+            return Some(Cow::Borrowed(packet.octets));
+        }
+        let association = self.table.get_mut(id)?;
+        // RFC 9260 §9.2: what is queued goes before SHUTDOWN ACK. The machine would forget it, so it
+        // does not hear of the SHUTDOWN, which the peer repeats, until the queue is empty. Nor does
+        // it see that a SHUTDOWN acknowledges DATA, and some peers then send no SACK.
+        let waits = packet.shuts_down && association.waiting() > 0;
+        let (window, acknowledges) = (association.window, packet.window.is_none());
+        let mut arrivals = association.coming.as_mut().or(association.arrivals.as_mut());
+        let network = Network::of(association.route.remote.ip());
+        let (message_max, statistics) = (self.options.message_max, &mut self.statistics);
+        let (fragments, charged, mut most_kept) = (&self.fragments, association.charged, None);
+        let mut sound = true;
+        let octets = packet.edited(|chunk| match chunk[0] {
+            chunk::DATA => {
+                let Some(arrivals) = arrivals.as_mut() else { return Edit::Keep };
+                let kept = arrivals.cost();
+                let room = || {
+                    // What this association keeps already is in what is charged.
+                    let most = || fragments.room(network) + charged;
+                    most_kept.get_or_insert_with(most).saturating_sub(kept)
+                };
+                match arrivals.take(chunk, message_max, room, now) {
+                    Verdict::Taken => return Edit::Keep,
+                    Verdict::Far => statistics.data_far_ahead += 1,
+                    Verdict::NoRoom => statistics.fragments_dropped += 1,
+                    Verdict::Violation => sound = false,
+                }
+                Edit::Drop
+            }
+            chunk::SHUTDOWN if waits => Edit::Replace(sack_of(chunk, window)),
+            chunk::SHUTDOWN if acknowledges => Edit::Precede(sack_of(chunk, window)),
+            _ => Edit::Keep,
+        });
+        self.charge(id);
+        sound.then_some(octets)
+    }
+
+    /// Counts what an association keeps of unfinished messages.
+    fn charge(&mut self, id: AssocId) {
+        let Some(association) = self.table.get_mut(id) else { return };
+        let kept = |arrivals: &Option<Arrivals>| arrivals.as_ref().map_or(0, Arrivals::cost);
+        let kept = kept(&association.arrivals) + kept(&association.coming);
+        let before = std::mem::replace(&mut association.charged, kept);
+        let network = Network::of(association.route.remote.ip());
+        self.fragments.change(network, before, kept);
     }
 
     /// Answers what belongs to no association, where it may be answered.
@@ -80,11 +146,14 @@ impl UserlandEndpoint {
     /// An INIT goes to the association of its sender, which notices a restart or a collision, and
     /// else gets a cookie: nothing is kept.
     fn on_init(&mut self, route: &Route, packet: &Packet<'_>, now: Duration) {
+        if !self.inits.take(Network::of(route.remote.ip()), now) {
+            return self.statistics.inits_dropped += 1;
+        }
         reseed();
         if let Some(id) = self.table.with_remote(route.remote, packet.source) {
             let Some(association) = self.table.get_mut(id) else { return };
-            let sound = association.handle(packet.octets, now);
-            return self.check(id, sound, now);
+            association.machine.handle(packet.octets, now);
+            return self.settle(id, now);
         }
         if !self.listening {
             return self.on_stray(route, packet);
@@ -93,10 +162,7 @@ impl UserlandEndpoint {
             self.statistics.over_limit += 1;
             return self.on_stray(route, packet);
         }
-        let listener = &mut self.listener;
-        if !guarded(|| listener.handle_input(packet.octets)) {
-            self.listener = machine(&self.options, [self.local.port, 0], MTU_V6);
-        }
+        self.listener.answer(packet.octets);
         while let Some(event) = self.listener.poll_event() {
             let SocketEvent::SendPacket(mut octets) = event else { continue };
             if octets.len() < HEADER {
@@ -104,6 +170,10 @@ impl UserlandEndpoint {
             }
             octets[2..4].copy_from_slice(&packet.source.to_be_bytes());
             self.sign_and_write(route, octets, now);
+        }
+        if self.listener.is_broken() {
+            self.statistics.broken += 1;
+            self.listener = Machine::new(&self.options, [self.local.port, 0], MTU_V6);
         }
     }
 
@@ -123,15 +193,31 @@ impl UserlandEndpoint {
                 return self.statistics.over_limit += 1;
             }
             None => {
-                let socket = self.machine(route.remote.ip(), packet.source);
+                let machine = self.machine(route.remote.ip(), packet.source);
                 let phase = Phase::Accepting;
-                self.table.insert(Association::new(socket, *route, packet.source, phase))
+                self.table.insert(Association::new(machine, *route, packet.source, phase))
             }
         };
         let Some(association) = self.table.get_mut(id) else { return };
         association.route.local = association.route.local.or(route.local);
-        let sound = association.handle(&plain, now);
-        self.check(id, sound, now);
+        let baked = Baked::of(&plain);
+        if association.peer_tag != Some(baked.tag) {
+            association.coming = Some(Arrivals::new(baked.tsn));
+            association.window = baked.window;
+        }
+        let plain = Packet { octets: &plain, ..*packet };
+        let Some(octets) = self.screen(id, &plain, now) else {
+            self.statistics.malformed += 1;
+            return self.give_up(id, DownReason::Framing);
+        };
+        let Some(association) = self.table.get_mut(id) else { return };
+        association.machine.handle(&octets, now);
+        self.settle(id, now);
+        if let Some(association) = self.table.get_mut(id) {
+            // The machine did not take the cookie, then.
+            association.coming = None;
+        }
+        self.charge(id);
         if self.table.get_mut(id).is_some_and(|a| a.phase == Phase::Accepting) {
             self.discard(id);
         }
@@ -169,18 +255,13 @@ impl UserlandEndpoint {
         if matches!(association.phase, Phase::Dialing { deadline } if deadline <= now) {
             return self.give_up(id, DownReason::Timeout);
         }
-        let sound = association.advance(now);
-        self.check(id, sound, now);
-    }
-
-    /// [`settle`](Self::settle)s an association, unless its machine broke.
-    pub(super) fn check(&mut self, id: AssocId, sound: bool, now: Duration) {
-        if sound {
-            self.settle(id, now);
-        } else {
-            self.statistics.broken += 1;
-            self.down(id, DownReason::Reset);
+        if association.arrivals.as_ref().and_then(Arrivals::deadline).is_some_and(|due| due <= now)
+        {
+            self.statistics.fragments_too_old += 1;
+            return self.give_up(id, DownReason::Timeout);
         }
+        association.machine.advance(now);
+        self.settle(id, now);
     }
 
     /// Takes out of a machine whatever is in it after it was touched: packets, changes of state,
@@ -188,7 +269,7 @@ impl UserlandEndpoint {
     pub(super) fn settle(&mut self, mut id: AssocId, now: Duration) {
         loop {
             let Some(association) = self.table.get_mut(id) else { return };
-            match association.socket.poll_event() {
+            match association.machine.poll_event() {
                 Some(SocketEvent::SendPacket(octets)) => {
                     association.note_sent(&octets);
                     let route = association.route;
@@ -212,10 +293,25 @@ impl UserlandEndpoint {
         if !self.table.index_tag(id) {
             return self.give_up(id, DownReason::Reset);
         }
-        if let Some(association) = self.table.get_mut(id) {
-            let deadline = association.deadline();
-            self.timers.arm(id, deadline, &mut association.armed);
+        let Some(association) = self.table.get_mut(id) else { return };
+        let deadline = association.deadline();
+        // Any call above may be the one that it panicked in.
+        if association.machine.is_broken() {
+            return self.broke(id);
         }
+        self.timers.arm(id, deadline, &mut association.armed);
+    }
+
+    /// Ends an association whose machine panicked: the peer is told in its place.
+    fn broke(&mut self, id: AssocId) {
+        self.statistics.broken += 1;
+        if let Some(association) = self.table.get_mut(id)
+            && let Some(tag) = association.peer_tag
+        {
+            let (route, port) = (association.route, association.remote_port);
+            self.write(&route, &abort([self.local.port, port], tag));
+        }
+        self.down(id, DownReason::Reset);
     }
 
     /// Begins the SHUTDOWN that waited for the send queue; true where the machine has to be asked
@@ -226,10 +322,10 @@ impl UserlandEndpoint {
             // The machine would not wait for what it has not sent once.
             Phase::Draining if association.waiting() == 0 => {
                 association.phase = Phase::Closing;
-                association.socket.shutdown();
+                association.machine.shutdown();
                 true
             }
-            Phase::Up if association.shuts_down() => {
+            Phase::Up if association.machine.shuts_down() => {
                 association.phase = Phase::Closing;
                 false
             }
@@ -244,7 +340,7 @@ impl UserlandEndpoint {
     /// Hands out the messages that are whole; false where one is longer than allowed.
     fn messages(&mut self, id: AssocId) -> bool {
         let Some(association) = self.table.get_mut(id) else { return true };
-        while let Some(message) = association.socket.get_next_message() {
+        while let Some(message) = association.machine.next_message() {
             if message.payload.len() > self.options.message_max {
                 self.statistics.malformed += 1;
                 return false;
@@ -259,6 +355,9 @@ impl UserlandEndpoint {
     fn up(&mut self, id: AssocId) -> AssocId {
         let Some(association) = self.table.get_mut(id) else { return id };
         let phase = std::mem::replace(&mut association.phase, Phase::Up);
+        if let Some(coming) = association.coming.take() {
+            association.arrivals = Some(coming);
+        }
         let mut name = id;
         if !matches!(phase, Phase::Dialing { .. } | Phase::Accepting) {
             association.clear();
@@ -282,13 +381,16 @@ impl UserlandEndpoint {
 
     /// Ends an association that the peer may still believe in.
     pub(super) fn give_up(&mut self, id: AssocId, reason: DownReason) {
+        let is_known = self.table.get_mut(id).is_some_and(|a| a.phase != Phase::Accepting);
         self.discard(id);
-        self.events.push_back(Event::Down { assoc: id, reason });
+        if is_known {
+            self.events.push_back(Event::Down { assoc: id, reason });
+        }
     }
 
     /// Forgets an association that is over.
     fn down(&mut self, id: AssocId, reason: DownReason) {
-        let Some(association) = self.table.remove(id) else { return };
+        let Some(association) = self.remove(id) else { return };
         if association.phase != Phase::Accepting {
             self.events.push_back(Event::Down { assoc: id, reason });
         }

@@ -15,6 +15,8 @@
 //! | `endpoint` | the calls of the user, and one round of the poll |
 //! | `inbound` | what becomes of packets, ICMP errors and timeouts |
 //! | `association`, `table`, `timers` | one association, all of them, when each wants to be woken |
+//! | `machine` | the protocol machine of one association, and the only way to it |
+//! | `arrivals`, `limits` | how much of messages that are not whole is kept, how many INITs are answered |
 //! | `packet`, `cookie` | checks and answers that need no association; authentic state cookies |
 //! | `encapsulation`, `control` | UDP sockets, their error queues and control messages |
 //!
@@ -39,19 +41,22 @@
 //! With *n* the lesser of [`path_retransmits_max`](crate::Options::path_retransmits_max) and
 //! [`association_retransmits_max`](crate::Options::association_retransmits_max) (there is one path),
 //! an association with data on its way ends after *n* + 1 expiries of a timer that starts at the RTO
-//! and doubles up to RTO.max; an idle one at the answer that is missing to heartbeat *n* + 1.
+//! and doubles up to RTO.max; an idle one at the answer that is missing to heartbeat *n* + 1. No timer
+//! expires before what had arrived by its time was read: who is too busy to read blames nobody.
 //!
 //! # What strangers can do
 //!
-//! - INITs leave no state. Cookies carry an HMAC-SHA256 over the association they stand for, the
+//! - INITs leave no state, and only so many of them are answered in a second. Cookies carry an HMAC-SHA256 over the association they stand for, the
 //!   peer's address and ports and the time, and are good for a minute. dcsctp's own cookie has no
 //!   MAC at all.
 //! - Whatever touches an association needs its verification tag, ICMP errors too. Tags and TSNs
 //!   come from dcsctp's generator, which is not a cryptographic one; it gets a seed of the system
 //!   before each draw, so that what one peer sees tells nothing about the tags of others.
 //! - Every packet's CRC32c and chunks are checked before dcsctp reads it, and extensions that are
-//!   not used (RE-CONFIG, FORWARD TSN, I-DATA) are refused. Should dcsctp panic all the same, that
-//!   costs one association. What was refused is in the [`Statistics`].
+//!   not used (RE-CONFIG, FORWARD TSN, I-DATA) are refused. Should dcsctp panic all the same, in
+//!   whatever call, that costs one association. What was refused is in the [`Statistics`].
+//! - DATA is taken up to 4 096 TSNs ahead of the first that is missing; what unfinished messages take
+//!   is bounded for each network and in all, and they have a minute.
 //! - There is no encryption and no peer authentication: whoever reads the traffic can take part.
 //!
 //! # What it does not do
@@ -65,12 +70,15 @@
 //!   not; and where a program takes the records of the crate `log`, it wants to leave those of target
 //!   `dcsctp` out, which are a hex dump of every packet at level info.
 
+mod arrivals;
 mod association;
 mod control;
 mod cookie;
 mod encapsulation;
 mod endpoint;
 mod inbound;
+mod limits;
+mod machine;
 mod packet;
 mod table;
 mod timers;
@@ -108,4 +116,14 @@ pub struct Statistics {
     pub full: u64,
     /// Associations whose protocol machine panicked.
     pub broken: u64,
+    /// INITs that were dropped: more than 10 000 a second from one network (24 bits of IPv4, 56 of
+    /// IPv6), or 20 000 from all.
+    pub inits_dropped: u64,
+    /// DATA chunks that were dropped: more than 4 096 TSNs ahead of the first that is missing.
+    pub data_far_ahead: u64,
+    /// DATA chunks that were dropped: fragments of unfinished messages take more than 16 MiB for one
+    /// network, or 64 MiB for all.
+    pub fragments_dropped: u64,
+    /// Associations ended because a message or a gap had not been filled for a minute.
+    pub fragments_too_old: u64,
 }

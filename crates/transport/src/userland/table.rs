@@ -46,7 +46,7 @@ impl Table {
     /// tag: this one cannot be told from it and has to go.
     pub(super) fn index_tag(&mut self, id: AssocId) -> bool {
         let Some(association) = self.by_id.get_mut(&id) else { return true };
-        let tag = association.socket.verification_tag();
+        let tag = association.machine.tag();
         if tag == association.tag {
             return true;
         }

@@ -1,75 +1,10 @@
 //! Senders that are not who they say, and packets that are none.
 
-use std::net::UdpSocket;
 use std::time::Duration;
 
-use super::super::packet::{HEADER, chunk, half, seal, word};
+use super::super::packet::{HEADER, chunk, word};
+use super::forger::{Forger, cookie_echo, init, packet};
 use super::*;
-
-/// A peer that writes its packets by hand.
-struct Forger {
-    socket: UdpSocket,
-    to: (Ipv4Addr, u16),
-}
-
-impl Forger {
-    fn new(endpoint: &UserlandEndpoint) -> Self {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        Self { socket, to: (Ipv4Addr::LOCALHOST, endpoint.local.port) }
-    }
-
-    fn send(&self, source: u16, tag: u32, chunks: &[u8]) {
-        self.socket.send_to(&packet([source, self.to.1], tag, chunks), self.to).unwrap();
-    }
-
-    fn receive(&self) -> Option<Vec<u8>> {
-        let mut octets = [0; 2000];
-        let length = self.socket.recv(&mut octets).ok()?;
-        Some(octets[..length].to_vec())
-    }
-
-    /// The tag and the cookie of the answer to an INIT.
-    async fn cookie(&self, endpoint: &mut UserlandEndpoint, source: u16) -> (u32, Vec<u8>) {
-        self.send(source, 0, &init(77));
-        settle(endpoint).await;
-        let answer = self.receive().unwrap();
-        assert_eq!((half(&answer, 2), word(&answer, 4)), (source, 77));
-        assert_eq!(answer[HEADER], chunk::INIT_ACK);
-        let mut at = HEADER + 20;
-        while half(&answer, at) != 7 {
-            at += usize::from(half(&answer, at + 2)).next_multiple_of(4);
-        }
-        let length = usize::from(half(&answer, at + 2));
-        (word(&answer, HEADER + 4), answer[at + 4..at + length].to_vec())
-    }
-}
-
-fn packet(ports: [u16; 2], tag: u32, chunks: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    octets.extend_from_slice(&ports[0].to_be_bytes());
-    octets.extend_from_slice(&ports[1].to_be_bytes());
-    octets.extend_from_slice(&tag.to_be_bytes());
-    octets.extend_from_slice(&[0; 4]);
-    octets.extend_from_slice(chunks);
-    seal(&mut octets);
-    octets
-}
-
-fn init(tag: u32) -> Vec<u8> {
-    let mut octets = vec![chunk::INIT, 0, 0, 20];
-    octets.extend_from_slice(&tag.to_be_bytes());
-    octets.extend_from_slice(&[0, 1, 0, 0, 0, 10, 0, 10, 0, 0, 0, 1]);
-    octets
-}
-
-fn cookie_echo(cookie: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(cookie.len() + 4).unwrap().to_be_bytes();
-    let mut octets = vec![chunk::COOKIE_ECHO, 0, length[0], length[1]];
-    octets.extend_from_slice(cookie);
-    octets.resize(octets.len().next_multiple_of(4), 0);
-    octets
-}
 
 #[tokio::test]
 async fn takes_its_own_cookie_back_from_whom_it_gave_it_to() {

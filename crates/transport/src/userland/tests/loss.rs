@@ -77,6 +77,38 @@ async fn a_task_that_had_its_share_of_io_still_hears_its_peers() {
     assert_eq!(event.await, Poll::Ready(message));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_answer_waits_to_be_read_is_not_silent() {
+    let (mut a, mut b) = (bind(), bind());
+    let (at_a, _) = connected(&mut a, &mut b).await;
+    settle(&mut a).await;
+    // What others sent is before the answer in the queue, and there is more of it than is read at
+    // a time.
+    let others = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    for _ in 0..200 {
+        others.send_to(b"noise", ("127.0.0.1", a.local.port)).unwrap();
+    }
+    a.send(at_a, Ppid::ASAP, b"anybody?").unwrap();
+    a.flush();
+    let (0, Event::Message { .. }) = next(&mut [&mut b]).await else { panic!() };
+    settle(&mut b).await;
+    for _ in 0..4 {
+        // As a thread that does something else for so long.
+        tokio::time::advance(Options::default().rto.max).await;
+        let event = poll_fn(|cx| Poll::Ready(a.poll_event(cx))).await;
+        assert_eq!(event, Poll::Pending);
+    }
+    for _ in 0..8 {
+        let event = poll_fn(|cx| Poll::Ready(a.poll_event(cx))).await;
+        assert_eq!(event, Poll::Pending);
+    }
+    assert_eq!(a.statistics().checksum_errors, 200);
+    a.send(at_a, Ppid::ASAP, b"there you are").unwrap();
+    a.flush();
+    let (_, Event::Message { octets, .. }) = next(&mut [&mut b]).await else { panic!() };
+    assert_eq!(octets, b"there you are");
+}
+
 #[tokio::test]
 async fn notices_a_killed_peer_at_the_next_packet() {
     for host in ["127.0.0.1", "[::1]"] {

@@ -1,9 +1,13 @@
 //! Two or more endpoints in one task, peers that vanish without a word, and forgers on plain sockets.
 
+mod forger;
 mod forgery;
+mod fragments;
 mod loss;
 mod mutation;
+mod panics;
 mod routes;
+mod shutdown;
 mod size;
 
 use std::future::poll_fn;
