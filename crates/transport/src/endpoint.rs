@@ -59,6 +59,11 @@ pub trait Endpoint: Send {
     /// for an endpoint that only dials.
     fn local(&self) -> Local;
 
+    /// Octets that wait in all queues of this endpoint, in either direction.
+    fn queued_octets(&self) -> usize {
+        0
+    }
+
     /// How often this endpoint had to refuse something since it was opened.
     fn counters(&self) -> Counters {
         Counters::default()
@@ -279,6 +284,8 @@ pub enum DownReason {
     Timeout,
     /// The peer restarted: this association is dead, a new one follows by its own [`Event::Up`].
     Restarted,
+    /// The peer takes nothing of what waits for it, or asks on without taking its answers.
+    Stalled,
     /// The peer broke the framing (RFC 5354 §4, a length below 4 or over the limit).
     Framing,
     /// The operating system refused.

@@ -182,6 +182,12 @@ impl Endpoints {
         each.fold(Counters::default(), |sum, one| sum + one)
     }
 
+    /// Octets that wait in all queues of the endpoints, in either direction.
+    #[must_use]
+    pub fn queued_octets(&self) -> usize {
+        self.members.iter().map(|member| member.endpoint.queued_octets()).sum()
+    }
+
     fn member_mut(&mut self, assoc: AssocId) -> Option<(&mut Member, AssocId)> {
         let member = self.members.get_mut(index(assoc))?;
         Some((member, AssocId(assoc.0 & ((1 << MEMBER_SHIFT) - 1))))

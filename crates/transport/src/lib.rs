@@ -3,6 +3,7 @@
 //! | module | what it holds | source |
 //! |---|---|---|
 //! | [`address`] | URLs of endpoints, `sctp://10.0.0.1,10.0.1.1:3863` | |
+//! | `backlog` | what waits for peers: congestion, and the sum of it | |
 //! | [`endpoint`] | the [`Endpoint`] contract, its events and errors | |
 //! | `endpoints` | [`Endpoints`]: all the endpoints of a node as one | |
 //! | [`kernel`] | SCTP of the Linux kernel | RFC 9260, RFC 6458 |
@@ -21,6 +22,7 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+mod backlog;
 pub mod endpoint;
 mod endpoints;
 #[cfg(target_os = "linux")]

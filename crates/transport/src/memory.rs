@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::address::{Address, Host, Scheme};
+use crate::backlog::{Backlog, Backlogs};
 use crate::endpoint::{
     AssocId, AssocInfo, Backend, Counters, DownReason, Endpoint, Error, Event, Local, Options,
     Ppid, Remote, SendError,
@@ -42,14 +43,19 @@ struct Station {
     next: u64,
     events: VecDeque<Event>,
     task: Option<Waker>,
+    backlogs: Backlogs,
     counters: Counters,
 }
 
 /// One end of an association.
 struct Link {
     peer: (u64, AssocId),
+    dialed: bool,
     /// Octets sent that the peer has not taken yet.
     waiting: usize,
+    backlog: Backlog,
+    /// What arrived and is not handed in while the peer does not take its answers.
+    held: VecDeque<Event>,
     state: LinkState,
 }
 
@@ -124,6 +130,7 @@ impl MemoryNetwork {
             next: 0,
             events: VecDeque::new(),
             task: None,
+            backlogs: Backlogs::new(options),
             counters: Counters::default(),
         };
         stations.stations.insert(number, station);
@@ -159,6 +166,11 @@ impl Endpoint for MemoryEndpoint {
 
     fn local(&self) -> Local {
         self.local.clone()
+    }
+
+    fn queued_octets(&self) -> usize {
+        let stations = self.network.lock();
+        stations.stations.get(&self.station).map_or(0, |station| station.backlogs.total())
     }
 
     fn counters(&self) -> Counters {
@@ -223,7 +235,14 @@ impl Stations {
 
     fn start(&mut self, number: u64, assoc: AssocId, peer: (u64, AssocId), info: AssocInfo) {
         if let Some(station) = self.stations.get_mut(&number) {
-            let link = Link { peer, waiting: 0, state: LinkState::Starting };
+            let link = Link {
+                peer,
+                dialed: info.dialed,
+                waiting: 0,
+                backlog: Backlog::default(),
+                held: VecDeque::new(),
+                state: LinkState::Starting,
+            };
             station.links.insert(assoc, link);
         }
         self.push(number, Event::Up { assoc, info });
@@ -252,8 +271,9 @@ impl Stations {
             return Err(SendError::Full);
         }
         link.waiting += octets.len();
-        let (to, assoc) = link.peer;
-        self.push(to, Event::Message { assoc, ppid, octets: octets.to_vec() });
+        let (to, far) = link.peer;
+        station.note(assoc);
+        self.push(to, Event::Message { assoc: far, ppid, octets: octets.to_vec() });
         Ok(())
     }
 
@@ -274,7 +294,7 @@ impl Stations {
             return;
         };
         station.events.retain(|event| event.assoc() != assoc);
-        let Some(Link { peer: (to, far), .. }) = station.links.remove(&assoc) else {
+        let Some(Link { peer: (to, far), .. }) = station.remove(assoc) else {
             return;
         };
         if let Some(peer) = self.stations.get_mut(&to) {
@@ -283,6 +303,7 @@ impl Stations {
             };
             peer.events.retain(|event| !lost(event));
             if let Some(link) = peer.links.get_mut(&far) {
+                link.held.clear();
                 link.state = LinkState::Up;
             }
         }
@@ -295,6 +316,9 @@ impl Stations {
             && link.state != LinkState::Ending
         {
             link.state = LinkState::Ending;
+            if let Some(station) = self.stations.get_mut(&number) {
+                station.resume(assoc);
+            }
             self.push(number, Event::Down { assoc, reason });
         }
     }
@@ -303,7 +327,7 @@ impl Stations {
         let Some(station) = self.stations.get_mut(&number) else {
             return Poll::Pending;
         };
-        let Some(event) = station.events.pop_front() else {
+        let Some(event) = station.next_event() else {
             station.task = Some(cx.waker().clone());
             return Poll::Pending;
         };
@@ -318,12 +342,12 @@ impl Stations {
             }
             Event::Message { octets, .. } => {
                 let peer = station.links.get(&assoc).map(|link| link.peer);
-                if let Some(link) = peer.and_then(|(number, assoc)| self.link(number, assoc)) {
-                    link.waiting = link.waiting.saturating_sub(octets.len());
+                if let Some((number, far)) = peer {
+                    self.taken(number, far, octets.len());
                 }
             }
             Event::Down { .. } => {
-                if let Some(link) = station.links.remove(&assoc) {
+                if let Some(link) = station.remove(assoc) {
                     self.end(link.peer, DownReason::Closed);
                 }
             }
@@ -338,8 +362,19 @@ impl Stations {
     fn push(&mut self, number: u64, event: Event) {
         if let Some(station) = self.stations.get_mut(&number) {
             station.events.push_back(event);
-            if let Some(task) = station.task.take() {
-                task.wake();
+            station.wake();
+        }
+    }
+
+    /// The peer of an association has taken so many octets.
+    fn taken(&mut self, number: u64, assoc: AssocId, octets: usize) {
+        if let Some(link) = self.link(number, assoc) {
+            link.waiting = link.waiting.saturating_sub(octets);
+        }
+        if let Some(station) = self.stations.get_mut(&number) {
+            station.note(assoc);
+            if !station.events.is_empty() {
+                station.wake();
             }
         }
     }
@@ -373,6 +408,52 @@ impl Station {
         AssocId(self.next)
     }
 
+    fn wake(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+
+    /// The next event; what asks more of a peer that does not take its answers is held back.
+    fn next_event(&mut self) -> Option<Event> {
+        while let Some(event) = self.events.pop_front() {
+            let link = self.links.get_mut(&event.assoc());
+            match (link, &event) {
+                (Some(link), Event::Message { .. }) if link.pauses_reading() => {
+                    link.held.push_back(event);
+                }
+                _ => return Some(event),
+            }
+        }
+        None
+    }
+
+    /// Notes how much waits for the peer of an association.
+    fn note(&mut self, assoc: AssocId) {
+        let Some(link) = self.links.get_mut(&assoc) else { return };
+        let event = self.backlogs.note(assoc, &mut link.backlog, link.waiting);
+        if !link.backlog.is_congested() {
+            self.resume(assoc);
+        }
+        // Nobody is told of an association before it is up, and after it is over.
+        let is_up = self.links.get(&assoc).is_some_and(|link| link.state == LinkState::Up);
+        self.events.extend(event.filter(|_| is_up));
+    }
+
+    /// Hands in what was held back, before what came after it.
+    fn resume(&mut self, assoc: AssocId) {
+        let Some(link) = self.links.get_mut(&assoc) else { return };
+        while let Some(event) = link.held.pop_back() {
+            self.events.push_front(event);
+        }
+    }
+
+    fn remove(&mut self, assoc: AssocId) -> Option<Link> {
+        let mut link = self.links.remove(&assoc)?;
+        self.backlogs.forget(&mut link.backlog);
+        Some(link)
+    }
+
     /// Own addresses of an association with `remote`: never unspecified ones.
     fn ends(&self, remote: &Remote) -> Vec<IpAddr> {
         let own = &self.local.addresses;
@@ -383,6 +464,14 @@ impl Station {
             Some(IpAddr::V6(_)) => vec![Ipv6Addr::LOCALHOST.into()],
             Some(IpAddr::V4(_)) | None => vec![Ipv4Addr::LOCALHOST.into()],
         }
+    }
+}
+
+impl Link {
+    /// Whether what the peer sends has to wait until it has taken its answers. Only who was dialed
+    /// waits: if both did, two that send each other much would wait for each other.
+    fn pauses_reading(&self) -> bool {
+        !self.dialed && self.state == LinkState::Up && self.backlog.is_congested()
     }
 }
 

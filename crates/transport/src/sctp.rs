@@ -363,6 +363,10 @@ impl Endpoint for SctpEndpoint {
         self.local.clone()
     }
 
+    fn queued_octets(&self) -> usize {
+        self.sides.iter().flatten().map(|side| side.queued_octets()).sum()
+    }
+
     fn counters(&self) -> Counters {
         let own = Counters { over_limit: self.over_limit, ..Counters::default() };
         self.sides.iter().flatten().fold(own, |sum, side| sum + side.counters())

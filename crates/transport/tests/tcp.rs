@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rserpool_transport::{
@@ -35,8 +35,16 @@ fn message(len: u16) -> Vec<u8> {
     octets
 }
 
+/// The next event, but for congestion.
 async fn next(endpoint: &mut TcpEndpoint) -> Event {
-    let event = poll_fn(|cx| endpoint.poll_event(cx));
+    let event = poll_fn(|cx| {
+        loop {
+            let event = ready!(endpoint.poll_event(cx));
+            if !matches!(event, Event::Congested { .. } | Event::Drained { .. }) {
+                return Poll::Ready(event);
+            }
+        }
+    });
     tokio::time::timeout(Duration::from_secs(60), event).await.expect("no event comes")
 }
 

@@ -43,9 +43,10 @@ impl KernelEndpoint {
                 }
             }
             Notification::Closing(kernel) => {
-                if let Some((_, association)) = self.table.find(kernel) {
+                if let Some((assoc, association)) = self.table.find(kernel) {
                     self.undelivered += association.outbound.clear();
                     association.state = State::Closing { kernel };
+                    self.events.extend(association.note(assoc, &mut self.backlogs));
                 }
             }
             Notification::Closed(kernel) => self.gone(kernel, DownReason::Closed),

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::notification::KernelId;
 use super::socket::Socket;
-use crate::endpoint::{AssocId, Ppid};
+use crate::backlog::{Backlog, Backlogs};
+use crate::endpoint::{AssocId, Event, Ppid};
 use crate::numbers::ByNumber;
 
 /// The associations of an endpoint, by both their names.
@@ -33,6 +34,8 @@ pub(super) struct Association {
     pub(super) unreachable: Vec<IpAddr>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
+    /// What the endpoint knows of what waits.
+    pub(super) backlog: Backlog,
 }
 
 /// How far an association is.
@@ -146,7 +149,19 @@ impl Association {
             unreachable: Vec::new(),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
+            backlog: Backlog::default(),
         }
+    }
+
+    /// Whether what the peer sends has to wait until it has taken its answers. Only who was dialed
+    /// waits: if both did, two that send each other much would wait for each other.
+    pub(super) fn pauses_reading(&self) -> bool {
+        !self.dialed && matches!(self.state, State::Up { .. }) && self.backlog.is_congested()
+    }
+
+    /// Tells the endpoint what still waits; the event that makes.
+    pub(super) fn note(&mut self, assoc: AssocId, backlogs: &mut Backlogs) -> Option<Event> {
+        backlogs.note(assoc, &mut self.backlog, self.outbound.octets())
     }
 
     /// True where the peer has this port and one of these addresses.

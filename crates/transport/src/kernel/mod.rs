@@ -48,6 +48,7 @@ use self::lookout::Lookout;
 use self::notification::KernelId;
 pub(crate) use self::socket::Socket;
 use crate::address::{Address, Host, Scheme};
+use crate::backlog::Backlogs;
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
@@ -85,6 +86,7 @@ pub struct KernelEndpoint {
     may_receive: bool,
     /// The rest of a long notification follows.
     notification_goes_on: bool,
+    backlogs: Backlogs,
     counters: Counters,
     undelivered: u64,
 }
@@ -158,6 +160,7 @@ impl KernelEndpoint {
             batch: Some(Box::new(Batch::new())),
             may_receive: false,
             notification_goes_on: false,
+            backlogs: Backlogs::new(options),
             counters: Counters::default(),
             undelivered: 0,
         })
@@ -207,7 +210,8 @@ impl KernelEndpoint {
 
     /// Forgets an association.
     fn forget(&mut self, assoc: AssocId) -> Option<Association> {
-        let association = self.table.remove(assoc)?;
+        let mut association = self.table.remove(assoc)?;
+        self.backlogs.forget(&mut association.backlog);
         self.undelivered += association.outbound.messages();
         if let Some(deadline) = association.state.deadline() {
             self.deadlines.remove(&(deadline, assoc));
@@ -220,6 +224,11 @@ impl KernelEndpoint {
 
     /// Forgets an association that the kernel no longer has, and says so.
     fn end(&mut self, assoc: AssocId, reason: DownReason) {
+        if reason == DownReason::Closed
+            && let Some(association) = self.table.get_mut(assoc)
+        {
+            self.backlogs.release(assoc, &mut association.backlog, &mut self.events);
+        }
         if let Some(association) = self.forget(assoc) {
             self.events.push_back(Event::Down { assoc, reason });
             self.dial_waiting(&association.remote, association.remote_port);
@@ -285,11 +294,14 @@ impl Endpoint for KernelEndpoint {
             outbound.listed = true;
             self.writers.push_back(assoc);
         }
+        self.backlogs.push(&mut association.backlog, octets.len());
+        self.events.extend(association.note(assoc, &mut self.backlogs));
         Ok(())
     }
 
     fn close(&mut self, assoc: AssocId) {
         let Some(association) = self.table.get_mut(assoc) else { return };
+        self.backlogs.drop_held(&mut association.backlog);
         match association.state {
             State::Up { kernel } if association.outbound.is_empty() => {
                 let _ = self.socket.get_ref().shut_down(kernel);
@@ -317,7 +329,7 @@ impl Endpoint for KernelEndpoint {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             self.poll_write(cx);
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.next_event() {
                 return Poll::Ready(event);
             }
             self.poll_deadlines(cx);
@@ -328,6 +340,10 @@ impl Endpoint for KernelEndpoint {
                 ready!(self.poll_receive(cx));
             }
         }
+    }
+
+    fn queued_octets(&self) -> usize {
+        self.backlogs.total()
     }
 
     fn has_more(&self) -> bool {

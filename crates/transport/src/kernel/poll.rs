@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use super::association::State;
 use super::{KernelEndpoint, is_gone};
-use crate::endpoint::DownReason;
+use crate::backlog::TooMuch;
+use crate::endpoint::{AssocId, DownReason, Event};
 
 impl KernelEndpoint {
     /// Gives up dials that take too long.
@@ -21,11 +22,16 @@ impl KernelEndpoint {
                 return;
             }
             self.deadlines.remove(&(deadline, assoc));
-            if let Some(kernel) = self.table.get_mut(assoc).and_then(|a| a.state.kernel()) {
-                self.kill(kernel);
-            }
-            self.end(assoc, DownReason::Timeout);
+            self.cut_off(assoc, DownReason::Timeout);
         }
+    }
+
+    /// Ends an association that the kernel still has.
+    pub(super) fn cut_off(&mut self, assoc: AssocId, reason: DownReason) {
+        if let Some(kernel) = self.table.get(assoc).and_then(|a| a.state.kernel()) {
+            self.kill(kernel);
+        }
+        self.end(assoc, reason);
     }
 
     /// Writes what is queued, a message of each association in turn.
@@ -62,13 +68,42 @@ impl KernelEndpoint {
                 Ok(()) => self.blocked = false,
             }
             outbound.listed = outbound.can_write();
-            if outbound.listed {
+            let (is_listed, is_empty) = (outbound.listed, outbound.is_empty());
+            self.events.extend(association.note(assoc, &mut self.backlogs));
+            if is_listed {
                 self.writers.push_back(assoc);
-            } else if outbound.is_empty() && association.state == (State::Draining { kernel }) {
+            } else if is_empty && association.state == (State::Draining { kernel }) {
                 let _ = self.socket.get_ref().shut_down(kernel);
                 association.state = State::Closing { kernel };
             }
         }
+    }
+
+    /// The next event to report. What asks more of a peer that does not take its answers is held
+    /// back, and handed in before anything newer once it takes them.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        while let Some(assoc) = self.backlogs.resumed() {
+            let Some(association) = self.table.get_mut(assoc) else { continue };
+            let pauses = association.pauses_reading();
+            let event = self.backlogs.resume(assoc, &mut association.backlog, pauses);
+            if event.is_some() {
+                return event;
+            }
+        }
+        while let Some(event) = self.events.pop_front() {
+            if !self.backlogs.may_hold() {
+                return Some(event);
+            }
+            let assoc = event.assoc();
+            let Some(association) = self.table.get_mut(assoc) else { return Some(event) };
+            let pauses = association.pauses_reading();
+            match self.backlogs.hold(&mut association.backlog, pauses, event) {
+                Ok(None) => {}
+                Ok(event) => return event,
+                Err(TooMuch) => self.cut_off(assoc, DownReason::Stalled),
+            }
+        }
+        None
     }
 
     /// Receives a batch and turns it into events.

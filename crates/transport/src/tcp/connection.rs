@@ -13,11 +13,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::framing::{Broken, Framing};
-use crate::endpoint::{AssocInfo, Backend, DownReason, Options, Ppid, SendError};
+use crate::backlog::{Backlog, Backlogs};
+use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Options, Ppid, SendError};
 
 /// One established TCP connection.
 pub(super) struct Connection {
     stream: TcpStream,
+    /// Whether this side dialed.
+    dialed: bool,
     inbox: Inbox,
     outbox: Outbox,
     /// The peer sent its FIN: nothing more arrives.
@@ -26,7 +29,11 @@ pub(super) struct Connection {
     failed: Option<DownReason>,
     closing: Closing,
     /// What has arrived waits until the peer has taken its answers.
-    held: bool,
+    paused: bool,
+    /// The system took less at the last flush than there was to write.
+    blocked: bool,
+    /// What the endpoint knows of what waits here.
+    backlog: Backlog,
     /// How long an end of the connection that only one side knows of may still take.
     patience: Option<Pin<Box<Sleep>>>,
 }
@@ -72,7 +79,7 @@ pub(super) enum Step {
 impl Connection {
     /// Takes over a connected stream. A peer that vanished without a word is noticed by keep-alive
     /// probes, so that it does not keep its place for ever.
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: TcpStream, dialed: bool) -> Self {
         let keepalive = TcpKeepalive::new()
             .with_time(Duration::from_secs(30))
             .with_interval(Duration::from_secs(5))
@@ -82,22 +89,25 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         Self {
             stream,
+            dialed,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             ended: false,
             failed: None,
             closing: Closing::No,
-            held: false,
+            paused: false,
+            blocked: false,
+            backlog: Backlog::default(),
             patience: None,
         }
     }
 
     /// Both ends; `Err` where the peer has reset the connection already.
-    pub(super) fn info(&self, dialed: bool) -> io::Result<AssocInfo> {
+    pub(super) fn info(&self) -> io::Result<AssocInfo> {
         let (remote, local) = (self.stream.peer_addr()?, self.stream.local_addr()?);
         Ok(AssocInfo {
             backend: Backend::Tcp,
-            dialed,
+            dialed: self.dialed,
             remote: vec![canonical(remote)],
             remote_port: remote.port(),
             local: vec![canonical(local)],
@@ -111,6 +121,7 @@ impl Connection {
         ppid: Ppid,
         octets: &[u8],
         options: &Options,
+        backlogs: &mut Backlogs,
     ) -> Result<(), SendError> {
         if self.closing != Closing::No || self.failed.is_some() {
             return Err(SendError::Gone);
@@ -123,18 +134,22 @@ impl Connection {
         if waiting > 0 && waiting + octets.len() > options.send_queue_max {
             return Err(SendError::Full);
         }
-        framing.frame(ppid, octets, &mut self.outbox.octets)
+        framing.frame(ppid, octets, &mut self.outbox.octets)?;
+        backlogs.push(&mut self.backlog, self.outbox.waiting() - waiting);
+        Ok(())
     }
 
     /// Closes once everything is written.
     pub(super) fn close(&mut self) {
         if self.closing == Closing::No {
             self.closing = Closing::Asked;
+            // Nothing that arrives makes more to send any more.
+            self.paused = false;
         }
     }
 
     /// Drops what is queued; the peer gets a reset.
-    pub(super) fn abort(self) {
+    pub(super) fn abort(&self) {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
@@ -147,21 +162,40 @@ impl Connection {
         self.inbox.message(framing, message_max)
     }
 
-    /// True where the peer asks faster than it takes the answers: then what it has sent is held
-    /// back, and the connection reads no more, until it [`resumes`](Self::resumes).
-    pub(super) fn hold(&mut self) -> bool {
-        self.held = self.outbox.waiting() > CLOGGED;
-        self.held
+    /// Whether the peer asks faster than it takes the answers: then what it has sent is held back,
+    /// and the connection reads no more, until it [`resumes_reading`](Self::resumes_reading). Only
+    /// who was dialed waits: if both did, two that send each other much would wait for each other.
+    pub(super) fn pause_reading(&mut self, backlogs: &Backlogs) -> bool {
+        self.paused = !self.dialed
+            && self.closing == Closing::No
+            && self.outbox.waiting() > backlogs.high_water();
+        self.paused
     }
 
-    /// True where something is held back without need.
-    pub(super) fn resumes(&self) -> bool {
-        self.held && self.outbox.waiting() <= CLOGGED
+    /// Whether something is held back without need.
+    pub(super) fn resumes_reading(&self, backlogs: &Backlogs) -> bool {
+        self.paused && self.outbox.waiting() <= backlogs.low_water()
     }
 
-    /// Gives the buffer back once all messages are taken.
-    pub(super) fn reclaim(&mut self, buffers: &mut Buffers) {
+    /// Whether what is sent now waits for the peer to take what was sent before.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Tells the endpoint what still waits here after a flush; the event that makes.
+    pub(super) fn note(&mut self, assoc: AssocId, backlogs: &mut Backlogs) -> Option<Event> {
+        backlogs.note(assoc, &mut self.backlog, self.outbox.waiting())
+    }
+
+    /// Gives the buffer back once all messages are taken, or are to wait.
+    pub(super) fn reclaim(&mut self, buffers: &mut Buffers, backlogs: &mut Backlogs) {
         self.inbox.reclaim(&mut buffers.spare);
+        backlogs.note_kept(&mut self.backlog, self.inbox.octets.len());
+    }
+
+    /// Nothing waits here any more.
+    pub(super) fn forget(&mut self, backlogs: &mut Backlogs) {
+        backlogs.forget(&mut self.backlog);
     }
 
     /// Writes what is queued, then reads once.
@@ -169,15 +203,16 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         buffers: &mut Buffers,
+        backlogs: &Backlogs,
         patience: Duration,
     ) -> Step {
         let flushed = self.poll_flush(cx, patience).is_ready();
-        if self.held {
+        if self.paused {
             // The waker of the flush says when to look again.
-            if !self.resumes() {
+            if !self.resumes_reading(backlogs) {
                 return Step::Wait;
             }
-            self.held = false;
+            self.paused = false;
             return Step::Arrived;
         }
         if self.ended && flushed {
@@ -205,7 +240,10 @@ impl Connection {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
         while self.outbox.waiting() > 0 {
             match Pin::new(&mut self.stream).poll_write(cx, self.outbox.octets()) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.blocked = true;
+                    return Poll::Pending;
+                }
                 Poll::Ready(Err(error)) => self.fail(&error),
                 Poll::Ready(Ok(len)) => self.outbox.written(len),
             }
@@ -214,6 +252,7 @@ impl Connection {
                 sleep.as_mut().reset(Instant::now() + patience);
             }
         }
+        self.blocked = false;
         if self.closing == Closing::Asked {
             self.closing = Closing::Sent;
             if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
@@ -323,8 +362,6 @@ struct Outbox {
     written: usize,
 }
 
-/// With more octets to write than this, a connection reads no further requests.
-const CLOGGED: usize = 256 << 10;
 /// An outbox that is empty gives back what it holds beyond this.
 const OUTBOX_KEPT: usize = 4096;
 

@@ -9,7 +9,7 @@
 mod connection;
 mod framing;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 use self::connection::{Buffers, Connection, Step};
 pub use self::framing::Framing;
 use crate::address::{Address, Scheme};
+use crate::backlog::Backlogs;
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
@@ -57,6 +58,9 @@ pub struct TcpEndpoint {
     current: Option<AssocId>,
     messages_before_flush: u32,
     buffers: Buffers,
+    backlogs: Backlogs,
+    /// Beginnings and ends of congestion.
+    events: VecDeque<Event>,
     counters: Counters,
 }
 
@@ -128,6 +132,8 @@ impl TcpEndpoint {
             current: None,
             messages_before_flush: MESSAGES_BEFORE_FLUSH,
             buffers: Buffers::new(READ_MAX),
+            backlogs: Backlogs::new(options),
+            events: VecDeque::new(),
             counters: Counters::default(),
         }
     }
@@ -142,11 +148,20 @@ impl TcpEndpoint {
 
     /// Forgets a connection and makes the event of its end.
     fn down(&mut self, assoc: AssocId, reason: DownReason) -> Event {
-        self.peers.remove(&assoc);
+        self.forget(assoc);
         if reason == DownReason::Framing {
             self.counters.malformed += 1;
         }
         Event::Down { assoc, reason }
+    }
+
+    fn forget(&mut self, assoc: AssocId) -> Option<Peer> {
+        let mut peer = self.peers.remove(&assoc)?;
+        if let State::Up(connection) = &mut peer.state {
+            connection.forget(&mut self.backlogs);
+        }
+        self.events.retain(|event| event.assoc() != assoc);
+        Some(peer)
     }
 
     /// The next message of the connection that was read last.
@@ -156,8 +171,8 @@ impl TcpEndpoint {
             self.current = None;
             return None;
         };
-        if connection.hold() {
-            connection.reclaim(&mut self.buffers);
+        if connection.pause_reading(&self.backlogs) {
+            connection.reclaim(&mut self.buffers, &mut self.backlogs);
             source.queue();
             self.current = None;
             return None;
@@ -165,7 +180,7 @@ impl TcpEndpoint {
         match connection.message(self.framing, self.options.message_max) {
             Ok(Some((ppid, octets))) => Some(Event::Message { assoc, ppid, octets }),
             Ok(None) => {
-                connection.reclaim(&mut self.buffers);
+                connection.reclaim(&mut self.buffers, &mut self.backlogs);
                 source.queue();
                 self.current = None;
                 None
@@ -188,7 +203,8 @@ impl TcpEndpoint {
             let waker = source.waker();
             let cx = &mut Context::from_waker(&waker);
             let _ = connection.poll_flush(cx, self.options.connect_timeout);
-            if connection.has_failed() || connection.resumes() {
+            self.events.extend(connection.note(assoc, &mut self.backlogs));
+            if connection.has_failed() || connection.resumes_reading(&self.backlogs) {
                 source.queue();
             }
         }
@@ -207,7 +223,7 @@ impl TcpEndpoint {
         match state {
             State::Dialing(dial) => match dial.as_mut().poll(cx) {
                 Poll::Pending => None,
-                Poll::Ready(Ok(stream)) => Some(self.up(assoc, stream, true)),
+                Poll::Ready(Ok(stream)) => Some(self.up(assoc, stream)),
                 Poll::Ready(Err(reason)) => Some(self.down(assoc, reason)),
             },
             State::Down(reason) => {
@@ -215,7 +231,10 @@ impl TcpEndpoint {
                 Some(self.down(assoc, reason))
             }
             State::Up(connection) => {
-                match connection.poll(cx, &mut self.buffers, self.options.connect_timeout) {
+                let patience = self.options.connect_timeout;
+                let step = connection.poll(cx, &mut self.buffers, &self.backlogs, patience);
+                self.events.extend(connection.note(assoc, &mut self.backlogs));
+                match step {
                     Step::Wait => None,
                     Step::Again => {
                         source.queue();
@@ -231,10 +250,10 @@ impl TcpEndpoint {
         }
     }
 
-    /// The event of a connection that is established now.
-    fn up(&mut self, assoc: AssocId, stream: TcpStream, dialed: bool) -> Event {
-        let connection = Connection::new(stream);
-        let info = match connection.info(dialed) {
+    /// The event of a dial that succeeded.
+    fn up(&mut self, assoc: AssocId, stream: TcpStream) -> Event {
+        let connection = Connection::new(stream, true);
+        let info = match connection.info() {
             Ok(info) => info,
             Err(_already_reset) => return self.down(assoc, DownReason::Reset),
         };
@@ -280,9 +299,9 @@ impl TcpEndpoint {
     }
 
     fn accepted(&mut self, stream: TcpStream) -> Option<Event> {
-        let connection = Connection::new(stream);
+        let connection = Connection::new(stream, false);
         // One that was reset before it was accepted never was an association.
-        let info = connection.info(false).ok()?;
+        let info = connection.info().ok()?;
         let assoc = self.add(State::Up(Box::new(connection)));
         Some(Event::Up { assoc, info })
     }
@@ -307,7 +326,10 @@ impl Endpoint for TcpEndpoint {
         if !connection.is_writing() {
             self.unwritten.push(assoc);
         }
-        let sent = connection.send(self.framing, ppid, octets, &self.options);
+        let sent = connection.send(self.framing, ppid, octets, &self.options, &mut self.backlogs);
+        if connection.is_blocked() {
+            self.events.extend(connection.note(assoc, &mut self.backlogs));
+        }
         if sent == Err(SendError::Full) {
             self.counters.full += 1;
         }
@@ -330,7 +352,7 @@ impl Endpoint for TcpEndpoint {
     }
 
     fn abort(&mut self, assoc: AssocId) {
-        if let Some(Peer { state: State::Up(connection), .. }) = self.peers.remove(&assoc) {
+        if let Some(Peer { state: State::Up(connection), .. }) = self.forget(assoc) {
             connection.abort();
         }
     }
@@ -345,6 +367,9 @@ impl Endpoint for TcpEndpoint {
         self.flush();
         self.ready.register(cx.waker());
         for _ in 0..VISITS_MAX {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(event);
+            }
             if let Some(event) = self.next_message() {
                 return Poll::Ready(event);
             }
@@ -361,6 +386,10 @@ impl Endpoint for TcpEndpoint {
 
     fn local(&self) -> Local {
         self.local.clone()
+    }
+
+    fn queued_octets(&self) -> usize {
+        self.backlogs.total()
     }
 
     fn counters(&self) -> Counters {

@@ -8,6 +8,7 @@ use super::arrivals::Arrivals;
 use super::encapsulation::Route;
 use super::machine::Machine;
 use super::packet::{chunk, word};
+use crate::backlog::Backlog;
 use crate::endpoint::Ppid;
 
 /// The stream of every message that we send.
@@ -54,6 +55,8 @@ pub(super) struct Association {
     pub(super) charged: usize,
     /// What the peer said last that it takes, in octets.
     pub(super) window: u32,
+    /// What the endpoint knows of what waits.
+    pub(super) backlog: Backlog,
     outbox: Vec<Message>,
     outbox_octets: usize,
 }
@@ -73,6 +76,7 @@ impl Association {
             coming: None,
             charged: 0,
             window: 0,
+            backlog: Backlog::default(),
             outbox: Vec::new(),
             outbox_octets: 0,
         }
@@ -96,6 +100,12 @@ impl Association {
     pub(super) fn clear(&mut self) {
         self.outbox.clear();
         self.outbox_octets = 0;
+    }
+
+    /// Whether what the peer sends has to wait until it has taken its answers. Only who was dialed
+    /// waits: if both did, two that send each other much would wait for each other.
+    pub(super) fn pauses_reading(&self) -> bool {
+        !self.dialed && self.phase == Phase::Up && self.backlog.is_congested()
     }
 
     /// Octets that wait, either to be given to the machine or in it for the first transmission.

@@ -19,6 +19,7 @@ use super::machine::Machine;
 use super::table::Table;
 use super::timers::{Heard, Timers};
 use crate::address::{Address, Host, Scheme};
+use crate::backlog::Backlogs;
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
@@ -50,6 +51,7 @@ pub struct UserlandEndpoint {
     /// Of each socket.
     heard: Vec<Heard>,
     pub(super) events: VecDeque<Event>,
+    pub(super) backlogs: Backlogs,
     pub(super) statistics: Statistics,
     /// Associations with messages to be written.
     dirty: Vec<AssocId>,
@@ -130,6 +132,7 @@ impl UserlandEndpoint {
             fragments: Fragments::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
+            backlogs: Backlogs::new(options),
             statistics: Statistics::default(),
             dirty: Vec::new(),
             epoch: Instant::now(),
@@ -332,6 +335,7 @@ impl Endpoint for UserlandEndpoint {
             self.dirty.push(assoc);
         }
         association.push(ppid, octets);
+        self.backlogs.push(&mut association.backlog, octets.len());
         if association.outbox_octets() >= FLUSH_OCTETS {
             let now = self.now();
             self.flush_one(assoc, now);
@@ -345,6 +349,7 @@ impl Endpoint for UserlandEndpoint {
         let Some(association) = self.table.get_mut(assoc) else { return };
         match association.phase {
             Phase::Up => {
+                self.backlogs.drop_held(&mut association.backlog);
                 association.phase = Phase::Draining;
                 self.settle(assoc, now);
             }
@@ -359,7 +364,7 @@ impl Endpoint for UserlandEndpoint {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Some(event) = self.events.pop_front() {
+        if let Some(event) = self.next_event() {
             return Poll::Ready(event);
         }
         // What arrived counts before the timers do: a busy task is no silent peer.
@@ -367,7 +372,7 @@ impl Endpoint for UserlandEndpoint {
         self.flush();
         let more = self.expire(cx) | more;
         self.lost(cx);
-        if let Some(event) = self.events.pop_front() {
+        if let Some(event) = self.next_event() {
             return Poll::Ready(event);
         }
         if more {
@@ -378,6 +383,10 @@ impl Endpoint for UserlandEndpoint {
 
     fn local(&self) -> Local {
         self.local.clone()
+    }
+
+    fn queued_octets(&self) -> usize {
+        self.backlogs.total()
     }
 
     fn counters(&self) -> Counters {
@@ -405,7 +414,8 @@ impl Drop for UserlandEndpoint {
 impl UserlandEndpoint {
     /// Takes an association out, and what counts for it.
     pub(super) fn remove(&mut self, id: AssocId) -> Option<Box<Association>> {
-        let association = self.table.remove(id)?;
+        let mut association = self.table.remove(id)?;
+        self.backlogs.forget(&mut association.backlog);
         let network = Network::of(association.route.remote.ip());
         self.fragments.change(network, association.charged, 0);
         Some(association)

@@ -16,6 +16,7 @@ use super::machine::Machine;
 use super::packet::{
     Edit, HEADER, Packet, Refusal, abort, chunk, half, out_of_the_blue, sack_of, word,
 };
+use crate::backlog::TooMuch;
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Ppid};
 
 impl UserlandEndpoint {
@@ -290,6 +291,10 @@ impl UserlandEndpoint {
         if !self.messages(id) {
             return self.give_up(id, DownReason::Framing);
         }
+        if let Some(association) = self.table.get_mut(id) {
+            let waiting = association.waiting();
+            self.events.extend(self.backlogs.note(id, &mut association.backlog, waiting));
+        }
         if !self.table.index_tag(id) {
             return self.give_up(id, DownReason::Reset);
         }
@@ -351,6 +356,33 @@ impl UserlandEndpoint {
         true
     }
 
+    /// The next event to report. What asks more of a peer that does not take its answers is held
+    /// back, and handed in before anything newer once it takes them.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        while let Some(id) = self.backlogs.resumed() {
+            let Some(association) = self.table.get_mut(id) else { continue };
+            let pauses = association.pauses_reading();
+            let event = self.backlogs.resume(id, &mut association.backlog, pauses);
+            if event.is_some() {
+                return event;
+            }
+        }
+        while let Some(event) = self.events.pop_front() {
+            if !self.backlogs.may_hold() {
+                return Some(event);
+            }
+            let id = event.assoc();
+            let Some(association) = self.table.get_mut(id) else { return Some(event) };
+            let pauses = association.pauses_reading();
+            match self.backlogs.hold(&mut association.backlog, pauses, event) {
+                Ok(None) => {}
+                Ok(event) => return event,
+                Err(TooMuch) => self.give_up(id, DownReason::Stalled),
+            }
+        }
+        None
+    }
+
     /// An association is up; one that was up already has a peer that restarted, and gets a new name.
     fn up(&mut self, id: AssocId) -> AssocId {
         let Some(association) = self.table.get_mut(id) else { return id };
@@ -361,6 +393,7 @@ impl UserlandEndpoint {
         let mut name = id;
         if !matches!(phase, Phase::Dialing { .. } | Phase::Accepting) {
             association.clear();
+            self.backlogs.forget(&mut association.backlog);
             association.dialed = false;
             association.armed = None;
             self.events.push_back(Event::Down { assoc: id, reason: DownReason::Restarted });
@@ -390,6 +423,11 @@ impl UserlandEndpoint {
 
     /// Forgets an association that is over.
     fn down(&mut self, id: AssocId, reason: DownReason) {
+        if reason == DownReason::Closed
+            && let Some(association) = self.table.get_mut(id)
+        {
+            self.backlogs.release(id, &mut association.backlog, &mut self.events);
+        }
         let Some(association) = self.remove(id) else { return };
         if association.phase != Phase::Accepting {
             self.events.push_back(Event::Down { assoc: id, reason });

@@ -532,7 +532,7 @@ pub(crate) async fn keeps_to_its_limit_of_associations<R: Rig>(rig: &R) {
 }
 
 /// On a machine that is busy, a peer may be slow; no test here is about giving one up by itself.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         association_retransmits_max: 50,
         path_retransmits_max: 50,

@@ -19,6 +19,8 @@ pub(crate) struct Lab {
     dead: HashSet<(usize, AssocId)>,
     /// Events that were taken from the endpoints and not yet looked at.
     taken: VecDeque<(usize, Event)>,
+    /// Beginnings and ends of congestion: few tests ask for them.
+    pub(crate) congestion: Vec<(usize, Event)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,8 +101,28 @@ impl Lab {
         (near, far.unwrap())
     }
 
-    /// The next event of any endpoint.
+    /// The next event of any endpoint, but for congestion.
     pub(crate) async fn next(&mut self) -> (usize, Event) {
+        loop {
+            let (at, event) = self.next_of_all().await;
+            self.watch(at, &event);
+            if let Some(event) = self.note(at, event) {
+                return (at, event);
+            }
+        }
+    }
+
+    /// Keeps what is said of congestion.
+    fn note(&mut self, at: usize, event: Event) -> Option<Event> {
+        let is_congestion = matches!(event, Event::Congested { .. } | Event::Drained { .. });
+        if is_congestion {
+            self.congestion.push((at, event));
+            return None;
+        }
+        Some(event)
+    }
+
+    async fn next_of_all(&mut self) -> (usize, Event) {
         poll_fn(|cx| {
             // All are served in each round, however many there are: a silent one would be given up.
             if self.taken.is_empty() {
@@ -112,10 +134,7 @@ impl Lab {
                 }
             }
             match self.taken.pop_front() {
-                Some((at, event)) => {
-                    self.watch(at, &event);
-                    Poll::Ready((at, event))
-                }
+                Some(event) => Poll::Ready(event),
                 None => Poll::Pending,
             }
         })
@@ -123,7 +142,7 @@ impl Lab {
     }
 
     /// The next event of one endpoint, while the others are not served; `None` when there is none
-    /// at the moment.
+    /// at the moment, but for congestion.
     pub(crate) async fn poll_only(&mut self, at: usize) -> Option<Event> {
         let taken = self.taken.iter().position(|(index, _)| *index == at);
         let taken = taken.and_then(|index| self.taken.remove(index));
@@ -138,10 +157,9 @@ impl Lab {
                 .await
             }
         };
-        if let Some(event) = &event {
-            self.watch(at, event);
-        }
-        event
+        let event = event?;
+        self.watch(at, &event);
+        self.note(at, event)
     }
 
     /// The next event, which is a message.

@@ -7,6 +7,7 @@
 
 mod cases;
 mod lab;
+mod pressure;
 mod rigs;
 
 use std::future::Future;
@@ -69,7 +70,7 @@ fn skipped<R: Rig>(case: &str, why: &str) {
 /// Makes one test a case for each back end.
 macro_rules! suite {
     ($($backend:ident: $rig:ty,)*) => {
-        $(suite!(@cases $backend, $rig,
+        $(suite!(@cases $backend, $rig, cases {
             up_and_down_on_both_sides
             names_real_ports
             says_that_a_port_is_in_use
@@ -95,16 +96,20 @@ macro_rules! suite {
             dials_the_same_peer_twice
             refuses_addresses_of_other_transports
             keeps_to_its_limit_of_associations
-        );)*
+        } pressure {
+            says_when_a_peer_is_congested_and_when_it_is_drained
+            holds_requests_back_until_their_answers_are_taken
+            two_that_send_each_other_much_both_go_on
+        });)*
     };
-    (@cases $backend:ident, $rig:ty, $($case:ident)*) => {
+    (@cases $backend:ident, $rig:ty, $($module:ident { $($case:ident)* })*) => {
         mod $backend {
-            $(
+            $($(
                 #[tokio::test]
                 async fn $case() {
-                    super::run(stringify!($case), super::cases::$case::<$rig>).await;
+                    super::run(stringify!($case), super::$module::$case::<$rig>).await;
                 }
-            )*
+            )*)*
         }
     };
 }
