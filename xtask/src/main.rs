@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod compliance;
 mod counts;
 mod interop;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
+  api [--check]         writes the public API to docs/api, or says what has changed
   compliance [--check]  writes docs/compliance.md, or says whether it is up to date
   counts                counts what must stay as it is: long files, unsafe, private paths
   interop [NAME...]     whole programs against each other; needs root and some packages
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
+        ["api"] => api::run(false),
+        ["api", "--check"] => api::run(true),
         ["compliance"] => compliance::run(false),
         ["compliance", "--check"] => compliance::run(true),
         ["counts"] => counts::run(),
