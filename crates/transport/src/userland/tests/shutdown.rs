@@ -43,8 +43,10 @@ async fn close_first(queued: usize, wait: bool) {
     forger.send(5000, tag, &shutdown(forger.first_tsn.get().wrapping_sub(1)));
     let end = loop {
         let event = poll_fn(|cx| Poll::Ready(endpoint.poll_event(cx))).await;
-        if let Poll::Ready(event) = event {
-            break event;
+        match event {
+            Poll::Ready(event) if is_congestion(&event) => continue,
+            Poll::Ready(event) => break event,
+            Poll::Pending => {}
         }
         let Some(packet) = forger.receive() else {
             tokio::time::advance(std::time::Duration::from_millis(10)).await;
