@@ -34,6 +34,10 @@ pub trait Machine {
     fn next_timeout(&self) -> Option<Time>;
 }
 
+/// How many inputs drivers hand in at most before they drain outputs: enough that answers to
+/// pipelined requests share their way, few enough that even long ones fit into the send queues.
+pub const BATCH_MAX: usize = 32;
+
 /// What happens to a machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Input<C> {

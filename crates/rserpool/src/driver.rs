@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rserpool_proto::machine::{Input, Machine, Output};
+use rserpool_proto::machine::{BATCH_MAX, Input, Machine, Output};
 use rserpool_proto::time::Time;
 use rserpool_transport::ready::{Ready, Source};
 use tokio::sync::mpsc;
@@ -62,10 +62,6 @@ impl<M: Machine + 'static> Requests<M> {
         asked.await.ok()
     }
 }
-
-/// How many things that happened are handed in before the answers go out: enough that answers to
-/// pipelined requests share their way, few enough that even long ones fit into the send queues.
-const BATCH_MAX: usize = 32;
 
 /// How many requests of the owner are taken between two batches.
 const REQUESTS_MAX: usize = 64;

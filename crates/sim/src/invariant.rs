@@ -100,8 +100,14 @@ pub const SESSION_QUESTIONS_MAX: u32 = 150;
 /// in a pool with a handle of up to 32 octets.
 pub const COOKIE_OCTETS_MAX: usize = 16 + (20 + 32 + 32 + 3) + (24 + 16);
 
-/// At the default timers; quicker ones allow more in proportion.
+/// At the default timers; quicker ones allow more in proportion, and so do the elements of crowds.
 pub const MESSAGES_PER_SECOND_MAX: u64 = 2000;
+
+/// So much more for each element of a crowd.
+pub const MESSAGES_PER_SECOND_AND_ELEMENT_MAX: u64 = 40;
+
+/// So many outputs in one round more for each element of a crowd.
+pub const OUTPUTS_PER_ROUND_AND_ELEMENT_MAX: usize = 8;
 
 /// So often a timeout may be handed in at one time.
 pub(crate) const TIMEOUTS_AT_ONCE_MAX: u32 = 100;
@@ -137,18 +143,44 @@ impl fmt::Display for Violation {
     }
 }
 
+/// An element that wants to be in its pool, and lives.
+struct Inhabitant<'a> {
+    node: NodeId,
+    handle: &'a PoolHandle,
+    id: PeId,
+    /// Where it believes to be at home; who that is, where it knows.
+    home: Option<Option<RegistrarId>>,
+}
+
 type Members = BTreeMap<PoolHandle, BTreeSet<PeId>>;
 
 impl World {
     /// Who has to be in which pool, once everything has settled.
     pub fn members(&self) -> Members {
         let mut members = Members::new();
-        for node in self.nodes() {
-            if let (Some(handle), Some(element)) = (self.membership(node), self.element(node)) {
-                members.entry(handle.clone()).or_default().insert(element.id());
-            }
+        for Inhabitant { handle, id, .. } in self.inhabitants() {
+            members.entry(handle.clone()).or_default().insert(id);
         }
         members
+    }
+
+    /// All elements that want to be in their pools and that live.
+    fn inhabitants(&self) -> Vec<Inhabitant<'_>> {
+        let mut all = Vec::new();
+        for node in self.nodes() {
+            if let (Some(handle), Some(element)) = (self.membership(node), self.element(node)) {
+                let home = element.home().map(|home| home.id);
+                all.push(Inhabitant { node, handle, id: element.id(), home });
+            }
+            if let (Program::Crowd(config), Some(crowd)) =
+                (self.program(node), self.node(node).crowd())
+            {
+                let handle = &config.handle;
+                let one = |(id, home)| Inhabitant { node, handle, id, home };
+                all.extend(crowd.homes().map(one));
+            }
+        }
+        all
     }
 
     /// From now on, until something happens, everybody has to know how things are.
@@ -206,23 +238,19 @@ impl World {
     fn check_homes(&self, registrars: &[NodeId], findings: &mut Vec<(Invariant, String)>) {
         let living: BTreeSet<RegistrarId> =
             registrars.iter().filter_map(|node| self.registrar(*node)).map(|r| r.id()).collect();
-        for node in self.nodes() {
-            let (Some(handle), Some(element)) = (self.membership(node), self.element(node)) else {
-                continue;
-            };
-            let id = element.id();
+        for Inhabitant { node, handle, id, home } in self.inhabitants() {
             let mut homes: BTreeSet<Option<RegistrarId>> = BTreeSet::new();
             for registrar in registrars.iter().filter_map(|node| self.registrar(*node)) {
                 let handlespace = registrar.handlespace();
                 let found = handlespace.find(handle, id).and_then(|it| handlespace.element(it));
                 homes.extend(found.map(|view| view.element.home));
             }
-            homes.extend(element.home().and_then(|home| home.id).map(Some));
+            homes.extend(home.flatten().map(Some));
             let is_alive = |home: &Option<RegistrarId>| home.is_some_and(|it| living.contains(&it));
-            let settled = element.home().is_some() && homes.len() <= 1;
+            let settled = home.is_some() && homes.len() <= 1;
             if !settled || !homes.iter().all(is_alive) {
-                let has = if element.home().is_some() { "a home" } else { "no home" };
-                let detail = format!("{} has {has}, and is at {homes:?}", self.name(node));
+                let has = if home.is_some() { "a home" } else { "no home" };
+                let detail = format!("{id} of {} has {has}, and is at {homes:?}", self.name(node));
                 findings.push((Invariant::OneHome, detail));
             }
         }
@@ -270,6 +298,8 @@ impl World {
             Program::Registrar(_) => others + registrars,
             // The home, and one that a registrar has which looked after it before.
             Program::Element(_) => 2 + self.callers_of(node),
+            // Its elements may be at home at each, on an association that either side dialed.
+            Program::Crowd(_) => 2 * registrars,
             Program::User(_) => 1 + usize::from(self.caller(node).is_some()),
         };
         if count > most {

@@ -10,6 +10,7 @@
 //! | [`world`] | nodes, time, what happens |
 //! | [`network`] | hosts, links, associations |
 //! | [`node`] | processes and their machines |
+//! | [`crowd`] | very many elements of one process |
 //! | [`session`] | sessions: a service and its clients |
 //! | [`fault`] | what can go wrong |
 //! | [`bounds`] | how long things may take, from timer values |
@@ -26,6 +27,7 @@ pub mod bounds;
 pub mod calcapp;
 pub mod chaos;
 mod clock;
+pub mod crowd;
 pub mod experiment;
 pub mod fault;
 pub mod invariant;

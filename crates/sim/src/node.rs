@@ -11,6 +11,7 @@ use rserpool_proto::user::{self, PoolUser};
 use rserpool_wire::param::RegistrarId;
 
 use crate::clock::Clock;
+use crate::crowd::{self, Crowd};
 use crate::network::{Arrival, Dial, Payload};
 use crate::session::{Role, Sessions};
 use crate::world::Application;
@@ -28,6 +29,8 @@ pub enum Program {
     Element(element::Config),
     /// A pool user.
     User(user::Config),
+    /// Very many elements.
+    Crowd(crowd::Config),
 }
 
 /// A command for a machine.
@@ -57,6 +60,7 @@ pub(crate) enum Brain {
     Registrar(Box<Registrar>),
     Element(Box<PoolElement>),
     User(Box<PoolUser>),
+    Crowd(Box<Crowd>),
 }
 
 impl Program {
@@ -65,6 +69,7 @@ impl Program {
             Self::Registrar(config) => Brain::Registrar(Box::new(Registrar::new(config, seed))),
             Self::Element(config) => Brain::Element(Box::new(PoolElement::new(config, seed))),
             Self::User(config) => Brain::User(Box::new(PoolUser::new(config, seed))),
+            Self::Crowd(config) => Brain::Crowd(Box::new(Crowd::new(config, seed))),
         }
     }
 }
@@ -91,6 +96,7 @@ impl Brain {
             Self::Registrar(machine) => feed(machine.as_mut(), own, fed),
             Self::Element(machine) => feed(machine.as_mut(), own, fed),
             Self::User(machine) => feed(machine.as_mut(), own, fed),
+            Self::Crowd(machine) => feed(machine.as_mut(), own, fed),
         }
     }
 
@@ -107,7 +113,7 @@ impl Brain {
                 machine.handle(own, Input::Command(command));
             }
             // One for another machine, or for none.
-            (Self::Registrar(_) | Self::Element(_) | Self::User(_), _) => {}
+            (Self::Registrar(_) | Self::Element(_) | Self::User(_) | Self::Crowd(_), _) => {}
         }
     }
 
@@ -116,6 +122,9 @@ impl Brain {
             Self::Registrar(machine) => machine.poll().map(|output| told(output, Told::Registrar)),
             Self::Element(machine) => machine.poll().map(|output| told(output, Told::Element)),
             Self::User(machine) => machine.poll().map(|output| told(output, Told::User)),
+            Self::Crowd(machine) => {
+                machine.poll().map(|output| told(output, |never| match never {}))
+            }
         }
     }
 
@@ -124,6 +133,7 @@ impl Brain {
             Self::Registrar(machine) => machine.next_timeout(),
             Self::Element(machine) => machine.next_timeout(),
             Self::User(machine) => machine.next_timeout(),
+            Self::Crowd(machine) => machine.next_timeout(),
         }
     }
 }
@@ -133,6 +143,8 @@ fn feed<M: Machine>(machine: &mut M, own: Time, fed: Fed) -> Legible {
         Fed::Timeout => Input::Timeout,
         Fed::Lost(peer) | Fed::Arrival(Arrival::Down(peer, ..)) => Input::Down(peer),
         Fed::Arrival(Arrival::Up(peer, link)) => Input::Up(peer, link),
+        Fed::Arrival(Arrival::Congested(peer)) => Input::Congested(peer),
+        Fed::Arrival(Arrival::Drained(peer)) => Input::Drained(peer),
         Fed::Arrival(Arrival::Announce(source, protocol, octets)) => {
             match rserpool_wire::Message::decode(protocol, &octets) {
                 Ok(decoded) => Input::Announce(source, decoded.message),
@@ -273,7 +285,9 @@ impl Running {
                 }
                 was_known
             }
-            Arrival::Message { peer, .. } => self.known.contains_key(peer),
+            Arrival::Message { peer, .. } | Arrival::Congested(peer) | Arrival::Drained(peer) => {
+                self.known.contains_key(peer)
+            }
             Arrival::Announce(..) => true,
         }
     }
@@ -288,14 +302,21 @@ impl Node {
     pub(crate) fn registrar(&self) -> Option<&Registrar> {
         match &self.running.as_ref()?.brain {
             Brain::Registrar(machine) => Some(machine),
-            Brain::Element(_) | Brain::User(_) => None,
+            Brain::Element(_) | Brain::User(_) | Brain::Crowd(_) => None,
         }
     }
 
     pub(crate) fn element(&self) -> Option<&PoolElement> {
         match &self.running.as_ref()?.brain {
             Brain::Element(machine) => Some(machine),
-            Brain::Registrar(_) | Brain::User(_) => None,
+            Brain::Registrar(_) | Brain::User(_) | Brain::Crowd(_) => None,
+        }
+    }
+
+    pub(crate) fn crowd(&self) -> Option<&Crowd> {
+        match &self.running.as_ref()?.brain {
+            Brain::Crowd(machine) => Some(machine),
+            Brain::Registrar(_) | Brain::Element(_) | Brain::User(_) => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rserpool_wire::Protocol;
 use rserpool_wire::asap::{Asap, KeepAlive};
-use rserpool_wire::param::{SctpTransport, Transport};
+use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 
 use super::dialing::Dial;
 use super::pace::Pace;
@@ -33,6 +33,10 @@ pub(super) struct Adopting {
     /// Elements that can be asked, in their order.
     to_ask: VecDeque<(ElementIndex, Peer)>,
     pace: Pace,
+    /// Elements of this registrar that another one looks after, too, and that are to decide.
+    disputed: BTreeMap<ElementIndex, RegistrarId>,
+    /// How many of them are being asked.
+    disputes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -41,9 +45,14 @@ struct Adoption {
     asked: Option<Peer>,
     /// It was this registrar's own until its association ended.
     was_own: bool,
+    /// Another registrar looks after it, too.
+    is_disputed: bool,
     extensions: u8,
 }
 
+/// Elements that two registrars look after asked at once: what they decide has to reach the other
+/// registrar, so no more is told than its association takes.
+const DISPUTES_MAX: usize = 256;
 /// Elements' transports dialed at once.
 const DIALS_MAX: usize = 256;
 
@@ -56,6 +65,15 @@ impl Adopting {
             dialing: 0,
             to_ask: VecDeque::new(),
             pace: Pace::new(rate_max),
+            disputed: BTreeMap::new(),
+            disputes: 0,
+        }
+    }
+
+    /// This registrar's element is to decide between it and another one.
+    pub(super) fn dispute(&mut self, index: ElementIndex, with: RegistrarId) {
+        if !self.contains(index) {
+            self.disputed.insert(index, with);
         }
     }
 
@@ -125,6 +143,29 @@ impl Registrar {
             self.adopting.to_ask.push_back((index, peer));
         }
         self.ask_elements(now);
+    }
+
+    /// Asks elements that two registrars look after, as many as may be asked at once, and only while
+    /// the other registrar takes what is sent.
+    pub(super) fn ask_disputed(&mut self, now: Time) {
+        while self.adopting.disputes < DISPUTES_MAX
+            && let Some((&index, &with)) = self.adopting.disputed.first_key_value()
+        {
+            if self.link_to(with).is_none_or(|link| self.is_congested(link)) {
+                // The next audit, or the end of the congestion, goes on.
+                return;
+            }
+            self.adopting.disputed.pop_first();
+            let association = self.supervised.get(index).and_then(|it| it.association);
+            let Some(peer) = association.filter(|_| !self.adopting.contains(index)) else {
+                continue;
+            };
+            self.stats.disputes += 1;
+            self.adopting.disputes += 1;
+            let adoption = Adoption { is_disputed: true, ..Adoption::default() };
+            self.adopting.elements.insert(index, adoption);
+            self.claim(now, vec![(index, peer)]);
+        }
     }
 
     /// The association of an element ended that another registrar was told to take: that one has
@@ -237,6 +278,7 @@ impl Registrar {
     /// where it is not supervised it has none.
     pub(super) fn forget_adoption(&mut self, index: ElementIndex) {
         let Some(adoption) = self.adopting.elements.remove(&index) else { return };
+        self.adopting.disputes -= usize::from(adoption.is_disputed);
         if !self.supervised.contains(index) {
             self.deadlines.disarm(Deadline::Supervision(index));
         }

@@ -31,6 +31,8 @@ pub(super) struct Association {
     pub(super) registrar: Option<RegistrarId>,
     /// The other end looks on, and is no registrar.
     pub(super) is_observer: bool,
+    /// More waits to be sent to the other end than it takes.
+    pub(super) is_congested: bool,
     /// The handle table that the other end is fetching.
     pub(super) download: Option<Download>,
 }
@@ -89,6 +91,7 @@ impl Registrar {
             claims: 0,
             registrar: None,
             is_observer: false,
+            is_congested: false,
             download: None,
         };
         self.associations.insert(peer, association);

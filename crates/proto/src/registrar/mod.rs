@@ -345,7 +345,7 @@ impl Registrar {
                 Deadline::Presence => self.tell_presence(now),
                 Deadline::Peer(id) => self.on_peer_deadline(now, due, id),
                 Deadline::Sync(id) => self.on_sync_timeout(now, due, id),
-                Deadline::Download(link) => self.end_download(link),
+                Deadline::Download(link) => self.on_download_timeout(now, due, link),
                 Deadline::Introduction(link) => self.on_introduction_timeout(now, due, link),
                 Deadline::Redial(number) => self.dial_configured(now, number as usize),
                 Deadline::Adoption => self.ask_elements(now),
@@ -379,7 +379,8 @@ impl Machine for Registrar {
             Input::Known(dialed, there) => self.on_known(now, dialed, there),
             Input::Addresses(peer, remote) => self.on_addresses(peer, remote),
             Input::OwnAddresses(peer, local) => self.on_own_addresses(peer, local),
-            Input::Congested(_) | Input::Drained(_) => {}
+            Input::Congested(peer) => self.on_congested(peer),
+            Input::Drained(peer) => self.on_drained(peer),
             // After an association ended, what it had sent may still be on its way here. And who
             // came to the ASAP port has no business with ENRP: elements are not registrars.
             Input::Message(peer, ref message) if !self.speaks(peer, message.protocol()) => {
@@ -400,6 +401,7 @@ impl Machine for Registrar {
         if takes_out && !self.lost.is_empty() {
             self.remove_lost(now);
         }
+        self.ask_disputed(now);
     }
 
     fn poll(&mut self) -> Option<Output<Event>> {

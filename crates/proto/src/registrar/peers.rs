@@ -45,8 +45,11 @@ pub(super) struct PeerRegistrar {
     pub(super) audit_pause: Duration,
     /// The application knows that its elements do not go with those here.
     pub(super) conflict_told: bool,
-    /// Its last table had elements that are this registrar's own.
-    pub(super) has_claimed: bool,
+    /// How many of its tables in a row had elements that are this registrar's own.
+    pub(super) claims_in_row: u8,
+    /// It has missed updates while its association was congested. That it fetches what it lacks is
+    /// all that has to be remembered, however much it is.
+    pub(super) is_behind: bool,
     /// Why it could not be audited, as the application knows.
     pub(super) failure_told: Option<SyncFailure>,
     /// How often a wait for it was extended because this registrar was late.
@@ -114,7 +117,8 @@ impl PeerRegistrar {
             audit_at: now,
             audit_pause: Duration::ZERO,
             conflict_told: false,
-            has_claimed: false,
+            claims_in_row: 0,
+            is_behind: false,
             failure_told: None,
             extensions: 0,
         }
@@ -363,9 +367,14 @@ impl Registrar {
         let others = self.peers.iter().filter(|(id, _)| Some(**id) != except);
         let links: Vec<Peer> = others.filter_map(|(_, peer)| peer.links.first().copied()).collect();
         if !links.is_empty() {
-            let message = Enrp { sender: Some(self.id), receiver: None, body };
-            self.outputs.push_back(Output::GroupCast(links, message.into()));
+            self.group_cast_over(links, body);
         }
+    }
+
+    /// Sends one message over each of these associations.
+    pub(super) fn group_cast_over(&mut self, links: Vec<Peer>, body: Body) {
+        let message = Enrp { sender: Some(self.id), receiver: None, body };
+        self.outputs.push_back(Output::GroupCast(links, message.into()));
     }
 
     /// True where someone is connected who has not said yet who it is.

@@ -9,7 +9,7 @@ use rserpool_wire::enrp::{Body, Enrp, Presence};
 use rserpool_wire::param::{PeChecksum, RegistrarId, SctpTransport, ServerInformation};
 
 use super::peers::Status;
-use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
+use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Misbehaviour, Registrar, State};
 use crate::machine::{Carrier, Output, Peer};
 use crate::placement::placed;
@@ -21,6 +21,9 @@ const TICKS_PER_LIST: u32 = 8;
 const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A pause of so many intervals says that a registrar's checksum has not agreed for long.
 const AUDIT_PAUSES_DOUBTFUL: u32 = 16;
+/// A registrar that is late each time, for more comes than it can read, waits for another one so many
+/// times MAX-TIME-NO-RESPONSE: then it finds it dead all the same.
+const EXTENSIONS_MAX: u8 = 32;
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 impl Registrar {
@@ -234,16 +237,15 @@ impl Registrar {
     }
 
     /// Waits on where the timer is late: this registrar was busy or stood still, and the answer may
-    /// be in its queue.
+    /// be in its queue. Nobody knows how long that is, so the whole wait begins anew.
     fn extend_peer(&mut self, now: Time, due: Time, id: RegistrarId) -> bool {
-        let lateness = now - due;
         let Some(peer) = self.peers.get_mut(&id) else { return false };
-        if lateness <= LATENESS_TOLERATED || peer.extensions >= EXTENSIONS_MAX {
+        if now - due <= LATENESS_TOLERATED || peer.extensions >= EXTENSIONS_MAX {
             return false;
         }
         peer.extensions += 1;
         self.stats.peer_extensions += 1;
-        let wait = lateness.min(self.config.timing.response_timeout).max(INTERVAL_MIN);
+        let wait = self.config.timing.response_timeout.max(INTERVAL_MIN);
         self.deadlines.arm(Deadline::Peer(id), now + wait);
         true
     }

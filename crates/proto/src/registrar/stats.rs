@@ -52,6 +52,11 @@ pub struct Stats {
     pub peer_dials: u64,
     /// Updates sent to other registrars, each counted once.
     pub updates_sent: u64,
+    /// Updates not made for a registrar because more waited for it than it took: it fetches what it
+    /// lacks once that is gone.
+    pub updates_withheld: u64,
+    /// How often more waited for the other end of an association than it took.
+    pub congestions: u64,
     /// Updates of other registrars that were entered.
     pub updates_received: u64,
     /// Updates that did not go with the pool or its limits here.
@@ -73,6 +78,9 @@ pub struct Stats {
     /// Elements in handle tables that others claim but that are this registrar's, or somebody
     /// else's.
     pub claims_ignored: u64,
+    /// Elements that this registrar and another one both looked after, and that this one asked to
+    /// decide.
+    pub disputes: u64,
     /// Elements removed because their home did not tell of them any more.
     pub purged: u64,
     /// Parts of handle tables told.

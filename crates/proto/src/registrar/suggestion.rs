@@ -111,7 +111,9 @@ impl Registrar {
         let steady = self.peers.iter().filter(|(_, peer)| {
             peer.met && peer.status == Status::Active && now >= peer.alive_since + pause
         });
-        steady.filter_map(|(&id, peer)| Some((id, *peer.links.first()?))).collect()
+        let reached = steady.filter_map(|(&id, peer)| Some((id, *peer.links.first()?)));
+        // Who takes less than it is sent gets nothing to do.
+        reached.filter(|(_, link)| !self.is_congested(*link)).collect()
     }
 
     /// Looks at the next elements; when to go on.

@@ -47,6 +47,9 @@ pub enum SyncFailure {
 
 /// So many updates during a download are remembered; what comes beyond, the next audit sets right.
 const TOUCHED_MAX: usize = 100_000;
+/// So many tables in a row may have elements that are supervised here before the registrar with the
+/// lesser identifier asks these, too, and the application is told.
+const CLAIMS_BORNE: u8 = 3;
 /// So many parts may tell nothing new: a download that is repeated begins with what is known.
 const STALE_PARTS_MAX: u32 = 20_000;
 
@@ -136,14 +139,13 @@ impl Registrar {
             return false;
         };
         let index = self.handlespace.find(handle, id);
-        // What is supervised here is at home here: who took it from a live element is wrong, and
-        // who took it from this registrar in truth has said so by an update, or will be noticed
-        // when the element leaves.
+        // What is supervised here is at home here, whatever a table says: only the element knows
+        // better, and is asked.
         let is_own = index.is_some_and(|index| self.supervised.contains(index));
         if is_own || (own_only && home != teller) {
             self.stats.claims_ignored += 1;
-            if let Some(sync) = self.peers.get_mut(&teller).and_then(|peer| peer.sync.as_mut()) {
-                sync.claims |= is_own && home == teller;
+            if let Some(index) = index.filter(|_| is_own && home == teller) {
+                self.dispute(teller, index);
             }
             return false;
         }
@@ -166,6 +168,20 @@ impl Registrar {
         }
     }
 
+    /// A registrar lists as its own what is supervised here, so both look after it: the update of
+    /// whoever came later was lost with the link. Audits would find that for ever, and nobody
+    /// would give way. The element decides, by agreeing to the one that asks: that is the one with
+    /// the greater identifier, and the other one where that has not helped after some audits.
+    fn dispute(&mut self, teller: RegistrarId, index: ElementIndex) {
+        let Some(peer) = self.peers.get_mut(&teller) else { return };
+        if let Some(sync) = peer.sync.as_mut() {
+            sync.claims = true;
+        }
+        if self.id > teller || peer.claims_in_row >= CLAIMS_BORNE {
+            self.adopting.dispute(index, teller);
+        }
+    }
+
     /// An update came during a download: what the table says of this element is older.
     pub(super) fn touch(&mut self, handle: &PoolHandle, id: PeId) {
         for peer in self.peers.values_mut() {
@@ -184,8 +200,9 @@ impl Registrar {
         let removed = leftovers.len();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.failure_told = None;
-            // Once that is what happens when registrars meet again.
-            if std::mem::replace(&mut peer.has_claimed, sync.claims) && sync.claims {
+            peer.claims_in_row = if sync.claims { peer.claims_in_row.saturating_add(1) } else { 0 };
+            // It takes some audits after registrars have met again.
+            if peer.claims_in_row > CLAIMS_BORNE {
                 self.complain_of_peer(id, Misbehaviour::ClaimsElements);
             }
         }
@@ -227,13 +244,12 @@ impl Registrar {
     }
 
     pub(super) fn on_sync_timeout(&mut self, now: Time, due: Time, id: RegistrarId) {
-        let lateness = now - due;
         let sync = self.peers.get_mut(&id).and_then(|peer| peer.sync.as_mut());
         let Some(sync) = sync else { return };
-        if lateness > LATENESS_TOLERATED && sync.extensions < EXTENSIONS_MAX {
+        if now - due > LATENESS_TOLERATED && sync.extensions < EXTENSIONS_MAX {
             sync.extensions += 1;
-            let wait = lateness.min(self.config.timing.response_timeout);
-            self.deadlines.arm(Deadline::Sync(id), now + wait.max(Duration::from_millis(1)));
+            let wait = self.config.timing.response_timeout.max(Duration::from_millis(1));
+            self.deadlines.arm(Deadline::Sync(id), now + wait);
             return;
         }
         self.sync_failed(now, id, SyncFailure::Silent);

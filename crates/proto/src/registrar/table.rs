@@ -5,6 +5,7 @@ use rserpool_wire::codec::{Codec, HEADER_LEN};
 use rserpool_wire::enrp::{Body, PoolEntry, TableRequest, TableResponse};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
+use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
 use super::{Deadline, Registrar};
 use crate::handlespace::Handlespace;
 use crate::machine::Peer;
@@ -16,6 +17,8 @@ pub(super) struct Download {
     own_only: bool,
     /// The last element that was told.
     cursor: (PoolHandle, PeId),
+    /// How often the wait for the next request was extended because this registrar was late.
+    extensions: u8,
 }
 
 impl Registrar {
@@ -41,15 +44,33 @@ impl Registrar {
             part(&self.handlespace, cursor, home, octets_max.min(Message::MAX_LEN), elements_max);
         let more = next.is_some();
         if let (Some(cursor), Some(association)) = (next, self.associations.get_mut(&link)) {
-            association.download = Some(Download { own_only, cursor });
+            association.download = Some(Download { own_only, cursor, extensions: 0 });
             self.downloads += 1;
             // Checklist 158: who does not go on is forgotten.
-            let wait = self.config.timing.response_timeout.saturating_mul(2);
-            self.deadlines.arm(Deadline::Download(link), now + wait);
+            self.await_next_request(now, link);
         }
         self.stats.table_parts += 1;
         let response = TableResponse { rejected: false, more, pools };
         self.send_enrp(link, Body::TableResponse(response));
+    }
+
+    fn await_next_request(&mut self, now: Time, link: Peer) {
+        let wait = self.config.timing.response_timeout.saturating_mul(2);
+        self.deadlines.arm(Deadline::Download(link), now + wait);
+    }
+
+    /// The next request is overdue. It may wait behind what this registrar had no time to read: then
+    /// whoever fetches the table need not begin anew.
+    pub(super) fn on_download_timeout(&mut self, now: Time, due: Time, link: Peer) {
+        let association = self.associations.get_mut(&link);
+        let download = association.and_then(|association| association.download.as_mut());
+        match download.filter(|download| download.extensions < EXTENSIONS_MAX) {
+            Some(download) if now - due > LATENESS_TOLERATED => {
+                download.extensions += 1;
+                self.await_next_request(now, link);
+            }
+            _ => self.end_download(link),
+        }
     }
 
     /// Whoever fetched a table has not gone on, or its association ended.

@@ -25,11 +25,47 @@ impl Registrar {
     }
 
     fn tell_update(&mut self, action: UpdateAction, handle: PoolHandle, element: PoolElement) {
-        if self.peers.values().any(|peer| !peer.links.is_empty()) {
+        let mut links = Vec::new();
+        for peer in self.peers.values_mut() {
+            let Some(&link) = peer.links.first() else { continue };
+            if self.associations.get(&link).is_some_and(|association| association.is_congested) {
+                peer.is_behind = true;
+                self.stats.updates_withheld += 1;
+            } else {
+                links.push(link);
+            }
+        }
+        if !links.is_empty() {
             self.stats.updates_sent += 1;
             let update = Update { takeover_suggested: false, action, handle, element };
-            self.group_cast(Body::Update(update), None);
+            self.group_cast_over(links, Body::Update(update));
         }
+    }
+
+    /// More waits for the other end of an association than it takes: until that is gone, updates are
+    /// not made for it.
+    pub(super) fn on_congested(&mut self, link: Peer) {
+        if let Some(association) = self.associations.get_mut(&link) {
+            association.is_congested = true;
+            self.stats.congestions += 1;
+        }
+    }
+
+    /// What waited is gone. A registrar that missed updates meanwhile is told this registrar's
+    /// checksum, and fetches what it lacks (RFC 5353 §3.6): so fast as it can take it.
+    pub(super) fn on_drained(&mut self, link: Peer) {
+        let Some(association) = self.associations.get_mut(&link) else { return };
+        association.is_congested = false;
+        let id = association.registrar;
+        let peer = id.and_then(|id| self.peers.get_mut(&id));
+        if peer.is_some_and(|peer| std::mem::take(&mut peer.is_behind)) {
+            self.send_presence(link, id, false);
+        }
+    }
+
+    /// True where more waits for the other end of an association than it takes.
+    pub(super) fn is_congested(&self, link: Peer) -> bool {
+        self.associations.get(&link).is_some_and(|association| association.is_congested)
     }
 
     pub(super) fn on_update(&mut self, now: Time, sender: RegistrarId, update: Update) {

@@ -100,6 +100,10 @@ pub(super) struct End {
     pub(super) peer: Option<Peer>,
     /// Sent and not acknowledged, by number.
     pub(super) under_way: BTreeMap<u64, Parcel>,
+    /// How many octets these are.
+    pub(super) octets_under_way: usize,
+    /// Its process was told that the peer takes less than is sent.
+    pub(super) is_congested: bool,
     pub(super) sent: u64,
     /// The number that is to come next.
     pub(super) expected: u64,
@@ -121,6 +125,8 @@ impl End {
             state,
             peer: None,
             under_way: BTreeMap::new(),
+            octets_under_way: 0,
+            is_congested: false,
             sent: 0,
             expected: 1,
             early: BTreeMap::new(),
@@ -128,10 +134,6 @@ impl End {
             errors: 0,
             is_asking: false,
         }
-    }
-
-    pub(super) fn octets_under_way(&self) -> usize {
-        self.under_way.values().map(Parcel::octets).sum()
     }
 
     pub(super) fn is_up(&self) -> bool {

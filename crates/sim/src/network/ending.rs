@@ -61,6 +61,7 @@ impl Network {
         let was_alive = end.is_alive();
         end.state = State::Gone;
         end.under_way.clear();
+        end.octets_under_way = 0;
         end.early.clear();
         end.peer = None;
         if was_alive && association.end(side.other()).is_alive() {

@@ -54,6 +54,10 @@ pub(crate) enum Arrival {
     Up(Peer, Link),
     /// An association for a session is up, with the host at the other end.
     Session(Peer, NodeId),
+    /// More waits for the peer than it takes.
+    Congested(Peer),
+    /// That is over.
+    Drained(Peer),
     /// With the host at the other end.
     Down(Peer, Reason, NodeId),
     Message {
@@ -170,6 +174,8 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     /// Octets that may wait for one peer.
     pub(crate) send_queue_max: usize,
+    /// From so many on the process is told, and again once less than half of these are left.
+    pub(crate) congested_at: usize,
     /// Octets that a kernel takes for a process that does not read.
     pub(crate) window: usize,
 }
@@ -185,6 +191,7 @@ impl Settings {
             retransmits_max: timing.association_retransmits_max,
             connect_timeout: timing.hunt_timeout.max(Duration::from_millis(200)),
             send_queue_max: 64 << 10,
+            congested_at: 16 << 10,
             window: 16 << 10,
         }
     }

@@ -28,7 +28,7 @@ impl Network {
         let Some(&(id, side)) = self.by_peer.get(&(from, peer)) else { return Ok(()) };
         let Some(association) = self.associations.get(&id) else { return Ok(()) };
         let end = association.end(side);
-        if end.is_up() && end.octets_under_way() + octets.len() > self.settings.send_queue_max {
+        if end.is_up() && end.octets_under_way + octets.len() > self.settings.send_queue_max {
             return Err(Refused::Full);
         }
         self.push(now, id, side, Parcel::Message(payload, octets));
@@ -49,9 +49,27 @@ impl Network {
         if end.is_up() {
             end.sent += 1;
             let number = end.sent;
+            end.octets_under_way += parcel.octets();
             end.under_way.insert(number, parcel);
+            self.note_congestion(id, side);
             self.transmit(now, id, side, number);
         }
+    }
+
+    /// Tells a process once when its peer takes less than is sent, and once when that is over.
+    fn note_congestion(&mut self, id: AssocId, side: Side) {
+        let congested_at = self.settings.congested_at;
+        let Some(association) = self.associations.get_mut(&id) else { return };
+        let end = association.end_mut(side);
+        let (is_more, is_less) =
+            (end.octets_under_way >= congested_at, end.octets_under_way < congested_at / 2);
+        let (true, Some(peer)) = (if end.is_congested { is_less } else { is_more }, end.peer)
+        else {
+            return;
+        };
+        end.is_congested = is_more;
+        let arrival = if is_more { Arrival::Congested(peer) } else { Arrival::Drained(peer) };
+        self.arrivals.push_back((end.host, arrival));
     }
 
     fn transmit(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
@@ -149,8 +167,10 @@ impl Network {
         // The acknowledgement needs the way back.
         if self.links.is_open(to, from) {
             let sender = association.end_mut(side.other());
-            sender.under_way.remove(&number);
+            let taken = sender.under_way.remove(&number);
+            sender.octets_under_way -= taken.map_or(0, |parcel| parcel.octets());
             sender.errors = 0;
+            self.note_congestion(id, side.other());
         } else {
             self.plan_repetition(now, id, side.other(), number);
         }

@@ -24,6 +24,8 @@ pub(crate) enum Application {
     Element(Membership),
     /// To know elements.
     User(Asking, Asked),
+    /// What its program does by itself.
+    Nothing,
 }
 
 /// The application of an element or a registrar.
@@ -82,6 +84,8 @@ impl World {
                 self.order(node, Order::Element(element::Command::Register));
             }
             Application::Element(Membership { wanted: false }) => {}
+            // It begins by itself, once it is looked at.
+            Application::Nothing => self.plan_wake(node, self.now),
             Application::User(asking, asked) => {
                 *asked = Asked { count: asked.count, ..Asked::default() };
                 if let Some(handle) = asking.subscribed.clone() {
@@ -223,7 +227,7 @@ impl World {
     fn asked_mut(&mut self, node: NodeId) -> Option<&mut Asked> {
         match &mut self.nodes[node.0].application {
             Application::User(_, asked) => Some(asked),
-            Application::Registrar(_) | Application::Element(_) => None,
+            Application::Registrar(_) | Application::Element(_) | Application::Nothing => None,
         }
     }
 

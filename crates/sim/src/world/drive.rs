@@ -11,7 +11,10 @@ use rserpool_wire::enrp::{Body, Enrp};
 use rserpool_wire::param::Transport;
 
 use super::{Event, World};
-use crate::invariant::{Invariant, MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_MAX};
+use crate::invariant::{
+    Invariant, MESSAGES_PER_SECOND_AND_ELEMENT_MAX, MESSAGES_PER_SECOND_MAX,
+    OUTPUTS_PER_ROUND_AND_ELEMENT_MAX, OUTPUTS_PER_ROUND_MAX,
+};
 use crate::network::{Dial, Payload, Reason};
 use crate::node::{Brain, Fed, Known, NodeId, Order, Running, Told};
 use crate::trace::summary;
@@ -54,7 +57,8 @@ impl World {
         self.counts.rounds += 1;
         let inputs = self.feed(node);
         let outputs = self.drain(node);
-        if outputs > OUTPUTS_PER_ROUND_MAX + inputs {
+        let of_crowds = OUTPUTS_PER_ROUND_AND_ELEMENT_MAX * self.crowded;
+        if outputs > OUTPUTS_PER_ROUND_MAX + of_crowds + inputs {
             let detail = format!("{outputs} outputs of {}", self.names[node.0]);
             self.violate(Invariant::OutputsAreBounded, || detail);
         }
@@ -233,13 +237,14 @@ impl World {
     /// A machine sends one more message; what applications do in sessions does not count.
     pub(super) fn check_traffic(&mut self, node: NodeId) {
         let second = self.now.since_origin().as_secs();
-        let scale = self.bounds.traffic_scale();
+        let of_crowds = MESSAGES_PER_SECOND_AND_ELEMENT_MAX * self.crowded as u64;
+        let most = (MESSAGES_PER_SECOND_MAX + of_crowds) * self.bounds.traffic_scale();
         let Some(running) = self.running(node) else { return };
         running.sent = match running.sent {
             (at, count) if at == second => (at, count + 1),
             _ => (second, 1),
         };
-        if running.sent.1 == MESSAGES_PER_SECOND_MAX * scale {
+        if running.sent.1 == most {
             let name = self.names[node.0].clone();
             self.violate(Invariant::TrafficIsBounded, || format!("{name} sends without end"));
         }

@@ -1,6 +1,6 @@
 //! What a process is handed: what has arrived, commands, the time.
 
-use rserpool_proto::machine::Peer;
+use rserpool_proto::machine::{BATCH_MAX, Peer};
 use rserpool_proto::session;
 use rserpool_proto::time::Time;
 use rserpool_proto::user::{self, Request};
@@ -10,9 +10,6 @@ use super::drive::protocol_text;
 use crate::invariant::{Invariant, TIMEOUTS_AT_ONCE_MAX};
 use crate::network::Arrival;
 use crate::node::{Fed, Legible, NodeId, Order};
-
-/// So many things that have arrived are handed in together, as the driver does.
-const BATCH_MAX: usize = 256;
 
 impl World {
     /// Hands in what there is; how much that was.
@@ -80,6 +77,7 @@ impl World {
             Arrival::Down(peer, reason, _) if running.sessions.has(peer) => {
                 self.session_down(node, peer, reason);
             }
+            Arrival::Congested(peer) | Arrival::Drained(peer) if running.sessions.has(peer) => {}
             Arrival::Message { peer, payload, octets, .. } if running.sessions.has(peer) => {
                 self.session_message(node, peer, payload, &octets);
             }
@@ -118,6 +116,16 @@ impl World {
             Arrival::Down(_, reason, other) => {
                 let other = &self.names[other.0];
                 self.trace.line(self.now, || format!("{name} loses {other}: {reason}"));
+            }
+            Arrival::Congested(peer) | Arrival::Drained(peer) => {
+                let other = self.network.other_host(node, *peer);
+                let is_over = matches!(arrival, Arrival::Drained(_));
+                self.trace.line(self.now, || {
+                    let other = other.map_or("?", |other| &self.names[other.0]);
+                    let what =
+                        if is_over { "has taken what waited" } else { "takes less than is sent" };
+                    format!("{name}: {other} {what}")
+                });
             }
             // Of sessions by their drivers; of messages it is told who sends them.
             Arrival::Session(..) | Arrival::Message { .. } | Arrival::Announce(..) => {}

@@ -85,6 +85,8 @@ pub struct World {
     names: Vec<String>,
     /// The identifiers of registrars in this life or their last.
     identities: Vec<Option<RegistrarId>>,
+    /// How many elements crowds have.
+    crowded: usize,
     rng: StdRng,
     trace: Trace,
     counts: Counts,
@@ -112,6 +114,7 @@ impl World {
             nodes: Vec::new(),
             names: Vec::new(),
             identities: Vec::new(),
+            crowded: 0,
             rng,
             trace: Trace::new(setup.trace),
             counts: Counts::default(),

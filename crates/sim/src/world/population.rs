@@ -7,10 +7,11 @@ use rserpool_proto::machine::Carrier;
 use rserpool_proto::time::Time;
 use rserpool_proto::{element, registrar, user};
 use rserpool_wire::Protocol;
-use rserpool_wire::param::{PoolHandle, SctpTransport, Transport, TransportUse};
+use rserpool_wire::param::{PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse};
 use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
 
 use super::{Acquaintance, Application, Asked, Asking, COST, Membership, SERVICE_PORT, World};
+use crate::crowd;
 use crate::network::{Dial, Host, Payload};
 use crate::node::{Node, NodeId, Program};
 
@@ -79,6 +80,26 @@ impl World {
         id
     }
 
+    /// Adds very many elements of a pool that share their associations, switched on and not started.
+    /// Their identifiers follow each other from `first` on. They know all registrars.
+    pub fn add_crowd(
+        &mut self,
+        handle: PoolHandle,
+        policy: Policy,
+        first: PeId,
+        count: u32,
+    ) -> NodeId {
+        self.crowded += count as usize;
+        let number = self.numbered("M");
+        let user_transport = self.transport(address_of(self.nodes.len()), SERVICE_PORT);
+        let timing = self.setup.timing;
+        let config =
+            crowd::Config { handle, policy, user_transport, first, count, registrars: 0, timing };
+        let id = self.add(number, Program::Crowd(config), Application::Nothing);
+        self.refresh_programs();
+        id
+    }
+
     fn add(&mut self, name: String, program: Program, application: Application) -> NodeId {
         let id = NodeId(self.nodes.len());
         let address = address_of(id.0);
@@ -123,6 +144,7 @@ impl World {
                 Program::Registrar(config) => config.peers = count,
                 Program::Element(config) => config.registrars = count,
                 Program::User(config) => config.registrars = count,
+                Program::Crowd(config) => config.registrars = count,
             }
         }
     }
@@ -154,6 +176,6 @@ impl World {
 }
 
 fn address_of(number: usize) -> IpAddr {
-    let [.., high, low] = number.to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(10, 1, high, low.saturating_add(1)))
+    let [.., high, low] = (number + 1).to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, 1, high, low))
 }

@@ -74,7 +74,8 @@ impl World {
         if host.dials_from == 0 || !keeps_port {
             host.dials_from = host.draw_port();
         }
-        let listens_as_element = matches!(self.nodes[node.0].program, Program::Element(_));
+        let listens_as_element =
+            matches!(self.nodes[node.0].program, Program::Element(_) | Program::Crowd(_));
         if listens_as_element {
             host.listens = vec![(host.dials_from, Payload::Protocol(Protocol::Asap))];
         }
@@ -164,7 +165,7 @@ impl World {
                 self.nodes[node.0].application = Application::Registrar(leaves);
                 return self.order(node, Order::Registrar(registrar::Command::Leave));
             }
-            Program::Element(_) | Program::User(_) => {}
+            Program::Element(_) | Program::User(_) | Program::Crowd(_) => {}
         }
         if let Application::Element(membership) = &mut self.nodes[node.0].application {
             membership.wanted = wanted;

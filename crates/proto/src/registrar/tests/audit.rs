@@ -241,3 +241,56 @@ fn checksum_of_one() -> u16 {
     sum.add(&pool(), PeId(1));
     sum.checksum().0
 }
+
+/// An element of this registrar that another one looks after, too: how often it was asked to decide
+/// after each of these audits.
+fn disputes_with(other: u32, audits: usize) -> (Lab, Vec<u64>) {
+    let mut lab = Lab::among(&[other]);
+    lab.register(ELEMENT, element(9, &[ELEMENT_ADDRESS]));
+    let mut asked = Vec::new();
+    while asked.len() < audits {
+        let outputs = lab.enrp(other, presence(other, 1, false));
+        if sent(&outputs).contains(&(from(other), table_request(true))) {
+            lab.enrp(other, part(vec![homed(9, other)], false));
+            asked.push(lab.registrar.stats().disputes);
+        }
+        lab.pass(50);
+        if asked.len() < audits {
+            lab.acknowledge(ELEMENT, 9);
+        }
+    }
+    (lab, asked)
+}
+
+#[test]
+fn of_two_homes_of_an_element_the_greater_identifier_asks_it() {
+    let (mut lab, asked) = disputes_with(SELF - 1, 1);
+    assert_eq!(asked, [1]);
+    let told = updates(&lab.acknowledge(ELEMENT, 9));
+    assert!(
+        matches!(&told[..], [(_, UpdateAction::AddElement, it)] if it.home == Some(rid(SELF))),
+        "{told:?}"
+    );
+    assert_eq!(lab.home(9), Some(rid(SELF)));
+    // The other one has heard by then, and the next audit finds nothing.
+    assert_eq!(lab.registrar.stats().disputes, 1);
+}
+
+#[test]
+fn of_two_homes_of_an_element_the_lesser_identifier_asks_where_the_other_does_not() {
+    let (lab, asked) = disputes_with(SELF + 1, 5);
+    assert_eq!(asked, [0, 0, 0, 1, 2]);
+    assert_eq!(lab.home(9), Some(rid(SELF)));
+}
+
+#[test]
+fn an_element_that_does_not_decide_for_this_registrar_is_let_go() {
+    let (mut lab, _) = disputes_with(SELF - 1, 1);
+    let mut outputs = Vec::new();
+    for _ in 0..60 {
+        outputs.extend(lab.pass(100));
+        lab.enrp(SELF - 1, presence(SELF - 1, 1, false));
+    }
+    assert!(updates(&outputs).iter().any(|it| it.1 == UpdateAction::DeleteElement));
+    assert_eq!(lab.home(9), None);
+}

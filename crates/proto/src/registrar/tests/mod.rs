@@ -3,6 +3,7 @@
 mod audit;
 mod chaos;
 mod colleague;
+mod congestion;
 mod handover;
 mod hostile;
 mod joining;

@@ -245,3 +245,32 @@ fn a_registrar_with_several_addresses_is_dialed_over_tcp_where_it_was_heard() {
     };
     assert_eq!(transport.addresses(), [seen]);
 }
+
+// The presence of who lives may lie behind thousands of registrations that are still to be read.
+#[test]
+fn a_registrar_that_has_much_to_read_does_not_find_others_dead() {
+    let mut lab = Lab::among(&[0x22]);
+    let mut waited = Duration::ZERO;
+    // Every timer comes late: that is how drivers say that more waits to be read.
+    while waited < Duration::from_secs(9) {
+        let due = crate::machine::Machine::next_timeout(&lab.registrar).expect("a timer runs");
+        let late = due + Duration::from_millis(40);
+        waited += late - lab.now;
+        lab.now = late;
+        lab.input(Input::Timeout);
+        assert!(!lab.events.contains(&Event::PeerLost(rid(0x22))), "after {waited:?}");
+    }
+    lab.enrp(0x22, presence(0x22, EMPTY, false));
+    let states: Vec<PeerState> = lab.registrar.peers().map(|peer| peer.state).collect();
+    assert_eq!(states, [PeerState::Active]);
+    // One that is never done with reading finds the dead, too.
+    for _ in 0..1_000 {
+        let due = crate::machine::Machine::next_timeout(&lab.registrar).expect("a timer runs");
+        lab.now = due + Duration::from_millis(40);
+        lab.input(Input::Timeout);
+        if lab.events.contains(&Event::PeerLost(rid(0x22))) {
+            return;
+        }
+    }
+    panic!("nobody finds the dead");
+}
