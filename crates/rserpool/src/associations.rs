@@ -329,7 +329,7 @@ pub(crate) fn remote_of(transport: &Transport) -> Option<Remote> {
         _ => return None,
     };
     let addresses = transport.addresses().to_vec();
-    Some(Remote { scheme, addresses, port: transport.port()?, encapsulation: None })
+    Some(Remote { scheme, addresses, port: transport.port()?, encapsulation: None, zone: 0 })
 }
 
 /// What is spoken at a port for this protocol.

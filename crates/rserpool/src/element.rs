@@ -8,7 +8,7 @@ use rserpool_proto::element as machine;
 use rserpool_proto::element::{Command, Event, Home};
 use rserpool_proto::stats::ElementStats;
 use rserpool_transport::multicast::{Group, Listener};
-use rserpool_transport::{Address, Endpoints, Host, Scheme};
+use rserpool_transport::{Address, Endpoints, Host, Options, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{Cause, Load, PeId, Policy, PoolHandle, Transport};
 use tokio::sync::{broadcast, oneshot, watch};
@@ -29,6 +29,11 @@ pub struct Config {
     pub listen: Vec<Group>,
     /// The element: pool, identifier, transport, policy, timers.
     pub element: machine::Config,
+    /// Own addresses from which associations with registrars leave over TCP and SCTP in userland:
+    /// a registrar takes an element only at addresses that it comes from. Default: what the system
+    /// chooses; a [`Server`](crate::Server) fills in where it listens, unless it advertises other
+    /// addresses.
+    pub dial_from: Vec<IpAddr>,
     /// Decides the identifier where none is given, and the order in which registrars are tried.
     /// `None`: the system's generator.
     pub seed: Option<u64>,
@@ -39,7 +44,8 @@ impl Config {
     /// registrars.
     pub fn new(registrars: Vec<Address>, handle: PoolHandle, transport: Transport) -> Self {
         let element = machine::Config::new(handle, transport);
-        Self { registrars, listen: Vec::new(), element, seed: None }
+        let (listen, dial_from) = (Vec::new(), Vec::new());
+        Self { registrars, listen, element, dial_from, seed: None }
     }
 }
 
@@ -97,12 +103,13 @@ impl PoolElement {
     /// [`Error::NoRegistrarConfigured`], or [`Error::Transport`] where a group cannot be listened
     /// to. Nothing runs then.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let Config { registrars, listen, mut element, seed: given } = config;
+        let Config { registrars, listen, mut element, dial_from, seed: given } = config;
         if registrars.is_empty() && listen.is_empty() {
             return Err(Error::NoRegistrarConfigured);
         }
         element.registrars = registrars.len();
-        let mut endpoints = Endpoints::new(transport_options(&element.timing));
+        let options = Options { dial_from, ..transport_options(&element.timing) };
+        let mut endpoints = Endpoints::new(options);
         listen_for_registrars(&mut endpoints, &registrars)?;
         let mut associations = Associations::new(endpoints, registrars);
         for group in &listen {

@@ -3,17 +3,20 @@
 //! ```text
 //! URL    = SCHEME "://" HOST *("," HOST) [":" PORT] ["?encap=" PORT]
 //! SCHEME = "sctp" | "sctp+kernel" | "sctp+udp" | "tcp"
-//! HOST   = IPv4 | "[" IPv6 "]" | name
+//! HOST   = IPv4 | "[" IPv6 [ "%" ZONE ] "]" | name
 //! ```
+//!
+//! ZONE is the interface of a link-local address, by name or number: `[fe80::1%eth0]` (RFC 4007 §11).
 //!
 //! Several hosts are the addresses of one multihomed SCTP endpoint. `encap` is the UDP port of the
 //! SCTP encapsulation (RFC 6951), where it is not the SCTP port.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::str::FromStr;
 
 use rserpool_wire::registry;
+use rustix::net::netdevice;
 
 use crate::endpoint::{Error, Remote};
 
@@ -51,6 +54,8 @@ pub enum Scheme {
 pub enum Host {
     /// An IP address.
     Ip(IpAddr),
+    /// A link-local IPv6 address, and the name or number of the interface where it is.
+    Zoned(Ipv6Addr, String),
     /// A name of letters, digits, `-`, `_` and `.`, resolved each time it is dialed.
     Name(String),
 }
@@ -92,12 +97,19 @@ impl Address {
     /// Cancelling only stops the waiting.
     pub async fn resolve(&self) -> Result<Remote, Error> {
         let mut addresses = Vec::new();
+        let mut zone = self.zone()?;
         for host in &self.hosts {
             match host {
                 Host::Ip(ip) => addresses.push(*ip),
+                Host::Zoned(ip, _) => addresses.push(IpAddr::V6(*ip)),
                 Host::Name(name) => {
                     let found = tokio::net::lookup_host((name.as_str(), self.port)).await;
-                    addresses.extend(found.map_err(|e| unresolved(name, e))?.map(|a| a.ip()));
+                    for socket in found.map_err(|e| unresolved(name, e))? {
+                        addresses.push(socket.ip());
+                        if let (0, SocketAddr::V6(v6)) = (zone, socket) {
+                            zone = v6.scope_id();
+                        }
+                    }
                 }
             }
         }
@@ -106,6 +118,7 @@ impl Address {
             addresses: first_seen(addresses)?,
             port: self.port,
             encapsulation: self.encapsulation,
+            zone,
         })
     }
 
@@ -114,6 +127,7 @@ impl Address {
     pub fn literal(&self) -> Option<Remote> {
         let ip = |host: &Host| match host {
             Host::Ip(ip) => Some(*ip),
+            Host::Zoned(ip, _) => Some(IpAddr::V6(*ip)),
             Host::Name(_) => None,
         };
         Some(Remote {
@@ -121,7 +135,23 @@ impl Address {
             addresses: self.hosts.iter().map(ip).collect::<Option<_>>()?,
             port: self.port,
             encapsulation: self.encapsulation,
+            // An interface that there is not is told by who resolves.
+            zone: self.zone().ok()?,
         })
+    }
+
+    /// The number of the interface at which link-local hosts are; 0 where there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resolve`] where there is no such interface.
+    pub fn zone(&self) -> Result<u32, Error> {
+        let Some(zone) = self.hosts.iter().find_map(zone_of) else { return Ok(0) };
+        match zone.parse() {
+            Ok(number) => Ok(number),
+            Err(_) => interface_number(zone)
+                .map_err(|source| Error::Resolve { host: format!("interface {zone}"), source }),
+        }
     }
 
     /// The IP addresses to bind. Names are looked up on the spot, which may block: listening
@@ -135,6 +165,7 @@ impl Address {
         for host in &self.hosts {
             match host {
                 Host::Ip(ip) => addresses.push(*ip),
+                Host::Zoned(ip, _) => addresses.push(IpAddr::V6(*ip)),
                 Host::Name(name) => {
                     let found = (name.as_str(), self.port).to_socket_addrs();
                     addresses.extend(found.map_err(|e| unresolved(name, e))?.map(|a| a.ip()));
@@ -194,8 +225,14 @@ impl fmt::Display for Address {
 /// Writes what to dial as a URL.
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = self.addresses.iter().copied().map(Host::Ip).collect();
-        let Self { scheme, port, encapsulation, .. } = *self;
+        let Self { scheme, port, encapsulation, zone, .. } = *self;
+        let host = |ip: &IpAddr| match ip {
+            IpAddr::V6(v6) if zone != 0 && v6.is_unicast_link_local() => {
+                Host::Zoned(*v6, zone.to_string())
+            }
+            _ => Host::Ip(*ip),
+        };
+        let hosts = self.addresses.iter().map(host).collect();
         Address { scheme, hosts, port, encapsulation }.fmt(f)
     }
 }
@@ -217,6 +254,7 @@ impl fmt::Display for Host {
         match self {
             Self::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
             Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Zoned(ip, zone) => write!(f, "[{ip}%{zone}]"),
             Self::Name(name) => f.write_str(name),
         }
     }
@@ -251,10 +289,21 @@ fn parse(text: &str, default_port: u16) -> Result<Address, &'static str> {
     if scheme == Scheme::Tcp && encapsulation.is_some() {
         return Err("only SCTP has an encapsulation port");
     }
+    let zones: Vec<&String> = hosts.iter().filter_map(zone_of).collect();
+    if zones.windows(2).any(|two| two[0] != two[1]) {
+        return Err("all link-local hosts have to be in one zone");
+    }
     if hosts.iter().enumerate().any(|(index, host)| hosts[..index].contains(host)) {
         return Err("a host is named twice");
     }
     Ok(Address { scheme, hosts, port, encapsulation })
+}
+
+fn zone_of(host: &Host) -> Option<&String> {
+    match host {
+        Host::Zoned(_, zone) => Some(zone),
+        Host::Ip(_) | Host::Name(_) => None,
+    }
 }
 
 /// Splits at the last colon that is not inside brackets.
@@ -288,8 +337,8 @@ fn host(text: &str) -> Result<Host, &'static str> {
         let Some(ip) = rest.strip_suffix(']') else {
             return Err("a bracket is not closed");
         };
-        if ip.contains('%') {
-            return Err("IPv6 zones are not supported, use an address that is not link-local");
+        if let Some((ip, zone)) = ip.split_once('%') {
+            return zoned(ip, zone);
         }
         let ip: Ipv6Addr = ip.parse().map_err(|_| "that is not an IPv6 address in the brackets")?;
         return Ok(Host::Ip(ip.into()));
@@ -312,6 +361,34 @@ fn host(text: &str) -> Result<Host, &'static str> {
         return Err("a host is neither an IPv4 address nor a name");
     }
     Ok(Host::Name(text.to_owned()))
+}
+
+fn zoned(ip: &str, zone: &str) -> Result<Host, &'static str> {
+    let ip: Ipv6Addr = ip.parse().map_err(|_| "that is not an IPv6 address in the brackets")?;
+    if !ip.is_unicast_link_local() {
+        return Err("only a link-local address (fe80::/10) has a zone");
+    }
+    let is_name = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.@".contains(&octet);
+    if zone.is_empty() || !zone.bytes().all(is_name) {
+        return Err("the zone is not the name or the number of an interface");
+    }
+    Ok(Host::Zoned(ip, zone.to_owned()))
+}
+
+fn interface_number(name: &str) -> std::io::Result<u32> {
+    let any = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .or_else(|_| std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    netdevice::name_to_index(&any, name).map_err(|_| {
+        std::io::Error::new(std::io::ErrorKind::NotFound, "there is none of that name")
+    })
+}
+
+/// A socket address; `zone` is the interface of a link-local one.
+pub(crate) fn socket_address(ip: IpAddr, port: u16, zone: u32) -> SocketAddr {
+    match ip {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => SocketAddrV6::new(v6, port, 0, zone).into(),
+        _ => SocketAddr::new(ip, port),
+    }
 }
 
 fn unresolved(name: &str, source: std::io::Error) -> Error {

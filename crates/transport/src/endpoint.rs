@@ -103,6 +103,9 @@ pub struct Remote {
     pub port: u16,
     /// UDP port of the peer's SCTP encapsulation (RFC 6951); `None` is the SCTP port.
     pub encapsulation: Option<u16>,
+    /// Number of the interface at which the link-local addresses of IPv6 among `addresses` are
+    /// (RFC 4007 §11); 0 where there are none.
+    pub zone: u32,
 }
 
 /// Where an endpoint is bound.
@@ -392,11 +395,17 @@ pub struct Options {
     pub path_retransmits_max: u32,
     /// SCTP association.max.retrans.
     pub association_retransmits_max: u32,
-    /// How long a dial of `sctp://` may take the first way before the second is tried beside it:
-    /// more than a round trip, or every dial goes both ways. Default: 100 ms.
+    /// How long a dial of `sctp://` may take the first way before the second is tried beside it,
+    /// and of TCP and SCTP in userland one address of the peer before the next: more than a round
+    /// trip, or every dial goes all ways. Default: 100 ms.
     pub head_start: std::time::Duration,
     /// How long a dial may take in all before `Down(Timeout)`.
     pub connect_timeout: std::time::Duration,
+    /// Own addresses that dials over TCP and SCTP in userland have to leave from, for peers that go
+    /// by the address that an association comes from; unspecified ones do not count. SCTP of the
+    /// kernel tells its peers all addresses. Default: none, where the endpoint listens or what the
+    /// system chooses.
+    pub dial_from: Vec<IpAddr>,
 }
 
 /// SCTP's retransmission timer bounds (RFC 9260 §6.3.1).
@@ -428,6 +437,7 @@ impl Default for Options {
             association_retransmits_max: 4,
             head_start: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(3),
+            dial_from: Vec::new(),
         }
     }
 }

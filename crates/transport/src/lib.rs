@@ -13,6 +13,7 @@
 //! | `numbers` | [`ByNumber`]: quick tables of what is named here | |
 //! | [`ready`] | which of many sources have something to do | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
+//! | `source` | which own address a dial leaves from | |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
 //!
@@ -33,6 +34,7 @@ mod numbers;
 pub mod probe;
 pub mod ready;
 mod sctp;
+mod source;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;
 mod tcp;

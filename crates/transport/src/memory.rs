@@ -478,6 +478,7 @@ impl Link {
 fn ips(address: &Address) -> io::Result<Vec<IpAddr>> {
     let ip = |host: &Host| match host {
         Host::Ip(ip) => Ok(*ip),
+        Host::Zoned(ip, _) => Ok(IpAddr::V6(*ip)),
         Host::Name(name) if name == "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
         Host::Name(_) => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
     };

@@ -360,7 +360,7 @@ mod tests {
         let url = Address::from((Scheme::Udp, ([127, 0, 0, 1], 0).into()));
         let server = UdpEndpoint::bind(&url, &Options::default()).unwrap();
         let Local { addresses, port, .. } = server.local();
-        (server, Remote { scheme: Scheme::Udp, addresses, port, encapsulation: None })
+        (server, Remote { scheme: Scheme::Udp, addresses, port, encapsulation: None, zone: 0 })
     }
 
     #[tokio::test]
@@ -403,7 +403,7 @@ mod tests {
         let options = Options { associations_max: 1, ..Options::default() };
         let mut server = UdpEndpoint::bind(&url, &options).unwrap();
         let Local { addresses, port, .. } = server.local();
-        let to = Remote { scheme: Scheme::Udp, addresses, port, encapsulation: None };
+        let to = Remote { scheme: Scheme::Udp, addresses, port, encapsulation: None, zone: 0 };
         let mut client = UdpEndpoint::dialer(&Options::default());
         let (one, two) = (client.connect(&to).unwrap(), client.connect(&to).unwrap());
         client.send(one, Ppid(0), b"one").unwrap();

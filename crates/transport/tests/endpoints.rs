@@ -27,6 +27,7 @@ fn remote(local: &Local) -> Remote {
         addresses: local.addresses.clone(),
         port: local.port,
         encapsulation: local.url.encapsulation,
+        zone: 0,
     }
 }
 

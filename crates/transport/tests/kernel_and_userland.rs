@@ -40,7 +40,7 @@ impl Lab {
         let local = self.ends[at].local();
         let (addresses, port) = (local.addresses, local.port);
         let encapsulation = Some(if at == 0 { KERNEL_UDP } else { port });
-        Remote { scheme: Scheme::Sctp, addresses, port, encapsulation }
+        Remote { scheme: Scheme::Sctp, addresses, port, encapsulation, zone: 0 }
     }
 
     async fn next(&mut self) -> (usize, Event) {

@@ -157,6 +157,10 @@ impl Server {
         };
         let mut endpoints = Endpoints::new(transport_options(&element.element.timing));
         let local = endpoints.listen(&url, framing)?;
+        if element.dial_from.is_empty() && advertise.is_empty() {
+            let fixed = local.addresses.iter().filter(|address| !address.is_unspecified());
+            element.dial_from = fixed.copied().collect();
+        }
         element.element.user_transport = user_transport(&local, transport_use, &advertise);
         let neighbours = match config.card_items {
             0 => None,

@@ -4,6 +4,7 @@
 
 mod element;
 mod leaks;
+mod listen;
 mod pool;
 mod servers;
 mod service;

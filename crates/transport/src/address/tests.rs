@@ -62,7 +62,10 @@ fn says_what_is_wrong() {
         ("tcp://[::1:3863", "not closed"),
         ("tcp://[::g]:3863", "not an IPv6 address"),
         ("tcp://[127.0.0.1]:3863", "not an IPv6 address"),
-        ("tcp://[fe80::1%eth0]:3863", "zones"),
+        ("tcp://[2001:db8::1%eth0]:3863", "only a link-local address"),
+        ("tcp://[fe80::1%]:3863", "name or the number of an interface"),
+        ("tcp://[fe80::1%e 0]:3863", "name or the number of an interface"),
+        ("sctp://[fe80::1%a],[fe80::2%b]:1", "in one zone"),
         ("tcp://10.0.0.256:1", "neither an IPv4 address nor a name"),
         ("tcp://10.0.1:1", "neither an IPv4 address nor a name"),
         ("tcp://0x7f000001:1", "neither an IPv4 address nor a name"),
@@ -85,6 +88,29 @@ fn says_what_is_wrong() {
         assert!(message.contains(expected), "{text}: {message}");
         assert!(message.starts_with(&format!("`{text}` is not an endpoint URL")), "{message}");
     }
+}
+
+#[test]
+fn a_zone_is_an_interface() {
+    let address: Address = "sctp+udp://[fe80::1%lo]:3863".parse().unwrap();
+    assert_eq!(address.hosts, [Host::Zoned("fe80::1".parse().unwrap(), "lo".into())]);
+    let number = address.zone().unwrap();
+    assert_ne!(number, 0);
+    let remote = address.literal().unwrap();
+    assert_eq!(
+        (remote.zone, remote.to_string()),
+        (number, format!("sctp+udp://[fe80::1%{number}]:3863"))
+    );
+    assert_eq!(remote.to_string().parse::<Address>().unwrap().literal(), Some(remote.clone()));
+    let to = socket_address(remote.addresses[0], 1, remote.zone);
+    assert_eq!(to.to_string(), format!("[fe80::1%{number}]:1"));
+    // Other addresses have none.
+    assert_eq!(socket_address("2001:db8::1".parse().unwrap(), 1, 7).to_string(), "[2001:db8::1]:1");
+
+    let nowhere: Address = "tcp://[fe80::1%nowhere0]:1".parse().unwrap();
+    assert_eq!(nowhere.literal(), None);
+    let message = nowhere.zone().unwrap_err().to_string();
+    assert!(message.starts_with("cannot resolve interface nowhere0: "), "{message}");
 }
 
 #[test]
@@ -118,6 +144,10 @@ fn any_host() -> impl Strategy<Value = Host> {
     prop_oneof![
         any::<[u8; 4]>().prop_map(|octets| Host::Ip(octets.into())),
         any::<[u8; 16]>().prop_map(|octets| Host::Ip(octets.into())),
+        any::<u64>().prop_map(|low| {
+            let ip = Ipv6Addr::from((0xfe80_u128 << 112) | u128::from(low));
+            Host::Zoned(ip, "eth0.7".into())
+        }),
         "([a-z0-9_][a-zA-Z0-9-]{0,9}\\.){0,3}[a-z][a-z0-9]{0,9}\\.?".prop_map(Host::Name),
     ]
 }

@@ -120,6 +120,7 @@ fn remote(url: &str) -> Remote {
         addresses: address.bind_addresses().unwrap(),
         port: address.port,
         encapsulation: address.encapsulation,
+        zone: 0,
     }
 }
 

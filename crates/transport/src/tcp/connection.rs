@@ -388,32 +388,7 @@ impl Outbox {
     }
 }
 
-/// Connects to the first of `remotes` that answers, in their order, within `limit` in all.
-pub(super) async fn dial(
-    remotes: Vec<SocketAddr>,
-    limit: Duration,
-) -> Result<TcpStream, DownReason> {
-    let deadline = Instant::now() + limit;
-    let mut left = u32::try_from(remotes.len()).unwrap_or(u32::MAX);
-    let mut reason_first = None;
-    for remote in remotes {
-        // Each gets its share of what is left, so that a dead first address does not hide the next.
-        let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
-        left = left.saturating_sub(1);
-        let down = match tokio::time::timeout(share, TcpStream::connect(remote)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                DownReason::Refused
-            }
-            Ok(Err(error)) => reason(&error),
-            Err(_elapsed) => DownReason::Timeout,
-        };
-        reason_first.get_or_insert(down);
-    }
-    Err(reason_first.unwrap_or(DownReason::System))
-}
-
-fn reason(error: &io::Error) -> DownReason {
+pub(super) fn reason(error: &io::Error) -> DownReason {
     use io::ErrorKind as Kind;
     match error.kind() {
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected => {

@@ -7,6 +7,7 @@
 //! to requests that arrived together share one write.
 
 mod connection;
+mod dial;
 mod framing;
 
 use std::collections::{HashMap, VecDeque};
@@ -22,13 +23,14 @@ use tokio::time::Sleep;
 
 use self::connection::{Buffers, Connection, Step};
 pub use self::framing::Framing;
-use crate::address::{Address, Scheme};
+use crate::address::{Address, Scheme, socket_address};
 use crate::backlog::Backlogs;
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
 use crate::numbers::ByNumber;
 use crate::ready::{Ready, Source};
+use crate::source;
 
 /// Octets that one connection may read before the next has its turn.
 const READ_MAX: usize = 16 << 10;
@@ -100,7 +102,8 @@ impl TcpEndpoint {
         tcp_only(address.scheme)?;
         let ip = address.bind_addresses()?[0];
         let bind = |source| Error::Bind { url: address.clone(), source };
-        let socket = listen(SocketAddr::new(ip, address.port)).map_err(bind)?;
+        let socket = socket_address(ip, address.port, address.zone()?);
+        let socket = listen(socket).map_err(bind)?;
         let port = socket.local_addr().map_err(bind)?.port();
 
         let local = Local { url: address.with_port(port), addresses: vec![ip], port };
@@ -313,8 +316,10 @@ impl Endpoint for TcpEndpoint {
         if self.peers.len() >= self.options.associations_max {
             return Err(Error::Limit(self.peers.len()));
         }
-        let remotes = remote.addresses.iter().map(|ip| SocketAddr::new(*ip, remote.port)).collect();
-        let dial = connection::dial(remotes, self.options.connect_timeout);
+        let ways = source::ways(&remote.addresses, &self.local.addresses, &self.options)?;
+        let socket = |ip| socket_address(ip, remote.port, remote.zone);
+        let ways = ways.into_iter().map(|(ip, from)| (socket(ip), from)).collect();
+        let dial = dial::dial(ways, self.options.head_start, self.options.connect_timeout);
         Ok(self.add(State::Dialing(Box::pin(dial))))
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dcsctp::api::{Message, PpId, StreamId};
 
 use super::arrivals::Arrivals;
+use super::dial::Dial;
 use super::encapsulation::Route;
 use super::machine::Machine;
 use super::packet::{chunk, word};
@@ -41,6 +42,8 @@ pub(super) struct Association {
     pub(super) dialed: bool,
     /// How far it is.
     pub(super) phase: Phase,
+    /// The addresses that are tried, until one has answered.
+    pub(super) dial: Option<Box<Dial>>,
     /// The own verification tag that it is indexed by; 0 where there is none yet.
     pub(super) tag: u32,
     /// The peer's verification tag, learned from what the machine sends.
@@ -69,6 +72,7 @@ impl Association {
             remote_port,
             dialed: matches!(phase, Phase::Dialing { .. }),
             phase,
+            dial: None,
             tag: 0,
             peer_tag: None,
             armed: None,
@@ -131,7 +135,10 @@ impl Association {
     pub(super) fn deadline(&self) -> Duration {
         let machine = self.machine.deadline();
         let own = match self.phase {
-            Phase::Dialing { deadline } => Some(deadline),
+            Phase::Dialing { deadline } => {
+                let turn = self.dial.as_ref().and_then(|dial| dial.deadline());
+                Some(turn.map_or(deadline, |turn| turn.min(deadline)))
+            }
             Phase::Accepting | Phase::Up | Phase::Draining | Phase::Closing => {
                 self.arrivals.as_ref().and_then(Arrivals::deadline)
             }

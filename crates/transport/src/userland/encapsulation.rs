@@ -15,6 +15,7 @@ use tokio::io::{Interest, Ready};
 use tokio::task::coop;
 
 use super::control;
+use crate::address::socket_address;
 use crate::sys;
 
 /// Kernel buffer for each direction: a burst of a hundred associations must not be lost.
@@ -199,9 +200,11 @@ impl UdpSocket {
         Ok(local.as_socket().map_or(0, |local| local.port()))
     }
 
-    /// True where a datagram to `remote` can leave by this socket.
-    pub(super) fn reaches(&self, remote: IpAddr) -> bool {
+    /// True where a datagram to `remote` can leave by this socket, and from `local` where that is
+    /// asked for.
+    pub(super) fn reaches(&self, remote: IpAddr, local: Option<IpAddr>) -> bool {
         self.address.is_ipv4() == remote.is_ipv4()
+            && (self.address.is_unspecified() || local.is_none_or(|local| self.address == local))
             && (self.address.is_unspecified() || self.address.is_loopback() == remote.is_loopback())
     }
 
@@ -270,7 +273,8 @@ fn set(socket: &Socket, level: i32, name: i32, value: i32) -> io::Result<()> {
 }
 
 /// Binds one socket for each address, all at the same port; port 0 takes one that is free for all.
-pub(super) fn bind_all(addresses: &[IpAddr], port: u16) -> io::Result<Vec<UdpSocket>> {
+/// Link-local addresses are at the interface `zone`.
+pub(super) fn bind_all(addresses: &[IpAddr], port: u16, zone: u32) -> io::Result<Vec<UdpSocket>> {
     let mut wanted = addresses.to_vec();
     // Whoever says [::] means every address: the sockets are for one family each.
     let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -281,17 +285,17 @@ pub(super) fn bind_all(addresses: &[IpAddr], port: u16) -> io::Result<Vec<UdpSoc
     let mut attempts = if port == 0 { 16 } else { 1 };
     loop {
         attempts -= 1;
-        match bind_at(&wanted, port) {
+        match bind_at(&wanted, port, zone) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
             result => return result,
         }
     }
 }
 
-fn bind_at(addresses: &[IpAddr], mut port: u16) -> io::Result<Vec<UdpSocket>> {
+fn bind_at(addresses: &[IpAddr], mut port: u16, zone: u32) -> io::Result<Vec<UdpSocket>> {
     let mut sockets = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let socket = UdpSocket::bind((*address, port).into())?;
+        let socket = UdpSocket::bind(socket_address(*address, port, zone))?;
         port = socket.port()?;
         sockets.push(socket);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl UserlandEndpoint {
             Some(why) => Error::Unsupported { what: "SCTP in UDP", why },
             None => Error::Bind { url: url.clone(), source },
         };
-        let sockets = bind_all(&addresses, udp).map_err(bind)?;
+        let sockets = bind_all(&addresses, udp, url.zone()?).map_err(bind)?;
         let udp = sockets.first().map_or(Ok(0), UdpSocket::port).map_err(bind)?;
         let port = if url.port == 0 { udp } else { url.port };
         let local = Local { url: url.with_port(port), addresses, port };
@@ -106,7 +106,7 @@ impl UserlandEndpoint {
             encapsulation: None,
         };
         let bind = |source| Error::Bind { url: url.clone(), source };
-        let sockets = bind_all(&any, 0).or_else(|_| bind_all(&any[1..], 0)).map_err(bind)?;
+        let sockets = bind_all(&any, 0, 0).or_else(|_| bind_all(&any[1..], 0, 0)).map_err(bind)?;
         let port = sockets.first().map_or(Ok(0), UdpSocket::port).map_err(bind)?;
         let local = Local { url: url.with_port(port), addresses: Vec::new(), port };
         Self::over(sockets, local, false, options)
@@ -155,44 +155,6 @@ impl UserlandEndpoint {
     pub(super) fn machine(&self, remote: IpAddr, remote_port: u16) -> Machine {
         let mtu = if remote.is_ipv4() { MTU_V4 } else { MTU_V6 };
         Machine::new(&self.options, [self.local.port, remote_port], mtu)
-    }
-
-    /// Where to dial `remote`: its first address that one of our sockets reaches.
-    fn route(&self, remote: &Remote) -> Result<Route, Error> {
-        let port = remote.encapsulation.unwrap_or(remote.port);
-        let reaches = |ip: &IpAddr| self.sockets.iter().position(|socket| socket.reaches(*ip));
-        let found = remote.addresses.iter().find_map(|ip| Some((reaches(ip)?, *ip)));
-        match found {
-            _ if !matches!(remote.scheme, Scheme::Sctp | Scheme::UserlandSctp) => {
-                let why = format!("{}:// was asked for", remote.scheme);
-                Err(Error::Unsupported { what: "another transport than userland SCTP", why })
-            }
-            Some((socket, ip)) if remote.port != 0 && port != 0 => {
-                Ok(Route { socket, local: None, remote: SocketAddr::new(ip, port) })
-            }
-            _ => Err(Error::Unsupported {
-                what: "userland SCTP",
-                why: format!("no address among {:?} can be reached from here", remote.addresses),
-            }),
-        }
-    }
-
-    fn dial(&mut self, route: Route, port: u16, now: Duration) -> Result<AssocId, Error> {
-        let phase = Phase::Dialing { deadline: now + self.options.connect_timeout };
-        // A tag that another association has is as good as none: draw again.
-        for _ in 0..8 {
-            reseed();
-            let mut machine = self.machine(route.remote.ip(), port);
-            machine.advance(now);
-            machine.connect();
-            if self.table.with_tag(machine.tag()).is_some() {
-                continue;
-            }
-            let id = self.table.insert(Association::new(machine, route, port, phase));
-            self.settle(id, now);
-            return Ok(id);
-        }
-        Err(no_randomness(io::Error::other("every verification tag is taken")))
     }
 
     /// Gives the machines what the user queued.
@@ -305,15 +267,16 @@ impl UserlandEndpoint {
 
 impl Endpoint for UserlandEndpoint {
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
-        let route = self.route(remote)?;
+        let routes = self.routes(remote)?;
         if self.table.len() >= self.options.associations_max {
             return Err(Error::Limit(self.options.associations_max));
         }
         // RFC 9260 §1.3: one association between two endpoints at a time.
-        if let Some(assoc) = self.table.with_remote(route.remote, remote.port) {
+        let known = |route: &Route| self.table.with_remote(route.remote, remote.port);
+        if let Some(assoc) = routes.iter().find_map(known) {
             return Err(Error::Connected(assoc));
         }
-        self.dial(route, remote.port, self.now())
+        self.dial(routes, remote.port, self.now())
     }
 
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
@@ -433,16 +396,17 @@ impl UserlandEndpoint {
         }
     }
 
-    /// Sends one packet. What the system has no room for is lost, as on any router.
-    pub(super) fn write(&mut self, route: &Route, octets: &[u8]) {
-        let Some(socket) = self.sockets.get_mut(route.socket) else { return };
-        if socket.send(route, octets).is_err() {
-            self.statistics.unsent += 1;
-        }
+    /// Sends one packet. What the system has no room for is lost, as on any router. False where there
+    /// is no way.
+    pub(super) fn write(&mut self, route: &Route, octets: &[u8]) -> bool {
+        let Some(socket) = self.sockets.get_mut(route.socket) else { return false };
+        let sent = socket.send(route, octets);
+        self.statistics.unsent += u64::from(sent.is_err());
+        sent.is_ok() || sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
-fn no_randomness(source: io::Error) -> Error {
+pub(super) fn no_randomness(source: io::Error) -> Error {
     Error::System { operation: "getrandom", source }
 }
 

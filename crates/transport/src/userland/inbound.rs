@@ -56,13 +56,15 @@ impl UserlandEndpoint {
         association.route.local = association.route.local.or(route.local);
         if packet.aborts && association.peer_tag.is_none() {
             // RFC 9260 §8.4: nobody listens there. The machine has no association to abort yet.
-            return self.give_up(id, DownReason::Refused);
+            return self.refused(id, route.remote, now);
         }
         if packet.first == chunk::INIT_ACK && association.peer_tag.is_none() {
             let (window, tsn) = packet.initial_window_and_tsn();
             association.window = window;
             association.arrivals = Some(Arrivals::new(tsn));
+            self.answered(id, route);
         }
+        let Some(association) = self.table.get_mut(id) else { return };
         association.window = packet.window.unwrap_or(association.window);
         if packet.shuts_down {
             association.flush(now);
@@ -153,6 +155,10 @@ impl UserlandEndpoint {
         reseed();
         if let Some(id) = self.table.with_remote(route.remote, packet.source) {
             let Some(association) = self.table.get_mut(id) else { return };
+            if association.dial.is_some() {
+                // Both dial at once: the answer goes to where the peer's INIT comes from.
+                association.route = *route;
+            }
             association.machine.handle(packet.octets, now);
             return self.settle(id, now);
         }
@@ -199,6 +205,7 @@ impl UserlandEndpoint {
                 self.table.insert(Association::new(machine, *route, packet.source, phase))
             }
         };
+        self.answered(id, route);
         let Some(association) = self.table.get_mut(id) else { return };
         association.route.local = association.route.local.or(route.local);
         let baked = Baked::of(&plain);
@@ -244,6 +251,9 @@ impl UserlandEndpoint {
         }
         self.statistics.unreachable += 1;
         let reason = match association.phase {
+            Phase::Dialing { .. } if association.dial.is_some() => {
+                return self.refused(id, unreachable.remote, self.now());
+            }
             Phase::Dialing { .. } | Phase::Accepting => DownReason::Refused,
             Phase::Up | Phase::Draining | Phase::Closing => DownReason::Reset,
         };
@@ -256,6 +266,8 @@ impl UserlandEndpoint {
         if matches!(association.phase, Phase::Dialing { deadline } if deadline <= now) {
             return self.give_up(id, DownReason::Timeout);
         }
+        self.dial_on(id, now);
+        let Some(association) = self.table.get_mut(id) else { return };
         if association.arrivals.as_ref().and_then(Arrivals::deadline).is_some_and(|due| due <= now)
         {
             self.statistics.fragments_too_old += 1;
@@ -273,6 +285,10 @@ impl UserlandEndpoint {
             match association.machine.poll_event() {
                 Some(SocketEvent::SendPacket(octets)) => {
                     association.note_sent(&octets);
+                    if association.dial.is_some() && octets.get(HEADER) == Some(&chunk::INIT) {
+                        self.send_init(id, &octets);
+                        continue;
+                    }
                     let route = association.route;
                     self.sign_and_write(&route, octets, now);
                 }

@@ -12,7 +12,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `endpoint` | the calls of the user, and one round of the poll |
+//! | `endpoint`, `dial` | the calls of the user, and one round of the poll; a peer's addresses |
 //! | `inbound` | what becomes of packets, ICMP errors and timeouts |
 //! | `association`, `table`, `timers` | one association, all of them, when each wants to be woken |
 //! | `machine` | the protocol machine of one association, and the only way to it |
@@ -61,11 +61,10 @@
 //!
 //! # What it does not do
 //!
-//! - Multihoming: it listens on all its addresses, dials the peer's first address that it can reach,
-//!   and ignores further ones. No dynamic addresses (RFC 5061), no AUTH (RFC 4895), no PR-SCTP, no
+//! - Multihoming: it listens on all its addresses, tries those of a peer one after the other, and
+//!   stays with the first that answers. No dynamic addresses (RFC 5061), no AUTH (RFC 4895), no PR-SCTP, no
 //!   interleaving, no stream reset; messages go out on stream 0 and are taken from streams 0 to 15.
 //! - Path MTU discovery: packets fit Ethernet, and are fragmented by IP where a path is narrower.
-//! - IPv6 link-local peers: an address without interface does not say where.
 //! - Bulk: some 40 MB/s on one core. dcsctp formats every packet for its log, wanted or
 //!   not; and where a program takes the records of the crate `log`, it wants to leave those of target
 //!   `dcsctp` out, which are a hex dump of every packet at level info.
@@ -74,6 +73,7 @@ mod arrivals;
 mod association;
 mod control;
 mod cookie;
+mod dial;
 mod encapsulation;
 mod endpoint;
 mod inbound;

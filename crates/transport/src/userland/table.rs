@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::association::Association;
+use super::encapsulation::Route;
 use crate::endpoint::AssocId;
 
 /// All associations. Their tags and remote ends change only through it.
@@ -16,9 +17,13 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Adds an association under a new name. Its remote end must be free.
+    /// Adds an association under a new name. Its remote end must be free, and all that it dials.
     pub(super) fn insert(&mut self, association: Association) -> AssocId {
         let id = self.next();
+        let port = association.remote_port;
+        for at in association.dial.iter().flat_map(|dial| dial.remotes()) {
+            self.by_remote.insert((at, port), id);
+        }
         self.by_remote.insert(remote(&association), id);
         self.by_id.insert(id, Box::new(association));
         id
@@ -28,8 +33,34 @@ impl Table {
     pub(super) fn remove(&mut self, id: AssocId) -> Option<Box<Association>> {
         let association = self.by_id.remove(&id)?;
         self.by_tag.remove(&association.tag);
-        self.by_remote.remove(&remote(&association));
+        let dialed = association.dial.iter().flat_map(|dial| dial.remotes());
+        for at in dialed.chain([association.route.remote]) {
+            self.free(id, at, association.remote_port);
+        }
         Some(association)
+    }
+
+    /// The peer is at `to`, and at none of the places `dialed` besides.
+    pub(super) fn choose(
+        &mut self,
+        id: AssocId,
+        to: Route,
+        dialed: impl Iterator<Item = SocketAddr>,
+    ) {
+        let Some(association) = self.by_id.get_mut(&id) else { return };
+        let port = association.remote_port;
+        association.route = to;
+        for at in dialed {
+            self.free(id, at, port);
+        }
+        self.by_remote.insert((to.remote, port), id);
+    }
+
+    /// The association is not at this place any more.
+    pub(super) fn free(&mut self, id: AssocId, at: SocketAddr, port: u16) {
+        if self.by_remote.get(&(at, port)) == Some(&id) {
+            self.by_remote.remove(&(at, port));
+        }
     }
 
     /// Gives an association a new name: its peer has restarted.

@@ -240,6 +240,7 @@ pub(crate) fn remote(local: &Local) -> Remote {
         addresses: local.addresses.clone(),
         port: local.port,
         encapsulation: local.url.encapsulation,
+        zone: 0,
     }
 }
 

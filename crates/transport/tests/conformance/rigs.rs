@@ -68,6 +68,7 @@ impl Rig for Tcp {
             addresses: vec![socket.ip()],
             port: socket.port(),
             encapsulation: None,
+            zone: 0,
         };
         Some((remote, Box::new((listener, filler))))
     }
@@ -101,6 +102,7 @@ impl Rig for Userland {
             addresses: vec![socket.ip()],
             port: socket.port(),
             encapsulation: None,
+            zone: 0,
         };
         Some((remote, Box::new(silent)))
     }
@@ -137,6 +139,7 @@ impl Rig for Kernel {
             addresses: vec!["10.99.99.2".parse().ok()?],
             port: 3863,
             encapsulation: None,
+            zone: 0,
         };
         HOLE.get().copied().unwrap_or_default().then(|| (remote, Box::new(()) as Box<dyn Any>))
     }

@@ -53,7 +53,7 @@ pub(crate) async fn associate(
 pub(crate) fn remote(endpoint: &KernelEndpoint) -> Remote {
     let local = endpoint.local();
     let (addresses, port) = (local.addresses, local.port);
-    Remote { scheme: Scheme::KernelSctp, addresses, port, encapsulation: None }
+    Remote { scheme: Scheme::KernelSctp, addresses, port, encapsulation: None, zone: 0 }
 }
 
 /// The next event, which is the beginning of an association.

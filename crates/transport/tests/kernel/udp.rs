@@ -24,6 +24,7 @@ async fn kernel_and_userland_understand_each_other_in_udp() {
         addresses: local.addresses,
         port: local.port,
         encapsulation: Some(local.port),
+        zone: 0,
     };
     for dialer in ["userland", "kernel"] {
         let dialed = match dialer {

@@ -1,5 +1,6 @@
 //! Two or more endpoints in one task, peers that vanish without a word, and forgers on plain sockets.
 
+mod dial;
 mod forger;
 mod forgery;
 mod fragments;
@@ -29,7 +30,7 @@ fn bind_at(at: &str, options: &Options) -> UserlandEndpoint {
 
 fn remote(ip: impl Into<IpAddr>, port: u16) -> Remote {
     let addresses = vec![ip.into()];
-    Remote { scheme: Scheme::UserlandSctp, addresses, port, encapsulation: None }
+    Remote { scheme: Scheme::UserlandSctp, addresses, port, encapsulation: None, zone: 0 }
 }
 
 fn loopback(endpoint: &UserlandEndpoint) -> Remote {

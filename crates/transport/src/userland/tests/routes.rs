@@ -145,3 +145,35 @@ fn heartbeat(ports: [u16; 2], tag: u32) -> Vec<u8> {
     seal(&mut octets);
     octets
 }
+
+/// A link-local address of this host, and the name of its interface.
+fn link_local() -> Option<(Ipv6Addr, String)> {
+    let all = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
+    all.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let ip = Ipv6Addr::from(u128::from_str_radix(words.next()?, 16).ok()?);
+        ip.is_unicast_link_local().then_some((ip, words.last()?.to_owned()))
+    })
+}
+
+#[tokio::test]
+async fn dials_a_link_local_address_over_its_interface() {
+    let Some((ip, interface)) = link_local() else {
+        return eprintln!("SKIPPED: this host has no link-local address");
+    };
+    // What is for an own address does not leave the host.
+    let mut server = bind_at(&format!("[{ip}%{interface}]:0"), &Options::default());
+    let port = server.local().port;
+    let url: Address = format!("sctp+udp://[{ip}%{interface}]:{port}").parse().unwrap();
+    let to = url.resolve().await.unwrap();
+    for mut client in [
+        UserlandEndpoint::dialer(&Options::default()).unwrap(),
+        bind_at(&format!("[{ip}%{interface}]:0"), &Options::default()),
+    ] {
+        let (near, far) = dial(&mut client, &mut server, &to).await;
+        client.send(near, Ppid::ASAP, &[7; 3000]).unwrap();
+        let message = Event::Message { assoc: far, ppid: Ppid::ASAP, octets: vec![7; 3000] };
+        assert_eq!(next(&mut [&mut client, &mut server]).await, (1, message));
+        server.abort(far);
+    }
+}
