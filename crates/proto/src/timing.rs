@@ -41,9 +41,12 @@ pub struct Timing {
     /// How often a registrar asks each of its elements whether it lives. Stretched where there are
     /// many elements. No RFC name.
     pub keep_alive_interval: Duration,
-    /// Least time to wait for the answer, however quick the round trips were.
+    /// How long an element has to answer before it is asked once more, and a third of
+    /// [`keep_alive_timeout_cap`](Self::keep_alive_timeout_cap) where its answers are slow. No RFC
+    /// name.
     pub keep_alive_timeout_floor: Duration,
-    /// Most time to wait for the answer, however slow the round trips were.
+    /// How long an element may be silent besides [`keep_alive_interval`](Self::keep_alive_interval)
+    /// before it is taken out: longer than the transport needs to repair what it lost. No RFC name.
     pub keep_alive_timeout_cap: Duration,
     /// PEER-HEARTBEAT-CYCLE (RFC 5353 §4.1): how often a registrar tells its peers that it lives.
     pub presence_interval: Duration,
@@ -99,8 +102,8 @@ impl Timing {
 
     const MINIMAL: Self = Self {
         keep_alive_interval: ms(25),
-        keep_alive_timeout_floor: ms(25),
-        keep_alive_timeout_cap: ms(50),
+        keep_alive_timeout_floor: ms(15),
+        keep_alive_timeout_cap: ms(45),
         presence_interval: ms(40),
         peer_silence_max: ms(100),
         response_timeout: ms(50),
@@ -145,7 +148,7 @@ impl Timing {
 
     const WAN: Self = Self {
         keep_alive_interval: ms(2_000),
-        keep_alive_timeout_floor: ms(1_500),
+        keep_alive_timeout_floor: ms(1_000),
         keep_alive_timeout_cap: ms(3_000),
         presence_interval: ms(2_000),
         peer_silence_max: ms(5_000),
@@ -223,13 +226,18 @@ impl Default for Timing {
 mod tests {
     use super::*;
 
+    /// Least RTO of TCP as kernels have it, whatever the profile says.
+    const TCP_RTO_MIN: Duration = ms(200);
+
+    /// Two of a row are lost, and repeated after a timer that doubles: the wait is longer than that.
     /// In one rack nothing gets lost.
     #[test]
     fn a_packet_that_is_lost_and_sent_again_is_no_silence() {
         for profile in [Profile::Fast, Profile::Wan, Profile::Rsplib, Profile::Rfc] {
             let timing = Timing::of(profile);
-            // Either the question or its answer.
-            assert!(timing.keep_alive_timeout_floor >= timing.rto_min * 2, "{profile:?}");
+            for rto in [timing.rto_min, TCP_RTO_MIN] {
+                assert!(timing.keep_alive_timeout_cap > rto * 3, "{profile:?}");
+            }
             assert!(timing.keep_alive_timeout_floor <= timing.keep_alive_timeout_cap);
         }
     }

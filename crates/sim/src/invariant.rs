@@ -37,6 +37,9 @@ pub enum Invariant {
     MessagesAreLegible,
     /// At every step: the associations that a registrar believes in are those that its driver has.
     AssociationsAreCounted,
+    /// At every step of a world in which nothing worse happens to living elements than what their
+    /// transports repair ([`World::forbid_removals`]): no registrar takes one of them out.
+    LivingStay,
     /// At every step: a user's request ends within [`Bounds::answer`](crate::bounds::Bounds).
     RequestsEnd,
     /// At every step: a user's request ends once.

@@ -86,9 +86,9 @@ fn a_frozen_element_is_reported_and_removed() {
     world.trace_mut().clear();
     world.upset(&Fault::Freeze(elements[0]));
     world.resolve(user, Some(1));
-    world.run_for(millis(300));
+    world.run_for(millis(900));
     world.resolve(user, Some(2));
-    world.run_for(millis(100));
+    world.run_for(millis(400));
     world.upset(&Fault::Thaw(elements[0]));
     world.run_for(millis(5));
     assert_trace("a_frozen_element_is_reported_and_removed", &world);

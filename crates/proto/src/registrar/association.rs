@@ -8,7 +8,7 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
-use super::round_trip::RoundTrip;
+use super::fair_share::Queue;
 use super::table::Download;
 use super::{Deadline, LeaveReason, Registrar};
 use crate::handlespace::ElementIndex;
@@ -23,8 +23,10 @@ pub(super) struct Association {
     pub(super) dial: Option<Dial>,
     /// The elements that registered over it, or acknowledged this registrar as home over it.
     pub(super) elements: BTreeSet<ElementIndex>,
-    /// What answers to keep-alives told of its other end.
+    /// What was asked over it, and what answers told of its other end.
     pub(super) answers: Answers,
+    /// Its elements that are to be asked whether they live.
+    pub(super) queue: Queue,
     /// Elements that were asked over it to accept this registrar, and have not answered.
     pub(super) claims: usize,
     /// The registrar at the other end, once it has said who it is.
@@ -37,32 +39,31 @@ pub(super) struct Association {
     pub(super) download: Option<Download>,
 }
 
-/// What the answers to keep-alives tell of the other end of an association, which may have very many
-/// elements.
+/// What keep-alives and their answers tell of the other end of an association, which may have very
+/// many elements.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// How quickly they come.
-    round_trip: RoundTrip,
+    /// When a question was sent last.
+    asked: Option<Time>,
     /// When the latest question was asked that has an answer, and when an answer came last.
     latest: Option<(Time, Time)>,
 }
 
 impl Answers {
-    /// A question was answered; `in_time` where the answer did not lie around here.
-    pub(super) fn note(&mut self, now: Time, asked: Time, in_time: bool) {
-        if in_time {
-            self.round_trip.sample(now - asked);
-        }
+    /// A question is sent.
+    pub(super) fn note_question(&mut self, now: Time) {
+        self.asked = Some(now);
+    }
+
+    /// A question was answered.
+    pub(super) fn note(&mut self, now: Time, asked: Time) {
         let asked = self.latest.map_or(asked, |(latest, _)| latest.max(asked));
         self.latest = Some((asked, now));
     }
 
-    /// How long to wait for an answer: as [`RoundTrip::timeout`], but not long before the first.
-    pub(super) fn timeout(&self, floor: Duration, cap: Duration) -> Duration {
-        match self.latest {
-            Some(_) => self.round_trip.timeout(floor, cap),
-            None => floor,
-        }
+    /// True where another question followed the one of this time, not longer ago than `pause`.
+    pub(super) fn is_followed(&self, now: Time, asked: Time, pause: Duration) -> bool {
+        self.asked.is_some_and(|last| last > asked && now - last < pause)
     }
 
     /// True where an answer came within this time, but none to a later question than this: the other
@@ -88,6 +89,7 @@ impl Registrar {
             dial: dial.clone(),
             elements: BTreeSet::new(),
             answers: Answers::default(),
+            queue: Queue::default(),
             claims: 0,
             registrar: None,
             is_observer: false,
@@ -113,6 +115,7 @@ impl Registrar {
             return;
         };
         self.subscriptions.forget(peer);
+        self.fair_share.resize(association.elements.len(), 0);
         if association.elements.len() <= LOST_AT_ONCE {
             for index in association.elements {
                 self.lose(now, index);
@@ -157,6 +160,22 @@ impl Registrar {
         } else {
             self.remove(index, LeaveReason::AssociationLost);
         }
+    }
+
+    /// An element is looked after over this association.
+    pub(super) fn attach(&mut self, peer: Peer, index: ElementIndex) {
+        let Some(association) = self.associations.get_mut(&peer) else { return };
+        let before = association.elements.len();
+        association.elements.insert(index);
+        self.fair_share.resize(before, association.elements.len());
+    }
+
+    /// An element is not looked after over this association any more.
+    pub(super) fn detach(&mut self, peer: Peer, index: ElementIndex) {
+        let Some(association) = self.associations.get_mut(&peer) else { return };
+        let before = association.elements.len();
+        association.elements.remove(&index);
+        self.fair_share.resize(before, association.elements.len());
     }
 
     /// True where this association is there, and goes to the port of this protocol.

@@ -5,6 +5,7 @@
 //! | `asap` | registration, deregistration, resolution, reports | RFC 5352 §3.1 to §3.5 |
 //! | `admission` | what a registration must bring along | RFC 5352 §2.2.1 |
 //! | `supervision` | keep-alives, expiry, removal | RFC 5352 §3.5 |
+//! | `fair_share` | in which order, and how often, elements are asked | |
 //! | `subscription` | users that are told of changes | RFC 5352 §2.2.5 |
 //! | `announce` | telling where this registrar is | RFC 5352 §3.6 |
 //! | `association` | what comes up and goes down | |
@@ -30,6 +31,7 @@ mod config;
 mod dialing;
 mod enrp;
 mod event;
+mod fair_share;
 mod handover;
 mod join;
 mod misbehaviour;
@@ -77,6 +79,7 @@ use adoption::Adopting;
 use announce::Announcing;
 use association::Association;
 use dialing::{ConfiguredPeer, Dial};
+use fair_share::{FairShare, Turns};
 use handover::Handover;
 use join::Join;
 use misbehaviour::Complaints;
@@ -102,8 +105,9 @@ pub struct Registrar {
     deadlines: Deadlines<Deadline>,
     /// How often elements are asked whether they live.
     pace: Pace,
-    /// Elements whose turn it is, and that wait for the pace.
-    waiting: VecDeque<ElementIndex>,
+    /// Whose elements wait for the pace.
+    turns: Turns,
+    fair_share: FairShare,
     /// Elements to take out, and the associations that they are lost with.
     lost: VecDeque<(Peer, ElementIndex)>,
     /// Reports that elements are unreachable, since they registered.
@@ -227,7 +231,8 @@ impl Registrar {
             announcing: Announcing::default(),
             deadlines: Deadlines::default(),
             pace: Pace::new(config.supervision_rate_max),
-            waiting: VecDeque::new(),
+            turns: Turns::default(),
+            fair_share: FairShare::default(),
             lost: VecDeque::new(),
             reports: PerElement::default(),
             state: if is_alone { State::Serving } else { State::Starting(Phase::Waiting) },

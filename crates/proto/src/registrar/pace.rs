@@ -29,15 +29,30 @@ impl Pace {
     ///
     /// When the next one may be taken.
     pub(super) fn take(&mut self, now: Time) -> Result<(), Time> {
-        let earned = (now - self.as_of).as_secs_f64() * self.rate;
-        self.allowance = (self.allowance + earned).min((self.rate * BURST).max(1.0));
-        self.as_of = now;
+        self.earn(now);
         if self.allowance < 1.0 {
             let missing = (1.0 - self.allowance) / self.rate;
             return Err(now + Duration::from_secs_f64(missing) + Duration::from_nanos(1));
         }
         self.allowance -= 1.0;
         Ok(())
+    }
+
+    /// Takes one turn for something that is of use and not necessary: at least half of a burst is
+    /// left for what is. False where there is none.
+    pub(super) fn take_spare(&mut self, now: Time) -> bool {
+        self.earn(now);
+        let spares = self.allowance >= (self.rate * BURST / 2.0).max(1.0);
+        if spares {
+            self.allowance -= 1.0;
+        }
+        spares
+    }
+
+    fn earn(&mut self, now: Time) {
+        let earned = (now - self.as_of).as_secs_f64() * self.rate;
+        self.allowance = (self.allowance + earned).min((self.rate * BURST).max(1.0));
+        self.as_of = now;
     }
 
     /// How often each of `count` may have its turn.

@@ -15,6 +15,9 @@ pub struct Stats {
     pub unknown_pools: u64,
     /// Keep-alives sent.
     pub keep_alives: u64,
+    /// Keep-alives sent again, because there was no answer for a while. Counted in
+    /// [`keep_alives`](Self::keep_alives), too.
+    pub keep_alives_repeated: u64,
     /// Keep-alives answered.
     pub keep_alive_acks: u64,
     /// Waits for an answer that were extended, because this registrar itself was late, or the other

@@ -21,10 +21,17 @@ pub(super) struct Supervised {
     pub(super) association: Option<Peer>,
     /// How quickly it answers.
     pub(super) round_trip: RoundTrip,
-    /// When the keep-alive was sent that it has not answered yet, [packed](Time::packed).
+    /// When it was asked first what it has not answered yet, [packed](Time::packed).
     probed: Option<Word>,
+    /// How long the answer to the next question, or to this one, is waited for at least,
+    /// [packed](Time::packed).
+    patience: Option<Word>,
+    /// How many questions have no answer.
+    unanswered: u8,
     /// How often the wait for that answer was extended.
     extensions: u8,
+    /// It is among those of its association that are to be asked.
+    is_queued: bool,
     /// When its registration runs out, [packed](Time::packed); `None` for never.
     expires: Option<Word>,
 }
@@ -38,9 +45,8 @@ pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
 /// So often a wait is extended for that reason: a registrar that is always late still finds the dead.
 pub(super) const EXTENSIONS_MAX: u8 = 8;
 
-/// The least time to wait is so many times as long where SCTP may send over another path, in either
-/// direction, what it lost on one.
-const PATH_CHANGE_FLOORS: u32 = 3;
+/// Where the first answers are slow, a question is sent so often at least before the wait ends.
+const QUESTIONS_MIN: u32 = 3;
 
 impl Registrar {
     /// Makes an element one of this registrar's own, supervised over this association.
@@ -53,30 +59,35 @@ impl Registrar {
     ) {
         let supervised = self.supervised.get_or_default(index);
         let is_new = supervised.association.is_none();
-        if let Some(old) = supervised.association.replace(peer).filter(|old| *old != peer)
-            && let Some(association) = self.associations.get_mut(&old)
-        {
-            association.elements.remove(&index);
-        }
-        if let Some(association) = self.associations.get_mut(&peer) {
-            association.elements.insert(index);
-        }
-        self.reports.remove(index);
+        let old = supervised.association.replace(peer).filter(|old| *old != peer);
         // An element that registers lives: what it was asked before is answered.
         supervised.probed = None;
-        supervised.extensions = 0;
+        supervised.unanswered = 0;
+        supervised.is_queued &= old.is_none();
         supervised.expires = match self.config.dialect.lifetime(life) {
             Lifetime::Forever => None,
             Lifetime::For(span) => Some((now + span).packed()),
         };
+        if let Some(old) = old {
+            self.detach(old, index);
+        }
+        self.attach(peer, index);
+        self.reports.remove(index);
         self.arm_keep_alive(now, index, is_new);
     }
 
     /// Arms the next keep-alive. The first one comes at a random part of the interval, so that
     /// elements that registered together are not asked together (RFC 5352 §3.5).
     fn arm_keep_alive(&mut self, now: Time, index: ElementIndex, is_first: bool) {
-        let interval = self.config.timing.keep_alive_interval;
-        let stretched = self.pace.interval_of_each(self.supervised.len());
+        let Some(supervised) = self.supervised.get_mut(index) else { return };
+        let timing = &self.config.timing;
+        let interval = timing.keep_alive_interval;
+        // It lives now: this is how long it may be silent, whenever it is asked in between.
+        supervised.patience = Some((now + interval + timing.keep_alive_timeout_cap).packed());
+        let association = supervised.association.and_then(|peer| self.associations.get(&peer));
+        let size = association.map_or(0, |association| association.elements.len());
+        let rate = self.config.supervision_rate_max;
+        let stretched = self.fair_share.interval(size, interval, rate);
         // ±50 % around two thirds of the interval: never later than the interval.
         let spread = self.rng.random_range(1.0 / 3.0..=1.0);
         let mut wait = interval.mul_f64(spread).max(stretched);
@@ -93,38 +104,77 @@ impl Registrar {
         self.deadlines.arm(Deadline::Supervision(index), at);
     }
 
-    /// Asks an element whether it lives, and waits for the answer.
-    fn probe(&mut self, now: Time, index: ElementIndex) {
+    /// Asks an element whether it lives, and waits for the answer: for
+    /// [`keep_alive_timeout_cap`](crate::timing::Timing::keep_alive_timeout_cap), and longer where
+    /// it was asked before its time; not where it was reported.
+    fn probe(&mut self, now: Time, index: ElementIndex, is_reported: bool) {
         let Some(supervised) = self.supervised.get_mut(index) else {
             return;
         };
+        supervised.probed = Some(now.packed());
+        supervised.unanswered = 0;
+        supervised.extensions = 0;
+        let least = (now + self.config.timing.keep_alive_timeout_cap).packed();
+        let earned = supervised.patience.filter(|_| !is_reported);
+        supervised.patience = earned.max(Some(least));
+        self.send_keep_alive(now, index);
+        self.await_answer(now, index);
+    }
+
+    fn send_keep_alive(&mut self, now: Time, index: ElementIndex) {
+        let Some(supervised) = self.supervised.get_mut(index) else { return };
         let (Some(peer), Some(view)) = (supervised.association, self.handlespace.element(index))
         else {
             return;
         };
-        let (handle, id) = (view.handle.clone(), view.element.id);
-        supervised.probed = Some(now.packed());
-        supervised.extensions = 0;
-        let timing = &self.config.timing;
-        let association = self.associations.get(&peer);
-        let is_multihomed = association.is_some_and(|it| it.link.remote.len() > 1);
-        let floor = match is_multihomed {
-            true => timing.keep_alive_timeout_floor * PATH_CHANGE_FLOORS,
-            false => timing.keep_alive_timeout_floor,
-        };
-        // Where an association has many elements, others were asked more lately.
-        let cap = timing.keep_alive_timeout_cap;
-        let of_all = association.map_or(floor, |it| it.answers.timeout(floor, cap));
-        let wait = supervised.round_trip.timeout(floor, cap).max(of_all);
-        self.arm_supervision(index, now + wait);
+        supervised.unanswered = supervised.unanswered.saturating_add(1);
+        if let Some(association) = self.associations.get_mut(&peer) {
+            association.answers.note_question(now);
+        }
         self.stats.keep_alives += 1;
         let message = KeepAlive {
             claim_home: false,
             sender: Some(self.id),
-            handle,
-            id: (!self.config.strict_rfc_keepalive).then_some(id),
+            handle: view.handle.clone(),
+            id: (!self.config.strict_rfc_keepalive).then_some(view.element.id),
         };
         self.send(peer, Asap::KeepAlive(message));
+    }
+
+    /// Arms the time to ask once more, or to give up.
+    fn await_answer(&mut self, now: Time, index: ElementIndex) {
+        let Some(supervised) = self.supervised.get(index) else { return };
+        let again = now + self.repetition_pause(supervised);
+        let until = supervised.patience.map_or(again, Time::unpacked);
+        self.arm_supervision(index, again.min(until));
+    }
+
+    /// How long to wait for an answer before asking once more.
+    fn repetition_pause(&self, supervised: &Supervised) -> Duration {
+        let timing = &self.config.timing;
+        let floor = timing.keep_alive_timeout_floor;
+        let slowest = floor.max(timing.keep_alive_timeout_cap / QUESTIONS_MIN);
+        supervised.round_trip.timeout(floor, slowest)
+    }
+
+    /// Asks an element once more. Each message that follows a lost one makes the transport notice
+    /// the loss sooner than its own timer would, so one to any element of the association will do;
+    /// and an end that is busy with earlier questions is not helped by more.
+    fn ask_again(&mut self, now: Time, index: ElementIndex, probed: Time) {
+        self.await_answer(now, index);
+        let Some(supervised) = self.supervised.get(index) else { return };
+        let association = supervised.association.and_then(|peer| self.associations.get(&peer));
+        let Some(association) = association else { return };
+        let pause = self.repetition_pause(supervised);
+        let floor = self.config.timing.keep_alive_timeout_floor;
+        if association.answers.is_followed(now, probed, pause)
+            || association.answers.are_behind(now, probed, floor)
+            || !self.pace.take_spare(now)
+        {
+            return;
+        }
+        self.stats.keep_alives_repeated += 1;
+        self.send_keep_alive(now, index);
     }
 
     /// An element's timer fired: its registration ran out (RFC 5352 §3.2), it is time to ask, or
@@ -143,42 +193,86 @@ impl Registrar {
             return;
         };
         let Some(probed) = supervised.probed.map(Time::unpacked) else {
-            self.waiting.push_back(index);
+            self.enqueue(index);
             self.probe_waiting(now);
             return;
         };
+        let patience = supervised.patience.map_or(now, Time::unpacked);
         // The answer may wait in a queue that this registrar had no time to read.
         let lateness = now - due;
         if lateness > LATENESS_TOLERATED && supervised.extensions < EXTENSIONS_MAX {
             supervised.extensions += 1;
             self.stats.keep_alive_extensions += 1;
             let wait = lateness.min(self.config.timing.keep_alive_timeout_cap);
+            supervised.patience = Some((patience + wait).max(now + wait).packed());
             self.arm_supervision(index, now + wait);
             return;
         }
+        if now < patience {
+            self.ask_again(now, index, probed);
+            return;
+        }
         let association = supervised.association.and_then(|peer| self.associations.get(&peer));
-        let patience = self.config.timing.keep_alive_timeout_floor;
-        if association.is_some_and(|it| it.answers.are_behind(now, probed, patience)) {
+        let pause = self.config.timing.keep_alive_timeout_floor;
+        if association.is_some_and(|it| it.answers.are_behind(now, probed, pause)) {
             self.stats.keep_alive_extensions += 1;
-            self.arm_supervision(index, now + patience);
+            self.arm_supervision(index, now + pause);
             return;
         }
         self.remove_unanswering(now, index, LeaveReason::Silent);
     }
 
-    /// Asks those elements whose turn it is, as many as the pace allows, in order.
+    /// It is this element's turn to be asked.
+    fn enqueue(&mut self, index: ElementIndex) {
+        let Some(supervised) = self.supervised.get_mut(index) else { return };
+        let Some(peer) = supervised.association.filter(|_| !supervised.is_queued) else { return };
+        let Some(association) = self.associations.get_mut(&peer) else { return };
+        supervised.is_queued = true;
+        association.queue.tidy(&association.elements);
+        self.turns.enqueue(peer, &mut association.queue, index);
+    }
+
+    /// Asks those elements whose turn it is, as many as the pace allows: of each association one
+    /// after the other, so that none waits for the many elements of another one.
     pub(super) fn probe_waiting(&mut self, now: Time) {
-        while let Some(&index) = self.waiting.front() {
+        while let Some(peer) = self.turns.next() {
+            let Some(index) = self.first_queued(peer) else {
+                self.turns.pass(self.associations.get_mut(&peer).map(|it| &mut it.queue));
+                continue;
+            };
             if let Err(at) = self.pace.take(now) {
                 self.deadlines.arm(Deadline::Pace, at);
                 return;
             }
-            self.waiting.pop_front();
-            // A report or a registration may have come in between.
-            if self.deadlines.deadline(Deadline::Supervision(index)).is_none() {
-                self.probe(now, index);
+            let mut queue = self.associations.get_mut(&peer).map(|it| &mut it.queue);
+            if let Some(queue) = &mut queue {
+                queue.elements.pop_front();
             }
+            self.turns.pass(queue);
+            if let Some(supervised) = self.supervised.get_mut(index) {
+                supervised.is_queued = false;
+            }
+            self.probe(now, index, false);
         }
+    }
+
+    /// The first element in the queue of an association that is still to be asked. Those before it
+    /// are dropped, at no cost to the pace: they have gone, registered or been reported meanwhile.
+    fn first_queued(&mut self, peer: Peer) -> Option<ElementIndex> {
+        let queue = &mut self.associations.get_mut(&peer)?.queue;
+        while let Some(&index) = queue.elements.front() {
+            let supervised = self.supervised.get_mut(index);
+            if let Some(supervised) = supervised.filter(|it| it.association == Some(peer)) {
+                if supervised.is_queued
+                    && self.deadlines.deadline(Deadline::Supervision(index)).is_none()
+                {
+                    return Some(index);
+                }
+                supervised.is_queued = false;
+            }
+            queue.elements.pop_front();
+        }
+        None
     }
 
     /// An element answered.
@@ -193,22 +287,21 @@ impl Registrar {
             self.stats.unexpected += 1;
             return;
         };
-        let Some(probed) = supervised.probed.filter(|_| supervised.association == Some(peer))
-        else {
+        if supervised.association != Some(peer) || supervised.unanswered == 0 {
             self.stats.unexpected += 1;
             return;
-        };
-        let probed = Time::unpacked(probed);
-        supervised.probed = None;
+        }
+        supervised.unanswered -= 1;
+        self.stats.keep_alive_acks += 1;
+        // The answer to a repetition says nothing that the first one has not said.
+        let Some(probed) = supervised.probed.take().map(Time::unpacked) else { return };
         // After an extension nobody knows how long the answer lay around.
-        let in_time = supervised.extensions == 0;
-        if in_time {
+        if supervised.extensions == 0 {
             supervised.round_trip.sample(now - probed);
         }
         if let Some(association) = self.associations.get_mut(&peer) {
-            association.answers.note(now, probed, in_time);
+            association.answers.note(now, probed);
         }
-        self.stats.keep_alive_acks += 1;
         self.arm_keep_alive(now, index, false);
     }
 
@@ -233,7 +326,7 @@ impl Registrar {
         reports.push((reporter, now));
         if u32::try_from(reports.len()).is_ok_and(|count| count <= max) {
             if supervised.probed.is_none() {
-                self.probe(now, index);
+                self.probe(now, index, true);
             }
         } else {
             self.remove_unanswering(now, index, LeaveReason::Reported);
@@ -271,8 +364,8 @@ impl Registrar {
         self.forget_adoption(index);
         self.deadlines.disarm(Deadline::Supervision(index));
         self.reports.remove(index);
-        if let Some(association) = association.and_then(|peer| self.associations.get_mut(&peer)) {
-            association.elements.remove(&index);
+        if let Some(peer) = association {
+            self.detach(peer, index);
         }
         match reason {
             LeaveReason::Deregistered => {}

@@ -162,10 +162,8 @@ impl Registrar {
             let (handle, id) = (view.handle.clone(), view.element.id);
             let event = Event::Moved { handle: handle.clone(), id, to };
             self.outputs.push_back(Output::Event(event));
-            if let Some(peer) = association
-                && let Some(association) = self.associations.get_mut(&peer)
-            {
-                association.elements.remove(&index);
+            if let Some(peer) = association.filter(|peer| self.associations.contains_key(peer)) {
+                self.detach(peer, index);
                 // An update may be older than the element's registration here. Who knows its home
                 // to be elsewhere does not mind; who still believes in this one registers again.
                 self.tell_removed(peer, handle, id);

@@ -79,6 +79,26 @@ impl Parcel {
     }
 }
 
+/// A parcel that was sent and not acknowledged.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) parcel: Parcel,
+    /// When it was sent last.
+    pub(super) sent: Time,
+    /// How often it was sent.
+    pub(super) attempts: u32,
+    /// It was lost then.
+    pub(super) is_lost: bool,
+    /// How often it was reported missing since.
+    pub(super) reports: u32,
+}
+
+impl UnderWay {
+    pub(super) fn new(parcel: Parcel) -> Self {
+        Self { parcel, sent: Time::ZERO, attempts: 0, is_lost: false, reports: 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum State {
     /// The acceptor has not heard of it yet.
@@ -99,7 +119,7 @@ pub(super) struct End {
     /// What its process calls it; `None` where the process has left it.
     pub(super) peer: Option<Peer>,
     /// Sent and not acknowledged, by number.
-    pub(super) under_way: BTreeMap<u64, Parcel>,
+    pub(super) under_way: BTreeMap<u64, UnderWay>,
     /// How many octets these are.
     pub(super) octets_under_way: usize,
     /// Its process was told that the peer takes less than is sent.

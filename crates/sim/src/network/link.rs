@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use rserpool_proto::time::Time;
 
 use crate::node::NodeId;
 
@@ -42,12 +43,14 @@ pub(crate) struct Links {
     pub(crate) weather: Weather,
     /// Directed: from the first to the second nothing gets through.
     cuts: BTreeSet<(NodeId, NodeId)>,
+    /// One packet in such a time is lost besides, and when the next one will be.
+    drop_every: Option<(Duration, Time)>,
     rng: StdRng,
 }
 
 impl Links {
     pub(crate) fn new(weather: Weather, seed: u64) -> Self {
-        Self { weather, cuts: BTreeSet::new(), rng: StdRng::seed_from_u64(seed) }
+        Self { weather, cuts: BTreeSet::new(), drop_every: None, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// How long a packet takes; `None` where it is lost.
@@ -56,6 +59,21 @@ impl Links {
         let is_lost = loss > 0.0 && self.rng.random_bool(loss.min(1.0));
         let extra = jitter.mul_f64(self.rng.random_range(0.0..=1.0));
         (!is_lost && self.is_open(from, to)).then_some(delay + extra)
+    }
+
+    /// From now on the first packet of an association that is sent in each such time is lost.
+    pub(crate) fn drop_every(&mut self, pause: Duration) {
+        self.drop_every = Some((pause, Time::ZERO));
+    }
+
+    /// True where it is time to lose one.
+    pub(crate) fn drops(&mut self, now: Time) -> bool {
+        let Some((pause, next)) = &mut self.drop_every else { return false };
+        let is_due = *next <= now;
+        if is_due {
+            *next = now + *pause;
+        }
+        is_due
     }
 
     /// True where a datagram is to arrive once more.

@@ -1,8 +1,9 @@
 //! Hosts, and associations between them: what kernels and wires do.
 //!
 //! An association is modelled as SCTP and TCP have it: set up by a handshake over the links, then
-//! ordered and reliable in each direction. What is lost is sent again after a timeout that doubles;
-//! a peer that lets too many of these pass is given up. Idle associations are asked by heartbeats;
+//! ordered and reliable in each direction. What is lost is sent again after a timeout that doubles,
+//! or sooner where what follows is reported to have arrived; a peer that lets too many timeouts pass
+//! is given up. Idle associations are asked by heartbeats;
 //! these are only played where there is something to find out, for they would change nothing else.
 //!
 //! | file | what it holds |
@@ -10,13 +11,15 @@
 //! | `link` | delay, loss, cuts |
 //! | `association` | the two ends and what is under way |
 //! | `handshake` | from a dial to an association |
-//! | `transfer` | parcels, their repetition, heartbeats |
+//! | `transfer` | parcels, heartbeats |
+//! | `repair` | how what was lost is sent again |
 //! | `ending` | closed, aborted, given up |
 
 mod association;
 mod ending;
 mod handshake;
 mod link;
+mod repair;
 mod transfer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -89,8 +92,11 @@ pub(crate) enum Happening {
     InitReply(AssocId),
     /// The answer arrives: nobody is there.
     Refusal(AssocId),
-    /// A side sends a parcel again that has not been acknowledged.
-    Repeat(AssocId, Side, u64),
+    /// A side sends a parcel again that has not been acknowledged since this attempt.
+    Repeat(AssocId, Side, u64, u32),
+    /// A side hears that what it sent at this time with this number has arrived, and something
+    /// before it has not.
+    Missing(AssocId, Side, u64, Time),
     /// A parcel arrives at this side.
     Arrives(AssocId, Side, u64, Parcel),
     /// A side asks by a heartbeat whether the other one is there.
@@ -256,7 +262,12 @@ impl Network {
             Happening::InitArrives(id) => self.init_arrives(now, id),
             Happening::InitReply(id) => self.init_reply(now, id),
             Happening::Refusal(id) => self.give_up(now, id, Side::Dialer, Reason::Refused),
-            Happening::Repeat(id, side, number) => self.repeat(now, id, side, number),
+            Happening::Repeat(id, side, number, attempt) => {
+                self.repeat(now, id, side, number, attempt);
+            }
+            Happening::Missing(id, side, number, sent) => {
+                self.report_missing(now, id, side, number, sent);
+            }
             Happening::Arrives(id, side, number, parcel) => {
                 self.arrives(now, id, side, number, parcel);
             }
@@ -326,7 +337,8 @@ impl Network {
 
     /// Sends a packet, where it gets through.
     fn send_packet(&mut self, now: Time, from: NodeId, to: NodeId, arrives: Happening) -> bool {
-        match self.links.carry(from, to) {
+        let way = self.links.carry(from, to).filter(|_| !self.links.drops(now));
+        match way {
             Some(way) => {
                 self.plan(now + way, arrives);
                 true

@@ -1,12 +1,11 @@
-//! Parcels in order, their repetition, and heartbeats.
+//! Parcels in order, and heartbeats.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rserpool_proto::machine::Peer;
 use rserpool_proto::time::Time;
 
-use super::association::{Association, Parcel, Reason, State};
+use super::association::{Association, Parcel, Reason, State, UnderWay};
 use super::{Arrival, AssocId, Happening, Network, Payload, Refused, Side};
 use crate::node::NodeId;
 
@@ -50,7 +49,7 @@ impl Network {
             end.sent += 1;
             let number = end.sent;
             end.octets_under_way += parcel.octets();
-            end.under_way.insert(number, parcel);
+            end.under_way.insert(number, UnderWay::new(parcel));
             self.note_congestion(id, side);
             self.transmit(now, id, side, number);
         }
@@ -70,53 +69,6 @@ impl Network {
         end.is_congested = is_more;
         let arrival = if is_more { Arrival::Congested(peer) } else { Arrival::Drained(peer) };
         self.arrivals.push_back((end.host, arrival));
-    }
-
-    fn transmit(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
-        let Some(association) = self.associations.get(&id) else { return };
-        let (from, to) = association.hosts(side);
-        let Some(parcel) = association.end(side).under_way.get(&number).cloned() else { return };
-        if !self.hosts[from.0].responds() {
-            // Its own transport stands still.
-            let again = self.settings.rto_max;
-            return self.plan(now + again, Happening::Repeat(id, side, number));
-        }
-        let arrives = Happening::Arrives(id, side.other(), number, parcel);
-        if !self.send_packet(now, from, to, arrives) {
-            self.plan_repetition(now, id, side, number);
-        }
-    }
-
-    /// Nothing was acknowledged: the same again later, where it is not given up.
-    pub(super) fn repeat(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
-        let Some(association) = self.associations.get_mut(&id) else { return };
-        let end = association.end_mut(side);
-        if !end.is_up() || !end.under_way.contains_key(&number) {
-            return;
-        }
-        let is_oldest = end.under_way.first_key_value().is_some_and(|(first, _)| *first == number);
-        if is_oldest && end.errors > self.settings.retransmits_max {
-            return self.give_up(now, id, side, Reason::Timeout);
-        }
-        self.transmit(now, id, side, number);
-    }
-
-    fn plan_repetition(&mut self, now: Time, id: AssocId, side: Side, number: u64) {
-        let Some(association) = self.associations.get_mut(&id) else { return };
-        let end = association.end_mut(side);
-        let is_oldest = end.under_way.first_key_value().is_some_and(|(first, _)| *first == number);
-        if is_oldest {
-            end.errors += 1;
-        }
-        let errors = end.errors;
-        let pause = self.backoff(errors);
-        self.plan(now + pause, Happening::Repeat(id, side, number));
-    }
-
-    pub(super) fn backoff(&self, errors: u32) -> Duration {
-        let doubled = self.settings.rto_min.saturating_mul(1 << errors.saturating_sub(1).min(16));
-        let round_trip = self.links.weather.round_trip_max();
-        doubled.min(self.settings.rto_max).max(round_trip)
     }
 
     /// A parcel arrives at `side`.
@@ -158,18 +110,24 @@ impl Network {
         if is_new && end.unread + waits + parcel.octets() > self.settings.window && end.unread > 0 {
             // The process does not read: its host says so, and that is a sign of life.
             association.end_mut(side.other()).errors = 0;
-            let pause = self.backoff(1);
-            return self.plan(now + pause, Happening::Repeat(id, side.other(), number));
+            return self.repeat_later(now, id, side.other(), number, 1);
         }
         if is_new {
             end.early.insert(number, parcel);
         }
+        let is_early = number > end.expected;
         // The acknowledgement needs the way back.
         if self.links.is_open(to, from) {
             let sender = association.end_mut(side.other());
-            let taken = sender.under_way.remove(&number);
-            sender.octets_under_way -= taken.map_or(0, |parcel| parcel.octets());
+            let arrived = sender.under_way.remove(&number);
+            sender.octets_under_way -= arrived.as_ref().map_or(0, |it| it.parcel.octets());
             sender.errors = 0;
+            // Where nothing was lost, what is missing is on its way.
+            let is_hole = is_early && sender.under_way.range(..number).any(|(_, it)| it.is_lost);
+            if let Some(arrived) = arrived.filter(|_| is_hole) {
+                let missing = Happening::Missing(id, side.other(), number, arrived.sent);
+                self.send_packet(now, to, from, missing);
+            }
             self.note_congestion(id, side.other());
         } else {
             self.plan_repetition(now, id, side.other(), number);

@@ -143,6 +143,11 @@ impl World {
 
     fn registrar_told(&mut self, node: NodeId, event: &registrar::Event) {
         let life = self.nodes[node.0].starts;
+        if let registrar::Event::Left { id, reason, .. } = event
+            && self.removals_forbidden
+        {
+            self.violate(Invariant::LivingStay, || format!("{id} is out: {reason:?}"));
+        }
         let Some(running) = &mut self.nodes[node.0].running else { return };
         match event {
             registrar::Event::TakeoverWon { target, .. }

@@ -94,6 +94,8 @@ pub struct World {
     pub(crate) bounds: Bounds,
     /// Who is in which pool, while nothing changes and everybody must know.
     pub(crate) expected: Option<BTreeMap<PoolHandle, BTreeSet<PeId>>>,
+    /// No element may be taken out.
+    removals_forbidden: bool,
 }
 
 /// More violations of one world tell nothing new.
@@ -121,6 +123,7 @@ impl World {
             violations: Vec::new(),
             bounds: Bounds::new(setup.timing, setup.weather, setup.clock_error),
             expected: None,
+            removals_forbidden: false,
             setup,
         }
     }

@@ -61,6 +61,16 @@ impl World {
         self.collect();
     }
 
+    /// From now on the first packet of an association that is sent in each such time is lost.
+    pub fn lose_one_in(&mut self, pause: Duration) {
+        self.network.links.drop_every(pause);
+    }
+
+    /// From now on all elements live and are connected: none of them may be taken out.
+    pub fn forbid_removals(&mut self) {
+        self.removals_forbidden = true;
+    }
+
     /// Starts the process of a node; nothing where it runs.
     pub fn start(&mut self, node: NodeId) {
         let host = &mut self.network.hosts[node.0];

@@ -10,6 +10,7 @@ mod joining;
 mod lab;
 mod misbehaviour;
 mod net;
+mod patience;
 mod presence;
 mod registration;
 mod resolution;

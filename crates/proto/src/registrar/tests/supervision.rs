@@ -11,7 +11,7 @@ use crate::machine::{Carrier, Input, Machine, Output, Peer};
 use crate::registrar::{Command, Config, Event, LeaveReason};
 use crate::time::Time;
 
-fn probed(outputs: &[Output<Event>]) -> Vec<u32> {
+pub(super) fn probed(outputs: &[Output<Event>]) -> Vec<u32> {
     let id = |output: &Output<Event>| match output {
         Output::Send(_, Message::Asap(Asap::KeepAlive(KeepAlive { id: Some(id), .. }))) => {
             Some(id.0)
@@ -21,12 +21,23 @@ fn probed(outputs: &[Output<Event>]) -> Vec<u32> {
     outputs.iter().filter_map(id).collect()
 }
 
-fn left(lab: &Lab) -> Vec<(u32, LeaveReason)> {
+pub(super) fn left(lab: &Lab) -> Vec<(u32, LeaveReason)> {
     let reason = |event: &Event| match event {
         Event::Left { id, reason, .. } => Some((id.0, *reason)),
         _ => None,
     };
     lab.events.iter().filter_map(reason).collect()
+}
+
+/// Lets nobody answer until an element is out; what the registrar wants done then.
+pub(super) fn silence(lab: &mut Lab) -> Vec<Output<Event>> {
+    let before = lab.registrar.handlespace().len();
+    loop {
+        let outputs = lab.timeout();
+        if lab.registrar.handlespace().len() < before {
+            return outputs;
+        }
+    }
 }
 
 fn with_element() -> Lab {
@@ -70,11 +81,11 @@ fn a_silent_element_is_gone_within_the_interval_and_the_wait() {
     }
     let silent_since = lab.now;
     assert_eq!(probed(&lab.timeout()), [1]);
-    let outputs = lab.timeout();
+    let outputs = silence(&mut lab);
     assert_eq!(left(&lab), [(1, LeaveReason::Silent)]);
     // The end of its association, which is of no more use, tells it, should it come back.
     assert_eq!(outputs, [Output::Abort(ELEMENT)]);
-    assert!(lab.now - silent_since <= Duration::from_millis(700), "{:?}", lab.now - silent_since);
+    assert_eq!(lab.now - silent_since, Duration::from_millis(1_400));
     assert_eq!(lab.resolve(None), None);
     assert_eq!(lab.registrar.next_timeout(), None);
 }
@@ -203,49 +214,6 @@ fn who_answers_one_question_after_the_other_is_not_blamed_for_the_later_ones() {
     assert!(lab.now - next_answer < Duration::from_secs(2), "{:?}", lab.now - next_answer);
 }
 
-/// Lets elements 1 and 2 answer after so many milliseconds, `None` for never, until one is out or
-/// 20 s have passed; when the first one was asked last. `answers` are under way, with their times.
-fn answer_after(
-    lab: &mut Lab,
-    delays: [Option<u64>; 2],
-    answers: &mut BTreeSet<(Time, u32)>,
-) -> Time {
-    let mut asked = lab.now;
-    let end = lab.now + Duration::from_secs(20);
-    while lab.now < end && lab.registrar.handlespace().len() == 2 {
-        let timeout = lab.registrar.next_timeout().unwrap();
-        if let Some(&(at, id)) = answers.first().filter(|(at, _)| *at <= timeout) {
-            answers.pop_first();
-            lab.now = at;
-            lab.acknowledge(ELEMENT, id);
-            continue;
-        }
-        for id in probed(&lab.timeout()) {
-            let delay = delays[usize::from(id == 2)];
-            answers.extend(delay.map(|delay| (lab.now + Duration::from_millis(delay), id)));
-            asked = if id == 1 { lab.now } else { asked };
-        }
-    }
-    asked
-}
-
-#[test]
-fn where_others_of_an_association_take_long_an_element_has_more_time() {
-    let wait_beside = |delay| {
-        let mut lab = with_element();
-        lab.register(ELEMENT, element(2, &[ELEMENT_ADDRESS]));
-        let mut answers = BTreeSet::new();
-        answer_after(&mut lab, [Some(1), Some(delay)], &mut answers);
-        let asked = answer_after(&mut lab, [None, Some(delay)], &mut answers);
-        assert_eq!(left(&lab), [(1, LeaveReason::Silent)]);
-        lab.now - asked
-    };
-    assert_eq!(wait_beside(1), Duration::from_millis(200));
-    let wait = wait_beside(150);
-    assert!(wait > Duration::from_millis(300), "{wait:?}");
-    assert!(wait <= Config::default().timing.keep_alive_timeout_cap, "{wait:?}");
-}
-
 // RFC 5352 §3.5; checklist 106 to 108.
 #[test]
 fn a_report_is_followed_by_a_keep_alive_at_once_and_too_many_by_removal() {
@@ -370,7 +338,7 @@ fn an_acknowledgement_from_elsewhere_proves_nothing() {
     let mut lab = with_element();
     lab.timeout();
     assert_eq!(lab.acknowledge(OTHER, 1), []);
-    lab.timeout();
+    silence(&mut lab);
     assert_eq!(left(&lab), [(1, LeaveReason::Silent)]);
 }
 
@@ -405,26 +373,4 @@ fn what_comes_after_the_end_of_an_association_changes_nothing() {
     assert!(lab.registrar.handlespace().is_empty());
     assert_eq!(lab.input(Input::Down(Peer::accepted(99))), []);
     lab.input(Input::Up(ELEMENT, link(Carrier::Sctp, &[ELEMENT_ADDRESS])));
-}
-
-// What SCTP lost on one path, it sends over the other, once it has noticed: in each direction.
-#[test]
-fn an_element_with_two_paths_has_time_to_change_them() {
-    let silent_after = |addresses: &[IpAddr]| {
-        let mut lab = Lab::new();
-        lab.input(Input::Up(ELEMENT, link(Carrier::Sctp, addresses)));
-        lab.register(ELEMENT, element(1, addresses));
-        for _ in 0..10 {
-            lab.timeout();
-            lab.wait(1);
-            lab.acknowledge(ELEMENT, 1);
-        }
-        lab.timeout();
-        let asked = lab.now;
-        lab.timeout();
-        assert_eq!(left(&lab), [(1, LeaveReason::Silent)]);
-        lab.now - asked
-    };
-    assert_eq!(silent_after(&[ELEMENT_ADDRESS]), Duration::from_millis(200));
-    assert_eq!(silent_after(&[ELEMENT_ADDRESS, OTHER_ADDRESS]), Duration::from_millis(600));
 }
