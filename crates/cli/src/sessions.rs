@@ -8,7 +8,7 @@ use clap::Args;
 use rserpool::session::{self, KeepAlive};
 use rserpool::transport::Ppid;
 use rserpool::wire::param::PoolHandle;
-use rserpool::{PoolUser, Session, transport_options, user};
+use rserpool::{PoolUser, Session, session_options, user};
 
 use crate::command::resolve::pool_handle;
 use crate::failure::no_registrar;
@@ -104,7 +104,7 @@ impl SessionArgs {
             waits_for_pool: self.wait,
             dials_max: self.dials_max,
             keep_alive: (!interval.is_zero()).then_some(KeepAlive { interval, deadline }),
-            transport: transport_options(&self.registrars.timing()),
+            transport: session_options(&self.registrars.timing()),
             ..session::Config::default()
         }
     }

@@ -30,7 +30,7 @@ pub mod user;
 
 pub use element::PoolElement;
 pub use error::Error;
-pub use node::transport_options;
+pub use node::{session_options, transport_options};
 pub use registrar::Registrar;
 pub use server::{Server, Service};
 pub use session::Session;

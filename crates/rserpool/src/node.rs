@@ -8,6 +8,9 @@ use rserpool_proto::timing::Timing;
 use rserpool_transport::{Options, Rto};
 use tokio::time::Instant;
 
+/// How long a peer of a session may take nothing of what waits for it.
+const SESSION_STALL_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// The transport options that go with a timer profile.
 pub fn transport_options(timing: &Timing) -> Options {
     Options {
@@ -18,6 +21,12 @@ pub fn transport_options(timing: &Timing) -> Options {
         connect_timeout: connect_timeout(timing),
         ..Options::default()
     }
+}
+
+/// The transport options of sessions: a service may think for a while before it takes more, and one
+/// who reads what it sends may too.
+pub fn session_options(timing: &Timing) -> Options {
+    Options { stall_timeout: SESSION_STALL_TIMEOUT, ..transport_options(timing) }
 }
 
 /// A dial may take as long as a round of a hunt; after that the next registrar has its turn.

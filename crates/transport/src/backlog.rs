@@ -1,9 +1,17 @@
-//! What waits for the peers of an endpoint: when one is congested, and how much waits in all.
+//! What waits for the peers of an endpoint: when one is congested, when one has taken nothing for too
+//! long, and how much waits in all.
 //!
 //! Every back end keeps one [`Backlog`] for each association and one [`Backlogs`] for the endpoint,
 //! so that the rules are the same over all transports.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
 
 use crate::endpoint::{AssocId, Event, Options, Ppid};
 
@@ -14,6 +22,15 @@ const WRITE_HIGH_WATER: usize = 256 << 10;
 const WRITE_LOW_SHARE: usize = 4;
 /// What a message that waits costs beside its octets.
 const MESSAGE_COST: usize = 64;
+/// Whose time is over gets this much more: a task that was late looks at its sockets before it ends
+/// anything.
+const GRACE: Duration = Duration::from_millis(100);
+/// Whose queue has not moved for so long ends before others when too much waits.
+const STUCK: Duration = Duration::from_secs(1);
+/// What may wait after some were ended, in quarters of the budget.
+const RELIEF_QUARTERS: usize = 3;
+/// As good as never, and still a time that a clock can tell: 30 years.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// What waits for one peer.
 #[derive(Debug, Default)]
@@ -25,6 +42,24 @@ pub(crate) struct Backlog {
     congested: bool,
     /// Messages that arrived while reading was paused, or since.
     held: VecDeque<(Ppid, Vec<u8>)>,
+    /// When the peer last took something, or something began to wait for it.
+    since: Option<Instant>,
+    /// When the message began that has not arrived in full.
+    message_since: Option<Instant>,
+    closing: bool,
+    /// The entry among the deadlines that counts.
+    armed: Option<Instant>,
+    /// Its time was over when it was last looked at.
+    last_call: bool,
+}
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Overdue {
+    /// The peer took nothing, or did not finish a message.
+    Stalled,
+    /// The peer took nothing of what was queued before the close, or did not close too.
+    Close,
 }
 
 /// What waits for all peers of an endpoint.
@@ -33,17 +68,30 @@ pub(crate) struct Backlogs {
     high: usize,
     low: usize,
     held_max: usize,
+    budget: usize,
+    stall_timeout: Duration,
+    message_timeout: Duration,
+    close_timeout: Duration,
     total: usize,
     /// How many associations are congested.
     congested: usize,
     /// Associations whose held messages can be handed in.
     resumed: VecDeque<AssocId>,
+    /// When whose time is over; later ones of the same association are made when these come.
+    deadlines: BinaryHeap<Reverse<(Instant, AssocId)>>,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Backlog {
     /// Whether more waits than the peer takes.
     pub(crate) fn is_congested(&self) -> bool {
         self.congested
+    }
+
+    /// Whether nothing has moved here for some time.
+    fn is_stuck(&self, now: Instant) -> bool {
+        let since = self.since.into_iter().chain(self.message_since).min();
+        since.is_some_and(|since| now.duration_since(since) >= STUCK)
     }
 }
 
@@ -56,9 +104,15 @@ impl Backlogs {
             high,
             low: high / WRITE_LOW_SHARE,
             held_max: options.send_queue_max,
+            budget: options.queue_budget,
+            stall_timeout: options.stall_timeout.min(NEVER),
+            message_timeout: options.message_timeout.min(NEVER),
+            close_timeout: options.close_timeout.min(NEVER),
             total: 0,
             congested: 0,
             resumed: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
+            sleep: None,
         }
     }
 
@@ -91,7 +145,13 @@ impl Backlogs {
         waiting: usize,
     ) -> Option<Event> {
         self.total = self.total - backlog.waiting + waiting;
+        let moved = waiting < backlog.waiting;
         backlog.waiting = waiting;
+        if waiting == 0 && !backlog.closing {
+            backlog.since = None;
+        } else if moved || (waiting > 0 && backlog.since.is_none()) {
+            self.moved(assoc, backlog);
+        }
         if backlog.congested && waiting <= self.low {
             backlog.congested = false;
             self.congested -= 1;
@@ -164,6 +224,130 @@ impl Backlogs {
     pub(crate) fn note_kept(&mut self, backlog: &mut Backlog, kept: usize) {
         self.total = self.total - backlog.kept + kept;
         backlog.kept = kept;
+    }
+
+    /// Notes that the peer took something.
+    pub(crate) fn moved(&mut self, assoc: AssocId, backlog: &mut Backlog) {
+        backlog.since = Some(Instant::now());
+        backlog.last_call = false;
+        self.arm(assoc, backlog);
+    }
+
+    /// Notes that the association is being closed: now everything has to go on.
+    pub(crate) fn close(&mut self, assoc: AssocId, backlog: &mut Backlog) {
+        if !backlog.closing {
+            backlog.closing = true;
+            self.moved(assoc, backlog);
+        }
+    }
+
+    /// Notes whether a message has arrived in part, and whether others were whole before it.
+    pub(crate) fn note_unfinished(
+        &mut self,
+        assoc: AssocId,
+        backlog: &mut Backlog,
+        is_unfinished: bool,
+        is_new: bool,
+    ) {
+        if !is_unfinished {
+            backlog.message_since = None;
+        } else if is_new || backlog.message_since.is_none() {
+            backlog.message_since = Some(Instant::now());
+            backlog.last_call = false;
+            self.arm(assoc, backlog);
+        }
+    }
+
+    /// When the time of an association is over, and what takes too long then.
+    fn deadline(&self, backlog: &Backlog) -> Option<(Instant, Overdue)> {
+        let moves = backlog.since.map(|since| match backlog.closing {
+            true => (since + self.close_timeout, Overdue::Close),
+            false => (since + self.stall_timeout, Overdue::Stalled),
+        });
+        let message = backlog.message_since.filter(|_| !backlog.closing);
+        let message = message.map(|since| (since + self.message_timeout, Overdue::Stalled));
+        moves.into_iter().chain(message).min_by_key(|(at, _)| *at)
+    }
+
+    fn arm(&mut self, assoc: AssocId, backlog: &mut Backlog) {
+        if let Some((at, _)) = self.deadline(backlog)
+            && backlog.armed.is_none_or(|armed| at < armed)
+        {
+            backlog.armed = Some(at);
+            self.deadlines.push(Reverse((at, assoc)));
+        }
+    }
+
+    /// An association whose time may be over; to be asked for by [`overdue`](Self::overdue). Else the
+    /// task is woken when there is one.
+    pub(crate) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Option<(Instant, AssocId)> {
+        let &Reverse((at, assoc)) = self.deadlines.peek()?;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        if sleep.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        self.deadlines.pop();
+        Some((at, assoc))
+    }
+
+    /// What took too long at an association; `None` where it has more time.
+    pub(crate) fn overdue(
+        &mut self,
+        (at, assoc): (Instant, AssocId),
+        backlog: &mut Backlog,
+    ) -> Option<Overdue> {
+        if backlog.armed != Some(at) {
+            return None;
+        }
+        backlog.armed = None;
+        let (deadline, overdue) = self.deadline(backlog)?;
+        let now = Instant::now();
+        if deadline > now {
+            self.arm(assoc, backlog);
+            return None;
+        }
+        if !backlog.last_call {
+            backlog.last_call = true;
+            let at = now + GRACE;
+            backlog.armed = Some(at);
+            self.deadlines.push(Reverse((at, assoc)));
+            return None;
+        }
+        Some(overdue)
+    }
+
+    /// Whether more waits than may.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.total > self.budget
+    }
+
+    /// The associations that have to end when more waits than may: the greatest queues, those first
+    /// that have not moved for a while.
+    pub(crate) fn excess<'a>(
+        &self,
+        all: impl Iterator<Item = (AssocId, &'a Backlog)>,
+    ) -> Vec<AssocId> {
+        let now = Instant::now();
+        let size = |backlog: &Backlog| backlog.waiting + backlog.kept;
+        let mut queues: Vec<(bool, usize, AssocId)> = all
+            .map(|(assoc, backlog)| (backlog.is_stuck(now), size(backlog), assoc))
+            .filter(|(_, octets, _)| *octets > 0)
+            .collect();
+        queues.sort_unstable_by(|one, other| other.cmp(one));
+        let enough = self.budget / 4 * RELIEF_QUARTERS;
+        let mut left = self.total;
+        let mut excess = Vec::new();
+        for (_, octets, assoc) in queues {
+            if left <= enough {
+                break;
+            }
+            left -= octets;
+            excess.push(assoc);
+        }
+        excess
     }
 
     /// Nothing waits any more: the association is over, or begins anew.
@@ -249,6 +433,102 @@ mod tests {
         }
         assert_eq!((backlogs.resumed(), backlogs.total()), (None, 0));
         assert_eq!(arrive(&mut backlogs, &mut backlog, false, 9), Ok(Some(event(9))));
+    }
+
+    /// What is overdue after a while, by the clock of the test.
+    async fn overdue_after(
+        backlogs: &mut Backlogs,
+        backlog: &mut Backlog,
+        after: Duration,
+    ) -> Option<Overdue> {
+        let found = std::future::poll_fn(|cx| {
+            while let Some(due) = backlogs.poll_deadlines(cx) {
+                if let Some(overdue) = backlogs.overdue(due, backlog) {
+                    return std::task::Poll::Ready(overdue);
+                }
+            }
+            std::task::Poll::Pending
+        });
+        tokio::time::timeout(after, found).await.ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_something_has_time_and_who_takes_nothing_has_not() {
+        let assoc = AssocId(1);
+        let mut backlogs = Backlogs::new(&Options::default());
+        let mut backlog = Backlog::default();
+        let (stall, part) = (Duration::from_secs(30), Duration::from_secs(20));
+        for waiting in [5, 4, 3, 2, 1] {
+            backlogs.note(assoc, &mut backlog, waiting);
+            assert_eq!(overdue_after(&mut backlogs, &mut backlog, part).await, None);
+        }
+        backlogs.push(&mut backlog, 100);
+        backlogs.note(assoc, &mut backlog, 101);
+        assert_eq!(overdue_after(&mut backlogs, &mut backlog, part / 4).await, None);
+        let start = Instant::now();
+        let overdue = overdue_after(&mut backlogs, &mut backlog, stall).await;
+        assert_eq!(overdue, Some(Overdue::Stalled));
+        assert!(start.elapsed() <= Duration::from_millis(5200), "{:?}", start.elapsed());
+
+        // Nothing waits: nothing is taken.
+        backlogs.note(assoc, &mut backlog, 0);
+        assert_eq!(overdue_after(&mut backlogs, &mut backlog, 10 * stall).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_has_to_go_on_though_nothing_waits() {
+        let assoc = AssocId(1);
+        let mut backlogs = Backlogs::new(&Options::default());
+        let mut backlog = Backlog::default();
+        backlogs.note(assoc, &mut backlog, 10);
+        backlogs.close(assoc, &mut backlog);
+        let part = Duration::from_secs(4);
+        for waiting in (0..10).rev() {
+            assert_eq!(overdue_after(&mut backlogs, &mut backlog, part).await, None);
+            backlogs.note(assoc, &mut backlog, waiting);
+        }
+        let overdue = overdue_after(&mut backlogs, &mut backlog, 2 * part).await;
+        assert_eq!(overdue, Some(Overdue::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_message_counts_from_its_beginning() {
+        let assoc = AssocId(1);
+        let mut backlogs = Backlogs::new(&Options::default());
+        let mut backlog = Backlog::default();
+        let part = Duration::from_secs(20);
+        // Each is whole before the next begins.
+        for _ in 0..5 {
+            backlogs.note_unfinished(assoc, &mut backlog, true, true);
+            assert_eq!(overdue_after(&mut backlogs, &mut backlog, part).await, None);
+        }
+        // More octets of the same one help nothing.
+        backlogs.note_unfinished(assoc, &mut backlog, true, false);
+        let overdue = overdue_after(&mut backlogs, &mut backlog, part).await;
+        assert_eq!(overdue, Some(Overdue::Stalled));
+        backlogs.note_unfinished(assoc, &mut backlog, false, false);
+        assert_eq!(overdue_after(&mut backlogs, &mut backlog, 10 * part).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_greatest_queue_ends_first_of_those_that_do_not_move() {
+        let options = Options { queue_budget: 1000, ..Options::default() };
+        let mut backlogs = Backlogs::new(&options);
+        let mut all: Vec<Backlog> = Vec::new();
+        for octets in [300, 400, 100] {
+            let mut backlog = Backlog::default();
+            backlogs.note(AssocId(all.len() as u64), &mut backlog, octets);
+            all.push(backlog);
+        }
+        tokio::time::advance(STUCK).await;
+        let mut moves = Backlog::default();
+        backlogs.note(AssocId(3), &mut moves, 500);
+        all.push(moves);
+        assert!(backlogs.is_over_budget());
+        let named = || (0..).map(AssocId).zip(&all);
+        assert_eq!(backlogs.excess(named()), [AssocId(1), AssocId(0)]);
+        backlogs.forget(&mut all[1]);
+        assert!(!backlogs.is_over_budget());
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The contract of a transport endpoint: what every back end does, in the same words.
 
+mod options;
+
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::ops::Add;
 use std::task::{Context, Poll};
 
 use rserpool_wire::registry;
 
+pub use self::options::{Counters, Options, Rto};
 use crate::address::Address;
 
 /// A bound transport endpoint: it accepts associations, dials, and carries whole messages.
@@ -39,7 +41,8 @@ pub trait Endpoint: Send {
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError>;
 
     /// Ends an association after what is queued was delivered; `Down(Closed)` follows. Messages of
-    /// the peer may still arrive before it. An unknown association is ignored.
+    /// the peer may still arrive before it. Where the peer takes nothing for
+    /// [`Options::close_timeout`], `Down(Timeout)` does. An unknown association is ignored.
     fn close(&mut self, assoc: AssocId);
 
     /// Ends an association now and drops what is queued; no event follows. An unknown association
@@ -117,42 +120,6 @@ pub struct Local {
     pub addresses: Vec<IpAddr>,
     /// SCTP or TCP port.
     pub port: u16,
-}
-
-/// How often an endpoint refused something; counts only grow.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counters {
-    /// Incoming associations beyond [`Options::associations_max`]: dropped.
-    pub over_limit: u64,
-    /// Incoming associations that the system could not hand over, for want of descriptors mostly.
-    pub accept_failed: u64,
-    /// Associations that ended by [`DownReason::Framing`], and packets that nothing could read.
-    pub malformed: u64,
-    /// Messages refused by [`SendError::Full`].
-    pub full: u64,
-    /// SCTP in userland: INITs dropped because more came than are answered in a second.
-    pub refused_inits: u64,
-    /// SCTP in userland: DATA dropped because it was too far ahead of what is missing, or because
-    /// unfinished messages took too much.
-    pub refused_data: u64,
-    /// SCTP in userland: associations that ended because a message stayed unfinished for too long.
-    pub stalled: u64,
-}
-
-impl Add for Counters {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            over_limit: self.over_limit + other.over_limit,
-            accept_failed: self.accept_failed + other.accept_failed,
-            malformed: self.malformed + other.malformed,
-            full: self.full + other.full,
-            refused_inits: self.refused_inits + other.refused_inits,
-            refused_data: self.refused_data + other.refused_data,
-            stalled: self.stalled + other.stalled,
-        }
-    }
 }
 
 /// What happens at an endpoint.
@@ -287,7 +254,9 @@ pub enum DownReason {
     Timeout,
     /// The peer restarted: this association is dead, a new one follows by its own [`Event::Up`].
     Restarted,
-    /// The peer takes nothing of what waits for it, or asks on without taking its answers.
+    /// The peer does not go on: it took nothing of what waits for it for
+    /// [`Options::stall_timeout`], left a message unfinished, or had one of the greatest queues when
+    /// more waited than [`Options::queue_budget`].
     Stalled,
     /// The peer broke the framing (RFC 5354 §4, a length below 4 or over the limit).
     Framing,
@@ -374,71 +343,6 @@ fn reason(source: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "no permission (ports below 1024 need root)".into(),
         io::ErrorKind::AddrNotAvailable => "this host does not have that address".into(),
         _ => source.to_string(),
-    }
-}
-
-/// Limits and timers of an endpoint. Times that only SCTP has are ignored by the others.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Longest message in octets, sent or received; 1 … 1 MiB. Default: 65 536. Plain byte streams
-    /// have no messages.
-    pub message_max: usize,
-    /// Octets that may wait for one slow peer before [`SendError::Full`]. Default: 4 MiB.
-    pub send_queue_max: usize,
-    /// Associations at once. Default: 100 000.
-    pub associations_max: usize,
-    /// SCTP retransmission timer: initial, least and greatest value (RFC 9260 §16).
-    pub rto: Rto,
-    /// SCTP heartbeat interval on an idle path.
-    pub heartbeat: std::time::Duration,
-    /// SCTP path.max.retrans.
-    pub path_retransmits_max: u32,
-    /// SCTP association.max.retrans.
-    pub association_retransmits_max: u32,
-    /// How long a dial of `sctp://` may take the first way before the second is tried beside it,
-    /// and of TCP and SCTP in userland one address of the peer before the next: more than a round
-    /// trip, or every dial goes all ways. Default: 100 ms.
-    pub head_start: std::time::Duration,
-    /// How long a dial may take in all before `Down(Timeout)`.
-    pub connect_timeout: std::time::Duration,
-    /// Own addresses that dials over TCP and SCTP in userland have to leave from, for peers that go
-    /// by the address that an association comes from; unspecified ones do not count. SCTP of the
-    /// kernel tells its peers all addresses. Default: none, where the endpoint listens or what the
-    /// system chooses.
-    pub dial_from: Vec<IpAddr>,
-}
-
-/// SCTP's retransmission timer bounds (RFC 9260 §6.3.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rto {
-    /// RTO.Initial.
-    pub initial: std::time::Duration,
-    /// RTO.Min.
-    pub min: std::time::Duration,
-    /// RTO.Max.
-    pub max: std::time::Duration,
-}
-
-impl Default for Options {
-    /// The `fast` profile: a silent path is given up within a second or so on a LAN.
-    fn default() -> Self {
-        use std::time::Duration;
-        Self {
-            message_max: 65_536,
-            send_queue_max: 4 << 20,
-            associations_max: 100_000,
-            rto: Rto {
-                initial: Duration::from_millis(250),
-                min: Duration::from_millis(100),
-                max: Duration::from_millis(1000),
-            },
-            heartbeat: Duration::from_secs(1),
-            path_retransmits_max: 2,
-            association_retransmits_max: 4,
-            head_start: Duration::from_millis(100),
-            connect_timeout: Duration::from_secs(3),
-            dial_from: Vec::new(),
-        }
     }
 }
 

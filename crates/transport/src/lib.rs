@@ -12,6 +12,7 @@
 //! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
 //! | `numbers` | [`ByNumber`]: quick tables of what is named here | |
 //! | [`ready`] | which of many sources have something to do | |
+//! | `source_limit` | incoming associations of each source | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
 //! | `source` | which own address a dial leaves from | |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
@@ -35,6 +36,7 @@ pub mod probe;
 pub mod ready;
 mod sctp;
 mod source;
+mod source_limit;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;
 mod tcp;

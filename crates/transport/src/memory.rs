@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::address::{Address, Host, Scheme};
-use crate::backlog::{Backlog, Backlogs};
+use crate::backlog::{Backlog, Backlogs, Overdue};
 use crate::endpoint::{
     AssocId, AssocInfo, Backend, Counters, DownReason, Endpoint, Error, Event, Local, Options,
     Ppid, Remote, SendError,
 };
+use crate::source_limit::{Source, Sources};
 
 /// A network inside the process; clones are the same network, two networks know nothing of each
 /// other.
@@ -44,6 +45,7 @@ struct Station {
     events: VecDeque<Event>,
     task: Option<Waker>,
     backlogs: Backlogs,
+    sources: Sources,
     counters: Counters,
 }
 
@@ -51,6 +53,8 @@ struct Station {
 struct Link {
     peer: (u64, AssocId),
     dialed: bool,
+    /// Who came, where it was not dialed.
+    from: Option<Source>,
     /// Octets sent that the peer has not taken yet.
     waiting: usize,
     backlog: Backlog,
@@ -131,6 +135,7 @@ impl MemoryNetwork {
             events: VecDeque::new(),
             task: None,
             backlogs: Backlogs::new(options),
+            sources: Sources::new(options),
             counters: Counters::default(),
         };
         stations.stations.insert(number, station);
@@ -222,6 +227,12 @@ impl Stations {
                 station.counters.over_limit += 1;
                 return None;
             }
+            let from = near_info.local.first().map(|ip| Source::of(*ip));
+            let max = station.options.associations_max;
+            if from.is_some_and(|from| !station.sources.may_come(from, max)) {
+                station.counters.over_source_limit += 1;
+                return None;
+            }
             Some((number, station.name()))
         });
         let Some((to, far)) = far else {
@@ -238,11 +249,13 @@ impl Stations {
             let link = Link {
                 peer,
                 dialed: info.dialed,
+                from: info.remote.first().map(|ip| Source::of(*ip)).filter(|_| !info.dialed),
                 waiting: 0,
                 backlog: Backlog::default(),
                 held: VecDeque::new(),
                 state: LinkState::Starting,
             };
+            link.from.into_iter().for_each(|from| station.sources.came(from));
             station.links.insert(assoc, link);
         }
         self.push(number, Event::Up { assoc, info });
@@ -274,6 +287,7 @@ impl Stations {
         let (to, far) = link.peer;
         station.note(assoc);
         self.push(to, Event::Message { assoc: far, ppid, octets: octets.to_vec() });
+        self.relieve(from);
         Ok(())
     }
 
@@ -286,7 +300,47 @@ impl Stations {
         }
         link.state = LinkState::Closing;
         let peer = link.peer;
+        if let Some(station) = self.stations.get_mut(&from) {
+            station.close(assoc);
+        }
         self.end(peer, DownReason::Closed);
+    }
+
+    /// Ends the greatest queues of an endpoint while more waits in all than may.
+    fn relieve(&mut self, number: u64) {
+        let Some(station) = self.stations.get_mut(&number) else { return };
+        if !station.backlogs.is_over_budget() {
+            return;
+        }
+        let all = station.links.iter().map(|(assoc, link)| (*assoc, &link.backlog));
+        let excess = station.backlogs.excess(all);
+        station.counters.over_budget += excess.len() as u64;
+        for assoc in excess {
+            self.cut_off(number, assoc, DownReason::Stalled);
+        }
+    }
+
+    /// Ends associations of an endpoint whose peers take nothing, and closes that do not go on.
+    fn poll_overdue(&mut self, number: u64, cx: &mut Context<'_>) {
+        while let Some(station) = self.stations.get_mut(&number)
+            && let Some((at, assoc)) = station.backlogs.poll_deadlines(cx)
+        {
+            let Some(link) = station.links.get_mut(&assoc) else { continue };
+            match station.backlogs.overdue((at, assoc), &mut link.backlog) {
+                None => {}
+                Some(Overdue::Stalled) => {
+                    station.counters.stalled += 1;
+                    self.cut_off(number, assoc, DownReason::Stalled);
+                }
+                Some(Overdue::Close) => self.cut_off(number, assoc, DownReason::Timeout),
+            }
+        }
+    }
+
+    /// Ends an association at both its ends.
+    fn cut_off(&mut self, number: u64, assoc: AssocId, reason: DownReason) {
+        self.abort(number, assoc);
+        self.push(number, Event::Down { assoc, reason });
     }
 
     fn abort(&mut self, from: u64, assoc: AssocId) {
@@ -324,6 +378,7 @@ impl Stations {
     }
 
     fn poll_event(&mut self, number: u64, cx: &mut Context<'_>) -> Poll<Event> {
+        self.poll_overdue(number, cx);
         let Some(station) = self.stations.get_mut(&number) else {
             return Poll::Pending;
         };
@@ -440,6 +495,13 @@ impl Station {
         self.events.extend(event.filter(|_| is_up));
     }
 
+    fn close(&mut self, assoc: AssocId) {
+        if let Some(link) = self.links.get_mut(&assoc) {
+            link.held.clear();
+            self.backlogs.close(assoc, &mut link.backlog);
+        }
+    }
+
     /// Hands in what was held back, before what came after it.
     fn resume(&mut self, assoc: AssocId) {
         let Some(link) = self.links.get_mut(&assoc) else { return };
@@ -451,6 +513,7 @@ impl Station {
     fn remove(&mut self, assoc: AssocId) -> Option<Link> {
         let mut link = self.links.remove(&assoc)?;
         self.backlogs.forget(&mut link.backlog);
+        link.from.into_iter().for_each(|from| self.sources.left(from));
         Some(link)
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
 /// The queue of sources that were woken.
@@ -32,7 +32,9 @@ struct Entry {
     id: u64,
     /// True while the source is in the queue, so that it is there once.
     queued: AtomicBool,
-    queue: Arc<Mutex<Queue>>,
+    /// Not the queue itself, which holds the entry: both would live for ever, and the task's waker
+    /// with them.
+    queue: Weak<Mutex<Queue>>,
 }
 
 impl Ready {
@@ -40,7 +42,7 @@ impl Ready {
     #[must_use]
     pub fn source(&self, id: u64) -> Source {
         let queued = AtomicBool::new(false);
-        Source { entry: Arc::new(Entry { id, queued, queue: Arc::clone(&self.queue) }) }
+        Source { entry: Arc::new(Entry { id, queued, queue: Arc::downgrade(&self.queue) }) }
     }
 
     /// Names the task to wake from now on.
@@ -84,7 +86,8 @@ impl Entry {
         if self.queued.swap(true, Ordering::SeqCst) {
             return None;
         }
-        let mut queue = lock(&self.queue);
+        let queue = self.queue.upgrade()?;
+        let mut queue = lock(&queue);
         queue.woken.push_back(Arc::clone(self));
         queue.task.clone()
     }
@@ -120,6 +123,22 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_queue_that_is_dropped_with_sources_in_it() {
+        let task = Arc::new(Count(AtomicUsize::new(0)));
+        let ready = Ready::default();
+        ready.register(&Waker::from(Arc::clone(&task)));
+        let source = ready.source(1);
+        let waker = source.waker();
+        source.wake();
+        let entry = Arc::downgrade(&source.entry);
+        drop((ready, source));
+        assert_eq!(Arc::strong_count(&task), 1, "the task is kept");
+        waker.wake();
+        assert_eq!(task.0.load(Ordering::SeqCst), 1, "woken for nobody");
+        assert!(entry.upgrade().is_none());
     }
 
     #[test]

@@ -279,7 +279,7 @@ async fn a_report_before_a_hasty_close_is_not_lost() {
 
 #[tokio::test]
 async fn a_peer_that_never_closes_its_half_is_left() {
-    let hasty = Options { connect_timeout: Duration::from_millis(50), ..Options::default() };
+    let hasty = Options { close_timeout: Duration::from_millis(50), ..Options::default() };
     let mut server = server_with(ASAP, &hasty);
     let peer = stranger(&server);
     let assoc = up(&mut server).await;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::element::{self, State};
-use crate::node::{FAR_FUTURE, secret, transport_options};
+use crate::node::{FAR_FUTURE, secret, session_options};
 use crate::{Error, PoolElement};
 
 mod card;
@@ -155,7 +155,7 @@ impl Server {
             (Scheme::Tcp, true) => Framing::Record,
             _ => Framing::Stream,
         };
-        let mut endpoints = Endpoints::new(transport_options(&element.element.timing));
+        let mut endpoints = Endpoints::new(session_options(&element.element.timing));
         let local = endpoints.listen(&url, framing)?;
         if element.dial_from.is_empty() && advertise.is_empty() {
             let fixed = local.addresses.iter().filter(|address| !address.is_unspecified());

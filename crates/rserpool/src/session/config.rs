@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rserpool_proto::session::KeepAlive;
 use rserpool_proto::session::client::{self as machine, Order};
+use rserpool_proto::timing::{Profile, Timing};
 use rserpool_transport::{Options, Ppid};
 use rserpool_wire::asap::BusinessCard;
 use rserpool_wire::param::PoolHandle;
 
-use crate::node::FAR_FUTURE;
+use crate::node::{FAR_FUTURE, session_options};
 
 /// How long a session tries, and how it watches its server.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ impl Default for Config {
             order: Order::default(),
             card: None,
             ppid: Ppid::default(),
-            transport: Options::default(),
+            transport: session_options(&Timing::of(Profile::Fast)),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::notification::{AddressChange, KernelId, Notification};
 use super::{KernelEndpoint, Socket};
 use super::{sockaddr, socket};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event};
+use crate::source_limit::Source;
 use crate::sys::sctp::{self, Received};
 
 impl KernelEndpoint {
@@ -46,6 +47,7 @@ impl KernelEndpoint {
                 if let Some((assoc, association)) = self.table.find(kernel) {
                     self.undelivered += association.outbound.clear();
                     association.state = State::Closing { kernel };
+                    self.backlogs.close(assoc, &mut association.backlog);
                     self.events.extend(association.note(assoc, &mut self.backlogs));
                 }
             }
@@ -92,12 +94,26 @@ impl KernelEndpoint {
             self.kill(kernel);
             return;
         }
+        let from = match (dialed, remote.first()) {
+            (None, Some(ip)) => Some(Source::of(*ip)),
+            (Some(_), _) | (None, None) => None,
+        };
+        if let Some(from) = from {
+            if !self.sources.may_come(from, self.options.associations_max) {
+                self.counters.over_source_limit += 1;
+                self.kill(kernel);
+                return;
+            }
+            self.sources.came(from);
+        }
         if let Some(assoc) = dialed {
             self.forget(assoc);
         }
         let assoc = dialed.unwrap_or_else(|| self.table.name());
         let state = State::Up { kernel };
-        self.table.insert(assoc, Association::new(state, dialed.is_some(), remote, port));
+        let mut association = Association::new(state, dialed.is_some(), remote, port);
+        association.from = from;
+        self.table.insert(assoc, association);
         self.say_up(assoc, kernel);
     }
 
@@ -170,6 +186,9 @@ impl KernelEndpoint {
         let Some((assoc, association)) = self.table.find(kernel) else { return };
         let outbound = &mut association.outbound;
         outbound.dry(self.socket.get_ref(), kernel);
+        if !outbound.is_empty() {
+            self.backlogs.moved(assoc, &mut association.backlog);
+        }
         if outbound.can_write() && !outbound.listed {
             outbound.listed = true;
             self.writers.push_back(assoc);

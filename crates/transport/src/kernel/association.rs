@@ -7,10 +7,11 @@ use std::net::IpAddr;
 use tokio::time::Instant;
 
 use super::notification::KernelId;
-use super::socket::Socket;
+use super::socket::{Socket, Unsent};
 use crate::backlog::{Backlog, Backlogs};
 use crate::endpoint::{AssocId, Event, Ppid};
 use crate::numbers::ByNumber;
+use crate::source_limit::Source;
 
 /// The associations of an endpoint, by both their names.
 #[derive(Debug, Default)]
@@ -34,6 +35,10 @@ pub(super) struct Association {
     pub(super) unreachable: Vec<IpAddr>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
+    /// Who came, where it was not dialed.
+    pub(super) from: Option<Source>,
+    /// What the kernel still had to send when it was last asked, while it closes.
+    pub(super) left: Option<Unsent>,
     /// What the endpoint knows of what waits.
     pub(super) backlog: Backlog,
 }
@@ -117,6 +122,11 @@ impl Table {
         Some((assoc, self.by_id.get_mut(&assoc)?))
     }
 
+    /// What waits for the peers of all.
+    pub(super) fn backlogs(&self) -> impl Iterator<Item = (AssocId, &Backlog)> {
+        self.by_id.iter().map(|(assoc, association)| (*assoc, &association.backlog))
+    }
+
     /// The association with a peer at this port and one of these addresses that is not about to
     /// end. The kernel has at most one.
     pub(super) fn usable(&self, addresses: &[IpAddr], port: u16) -> Option<AssocId> {
@@ -149,6 +159,8 @@ impl Association {
             unreachable: Vec::new(),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
+            from: None,
+            left: None,
             backlog: Backlog::default(),
         }
     }

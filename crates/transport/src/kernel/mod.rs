@@ -53,6 +53,7 @@ use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
 use crate::numbers::ByNumber;
+use crate::source_limit::Sources;
 use crate::sys::sctp::{self, Batch};
 
 /// What one association may have in the kernel, unacknowledged, before the rest waits.
@@ -87,6 +88,7 @@ pub struct KernelEndpoint {
     /// The rest of a long notification follows.
     notification_goes_on: bool,
     backlogs: Backlogs,
+    sources: Sources,
     counters: Counters,
     undelivered: u64,
 }
@@ -161,6 +163,7 @@ impl KernelEndpoint {
             may_receive: false,
             notification_goes_on: false,
             backlogs: Backlogs::new(options),
+            sources: Sources::new(options),
             counters: Counters::default(),
             undelivered: 0,
         })
@@ -212,6 +215,9 @@ impl KernelEndpoint {
     fn forget(&mut self, assoc: AssocId) -> Option<Association> {
         let mut association = self.table.remove(assoc)?;
         self.backlogs.forget(&mut association.backlog);
+        if let Some(from) = association.from {
+            self.sources.left(from);
+        }
         self.undelivered += association.outbound.messages();
         if let Some(deadline) = association.state.deadline() {
             self.deadlines.remove(&(deadline, assoc));
@@ -296,12 +302,18 @@ impl Endpoint for KernelEndpoint {
         }
         self.backlogs.push(&mut association.backlog, octets.len());
         self.events.extend(association.note(assoc, &mut self.backlogs));
+        if self.backlogs.is_over_budget() {
+            self.relieve();
+        }
         Ok(())
     }
 
     fn close(&mut self, assoc: AssocId) {
         let Some(association) = self.table.get_mut(assoc) else { return };
         self.backlogs.drop_held(&mut association.backlog);
+        if let State::Up { .. } = association.state {
+            self.backlogs.close(assoc, &mut association.backlog);
+        }
         match association.state {
             State::Up { kernel } if association.outbound.is_empty() => {
                 let _ = self.socket.get_ref().shut_down(kernel);
@@ -333,6 +345,7 @@ impl Endpoint for KernelEndpoint {
                 return Poll::Ready(event);
             }
             self.poll_deadlines(cx);
+            self.poll_overdue(cx);
             while self.lookout.as_mut().is_some_and(|lookout| lookout.poll(cx).is_ready()) {
                 self.look_at_own_addresses();
             }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::association::State;
 use super::{KernelEndpoint, is_gone};
-use crate::backlog::TooMuch;
+use crate::backlog::{Overdue, TooMuch};
 use crate::endpoint::{AssocId, DownReason, Event};
 
 impl KernelEndpoint {
@@ -100,10 +100,49 @@ impl KernelEndpoint {
             match self.backlogs.hold(&mut association.backlog, pauses, event) {
                 Ok(None) => {}
                 Ok(event) => return event,
-                Err(TooMuch) => self.cut_off(assoc, DownReason::Stalled),
+                Err(TooMuch) => {
+                    self.counters.over_budget += 1;
+                    self.cut_off(assoc, DownReason::Stalled);
+                }
+            }
+            if self.backlogs.is_over_budget() {
+                self.relieve();
             }
         }
         None
+    }
+
+    /// Ends associations whose peers take nothing of what waits for them, and closes that do not go
+    /// on.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) {
+        while let Some((at, assoc)) = self.backlogs.poll_deadlines(cx) {
+            let Some(association) = self.table.get_mut(assoc) else { continue };
+            match self.backlogs.overdue((at, assoc), &mut association.backlog) {
+                None => {}
+                Some(Overdue::Stalled) => {
+                    self.counters.stalled += 1;
+                    self.cut_off(assoc, DownReason::Stalled);
+                }
+                Some(Overdue::Close) => {
+                    let kernel = association.state.kernel();
+                    let left = kernel.and_then(|id| self.socket.get_ref().unsent(id).ok());
+                    if left.is_some() && left != association.left {
+                        association.left = left;
+                        self.backlogs.moved(assoc, &mut association.backlog);
+                    } else {
+                        self.cut_off(assoc, DownReason::Timeout);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the greatest queues while more waits in all than may.
+    pub(super) fn relieve(&mut self) {
+        for assoc in self.backlogs.excess(self.table.backlogs()) {
+            self.counters.over_budget += 1;
+            self.cut_off(assoc, DownReason::Stalled);
+        }
     }
 
     /// Receives a batch and turns it into events.
@@ -115,7 +154,7 @@ impl KernelEndpoint {
             let Some(mut batch) = self.batch.take() else { return Poll::Pending };
             let result = self.socket.get_ref().receive(&mut batch);
             self.may_receive = matches!(result, Ok(true));
-            if !self.may_receive {
+            if is_drained(&result) {
                 guard.clear_ready();
             }
             if result.is_ok() {
@@ -132,6 +171,31 @@ impl KernelEndpoint {
                     return Poll::Pending;
                 }
             }
+        }
+    }
+}
+
+/// Whether the next notice of the system says when there is more. It says nothing anew after an error
+/// that left in the socket what is there.
+fn is_drained(received: &io::Result<bool>) -> bool {
+    match received {
+        Ok(may_receive) => !may_receive,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_an_error_that_passes_the_socket_is_still_readable() {
+        let error = |code| is_drained(&Err(io::Error::from_raw_os_error(code)));
+        assert!(!is_drained(&Ok(true)));
+        assert!(is_drained(&Ok(false)));
+        assert!(error(libc::EAGAIN));
+        for passing in [libc::ENOMEM, libc::ENOBUFS, libc::EINTR] {
+            assert!(!error(passing));
         }
     }
 }

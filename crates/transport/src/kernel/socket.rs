@@ -26,6 +26,7 @@ mod option {
     pub(super) const INITMSG: i32 = 2;
     pub(super) const NODELAY: i32 = 3;
     pub(super) const AUTOCLOSE: i32 = 4;
+    pub(super) const STATUS: i32 = 14;
     pub(super) const PEER_ADDR_PARAMS: i32 = 9;
     pub(super) const I_WANT_MAPPED_V4_ADDR: i32 = 12;
     pub(super) const DELAYED_SACK: i32 = 16;
@@ -55,6 +56,10 @@ const EVENTS: [u16; 5] = [
     notification::PARTIAL_DELIVERY,
     notification::SEND_FAILED,
 ];
+
+/// What the kernel still has of an association: other octets are something else that is left.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Unsent([u8; 4]);
 
 /// A bound one-to-many socket.
 #[derive(Debug)]
@@ -179,6 +184,15 @@ impl Socket {
     /// Gives up an address and tells all peers (RFC 5061).
     pub(super) fn remove_address(&self, address: IpAddr, port: u16) -> io::Result<()> {
         self.set(option::BINDX_REMOVE, &sockaddr::encode([address], port))
+    }
+
+    /// What the kernel still has to send, or to see acknowledged, of an association.
+    pub(super) fn unsent(&self, assoc: KernelId) -> io::Result<Unsent> {
+        // struct sctp_status: association, state and window, then two counts of chunks.
+        let mut value = [0; 176];
+        value[..4].copy_from_slice(&assoc.0.to_ne_bytes());
+        sctp::sctp_option(self.as_fd(), option::STATUS, &mut value)?;
+        Ok(Unsent([value[12], value[13], value[14], value[15]]))
     }
 
     /// Asks for a notification when all that was sent on `assoc` is acknowledged, or no more.

@@ -1,6 +1,5 @@
 //! One established TCP connection: what arrived, what waits to be written, and how it ends.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -10,11 +9,23 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::framing::{Broken, Framing};
-use crate::backlog::{Backlog, Backlogs};
+use crate::backlog::{Backlog, Backlogs, Overdue};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Options, Ppid, SendError};
+
+/// When an idle connection is asked whether its peer is there, and how often.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long what was sent may stay unacknowledged: as long as an idle peer may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// The longest such time that the system takes.
+const USER_TIMEOUT_MAX: Duration = Duration::from_secs(30 * 86_400 / 2);
+/// Octets that the system takes of a connection beyond what the peer can take at the time: those who
+/// read nothing cost no more, and what waits is seen here.
+const UNSENT_MAX: u32 = 128 << 10;
 
 /// One established TCP connection.
 pub(super) struct Connection {
@@ -34,8 +45,8 @@ pub(super) struct Connection {
     blocked: bool,
     /// What the endpoint knows of what waits here.
     backlog: Backlog,
-    /// How long an end of the connection that only one side knows of may still take.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Messages were taken since the inbox was last reclaimed.
+    has_taken: bool,
 }
 
 /// The buffers that all connections of an endpoint share: thousands of idle ones need none.
@@ -78,14 +89,19 @@ pub(super) enum Step {
 
 impl Connection {
     /// Takes over a connected stream. A peer that vanished without a word is noticed by keep-alive
-    /// probes, so that it does not keep its place for ever.
-    pub(super) fn new(stream: TcpStream, dialed: bool) -> Self {
+    /// probes, and by what it does not acknowledge, so that it does not keep its place for ever.
+    pub(super) fn new(stream: TcpStream, dialed: bool, options: &Options) -> Self {
         let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(30))
-            .with_interval(Duration::from_secs(5))
-            .with_retries(3);
-        // Either fails only for a connection that the peer has reset; the first read tells.
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+            .with_time(KEEPALIVE_TIME)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_RETRIES);
+        let socket = SockRef::from(&stream);
+        // Any of it fails only for a connection that the peer has reset; the first read tells.
+        let _ = socket.set_tcp_keepalive(&keepalive);
+        // A peer that only takes nothing acknowledges probes and is left to the stall time-out.
+        let silence_max = SILENCE_MAX.max(options.stall_timeout).min(USER_TIMEOUT_MAX);
+        let _ = socket.set_tcp_user_timeout(Some(silence_max));
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_MAX);
         let _ = stream.set_nodelay(true);
         Self {
             stream,
@@ -98,7 +114,7 @@ impl Connection {
             paused: false,
             blocked: false,
             backlog: Backlog::default(),
-            patience: None,
+            has_taken: false,
         }
     }
 
@@ -140,7 +156,8 @@ impl Connection {
     }
 
     /// Closes once everything is written.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, assoc: AssocId, backlogs: &mut Backlogs) {
+        backlogs.close(assoc, &mut self.backlog);
         if self.closing == Closing::No {
             self.closing = Closing::Asked;
             // Nothing that arrives makes more to send any more.
@@ -159,7 +176,9 @@ impl Connection {
         framing: Framing,
         message_max: usize,
     ) -> Result<Option<(Ppid, Vec<u8>)>, Broken> {
-        self.inbox.message(framing, message_max)
+        let message = self.inbox.message(framing, message_max);
+        self.has_taken |= matches!(message, Ok(Some(_)));
+        message
     }
 
     /// Whether the peer asks faster than it takes the answers: then what it has sent is held back,
@@ -188,9 +207,32 @@ impl Connection {
     }
 
     /// Gives the buffer back once all messages are taken, or are to wait.
-    pub(super) fn reclaim(&mut self, buffers: &mut Buffers, backlogs: &mut Backlogs) {
+    pub(super) fn reclaim(
+        &mut self,
+        assoc: AssocId,
+        buffers: &mut Buffers,
+        backlogs: &mut Backlogs,
+    ) {
         self.inbox.reclaim(&mut buffers.spare);
         backlogs.note_kept(&mut self.backlog, self.inbox.octets.len());
+        // What waits while reading is paused may be whole.
+        let is_unfinished = !self.paused && !self.inbox.is_empty();
+        let is_new = std::mem::take(&mut self.has_taken);
+        backlogs.note_unfinished(assoc, &mut self.backlog, is_unfinished, is_new);
+    }
+
+    /// What the endpoint knows of what waits here.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// What took too long, when the time of the connection may be over.
+    pub(super) fn overdue(
+        &mut self,
+        due: (Instant, AssocId),
+        backlogs: &mut Backlogs,
+    ) -> Option<Overdue> {
+        backlogs.overdue(due, &mut self.backlog)
     }
 
     /// Nothing waits here any more.
@@ -202,11 +244,11 @@ impl Connection {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        assoc: AssocId,
         buffers: &mut Buffers,
-        backlogs: &Backlogs,
-        patience: Duration,
+        backlogs: &mut Backlogs,
     ) -> Step {
-        let flushed = self.poll_flush(cx, patience).is_ready();
+        let flushed = self.poll_flush(cx).is_ready();
         if self.paused {
             // The waker of the flush says when to look again.
             if !self.resumes_reading(backlogs) {
@@ -218,9 +260,6 @@ impl Connection {
         if self.ended && flushed {
             return Step::Down(self.failed.unwrap_or(DownReason::Closed));
         }
-        if (self.ended || self.closing != Closing::No) && self.poll_patience(cx, patience) {
-            return Step::Down(if flushed { DownReason::Closed } else { DownReason::Timeout });
-        }
         if self.ended {
             return Step::Wait;
         }
@@ -228,7 +267,10 @@ impl Connection {
         match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
             Poll::Pending => Step::Wait,
             Poll::Ready(Err(error)) => Step::Down(self.failed.unwrap_or_else(|| reason(&error))),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.end(),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                backlogs.close(assoc, &mut self.backlog);
+                self.end()
+            }
             Poll::Ready(Ok(())) => {
                 self.inbox.add(buffer.filled(), &mut buffers.spare);
                 Step::Arrived
@@ -237,7 +279,7 @@ impl Connection {
     }
 
     /// Writes what is queued, and the FIN after it if it is time. `Ready` when nothing is left.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.outbox.waiting() > 0 {
             match Pin::new(&mut self.stream).poll_write(cx, self.outbox.octets()) {
                 Poll::Pending => {
@@ -246,10 +288,6 @@ impl Connection {
                 }
                 Poll::Ready(Err(error)) => self.fail(&error),
                 Poll::Ready(Ok(len)) => self.outbox.written(len),
-            }
-            // A slow peer may take as long as it likes, while it takes something.
-            if let Some(sleep) = &mut self.patience {
-                sleep.as_mut().reset(Instant::now() + patience);
             }
         }
         self.blocked = false;
@@ -287,12 +325,6 @@ impl Connection {
             None if self.outbox.waiting() == 0 => Step::Down(DownReason::Closed),
             None => Step::Again,
         }
-    }
-
-    /// True when the patience is over.
-    fn poll_patience(&mut self, cx: &mut Context<'_>, patience: Duration) -> bool {
-        let sleep = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        sleep.as_mut().poll(cx).is_ready()
     }
 }
 

@@ -9,28 +9,29 @@
 mod connection;
 mod dial;
 mod framing;
+mod listener;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::Sleep;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use self::connection::{Buffers, Connection, Step};
 pub use self::framing::Framing;
+use self::listener::{Listener, listen};
 use crate::address::{Address, Scheme, socket_address};
-use crate::backlog::Backlogs;
+use crate::backlog::{Backlogs, Overdue};
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
 use crate::numbers::ByNumber;
 use crate::ready::{Ready, Source};
 use crate::source;
+use crate::source_limit::{Source as Origin, Sources};
 
 /// Octets that one connection may read before the next has its turn.
 const READ_MAX: usize = 16 << 10;
@@ -38,10 +39,6 @@ const READ_MAX: usize = 16 << 10;
 const MESSAGES_BEFORE_FLUSH: u32 = 64;
 /// Sources that one call of `poll_event` looks at before it lets the rest of the program run.
 const VISITS_MAX: usize = 256;
-/// How long the listener rests when the system has no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections that the system may set up before they are accepted; it has its own limit too.
-const BACKLOG: u32 = 4096;
 /// The listener's name among the sources; associations start at 1.
 const LISTENER: u64 = 0;
 
@@ -52,6 +49,7 @@ pub struct TcpEndpoint {
     local: Local,
     listener: Option<Listener>,
     peers: HashMap<AssocId, Peer, ByNumber>,
+    sources: Sources,
     next: u64,
     ready: Ready,
     /// Connections with something to write.
@@ -66,14 +64,10 @@ pub struct TcpEndpoint {
     counters: Counters,
 }
 
-struct Listener {
-    socket: TcpListener,
-    source: Source,
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
 struct Peer {
     source: Source,
+    /// Who came, where it was not dialed.
+    from: Option<Origin>,
     state: State,
 }
 
@@ -103,14 +97,14 @@ impl TcpEndpoint {
         let ip = address.bind_addresses()?[0];
         let bind = |source| Error::Bind { url: address.clone(), source };
         let socket = socket_address(ip, address.port, address.zone()?);
-        let socket = listen(socket).map_err(bind)?;
+        let socket = listen(socket, framing).map_err(bind)?;
         let port = socket.local_addr().map_err(bind)?.port();
 
         let local = Local { url: address.with_port(port), addresses: vec![ip], port };
         let mut endpoint = Self::new(framing, options, local);
         let source = endpoint.ready.source(LISTENER);
         source.queue();
-        endpoint.listener = Some(Listener { socket, source, pause: None });
+        endpoint.listener = Some(Listener::new(socket, source));
         Ok(endpoint)
     }
 
@@ -129,6 +123,7 @@ impl TcpEndpoint {
             local,
             listener: None,
             peers: HashMap::default(),
+            sources: Sources::new(options),
             next: LISTENER,
             ready: Ready::default(),
             unwritten: Vec::new(),
@@ -141,11 +136,11 @@ impl TcpEndpoint {
         }
     }
 
-    fn add(&mut self, state: State) -> AssocId {
+    fn add(&mut self, state: State, from: Option<Origin>) -> AssocId {
         self.next += 1;
         let source = self.ready.source(self.next);
         source.wake();
-        self.peers.insert(AssocId(self.next), Peer { source, state });
+        self.peers.insert(AssocId(self.next), Peer { source, from, state });
         AssocId(self.next)
     }
 
@@ -163,6 +158,9 @@ impl TcpEndpoint {
         if let State::Up(connection) = &mut peer.state {
             connection.forget(&mut self.backlogs);
         }
+        if let Some(from) = peer.from {
+            self.sources.left(from);
+        }
         self.events.retain(|event| event.assoc() != assoc);
         Some(peer)
     }
@@ -170,12 +168,13 @@ impl TcpEndpoint {
     /// The next message of the connection that was read last.
     fn next_message(&mut self) -> Option<Event> {
         let assoc = self.current?;
-        let Some(Peer { source, state: State::Up(connection) }) = self.peers.get_mut(&assoc) else {
+        let Some(Peer { source, state: State::Up(connection), .. }) = self.peers.get_mut(&assoc)
+        else {
             self.current = None;
             return None;
         };
         if connection.pause_reading(&self.backlogs) {
-            connection.reclaim(&mut self.buffers, &mut self.backlogs);
+            connection.reclaim(assoc, &mut self.buffers, &mut self.backlogs);
             source.queue();
             self.current = None;
             return None;
@@ -183,7 +182,7 @@ impl TcpEndpoint {
         match connection.message(self.framing, self.options.message_max) {
             Ok(Some((ppid, octets))) => Some(Event::Message { assoc, ppid, octets }),
             Ok(None) => {
-                connection.reclaim(&mut self.buffers, &mut self.backlogs);
+                connection.reclaim(assoc, &mut self.buffers, &mut self.backlogs);
                 source.queue();
                 self.current = None;
                 None
@@ -200,17 +199,55 @@ impl TcpEndpoint {
         self.messages_before_flush = MESSAGES_BEFORE_FLUSH;
         for assoc in self.unwritten.drain(..) {
             let peer = self.peers.get_mut(&assoc);
-            let Some(Peer { source, state: State::Up(connection) }) = peer else {
+            let Some(Peer { source, state: State::Up(connection), .. }) = peer else {
                 continue;
             };
             let waker = source.waker();
             let cx = &mut Context::from_waker(&waker);
-            let _ = connection.poll_flush(cx, self.options.connect_timeout);
+            let _ = connection.poll_flush(cx);
             self.events.extend(connection.note(assoc, &mut self.backlogs));
             if connection.has_failed() || connection.resumes_reading(&self.backlogs) {
                 source.queue();
             }
         }
+    }
+
+    /// Ends the greatest queues while more waits in all than may.
+    fn relieve(&mut self) {
+        if !self.backlogs.is_over_budget() {
+            return;
+        }
+        let all = self.peers.iter().filter_map(|(assoc, peer)| match &peer.state {
+            State::Up(connection) => Some((*assoc, connection.backlog())),
+            State::Dialing(_) | State::Down(_) => None,
+        });
+        for assoc in self.backlogs.excess(all) {
+            self.counters.over_budget += 1;
+            let event = self.cut_off(assoc, DownReason::Stalled);
+            self.events.push_back(event);
+        }
+    }
+
+    /// The time of an association may be over.
+    fn overdue(&mut self, due: (Instant, AssocId)) -> Option<Event> {
+        let Peer { state: State::Up(connection), .. } = self.peers.get_mut(&due.1)? else {
+            return None;
+        };
+        let reason = match connection.overdue(due, &mut self.backlogs)? {
+            Overdue::Stalled => DownReason::Stalled,
+            Overdue::Close if connection.is_writing() => DownReason::Timeout,
+            Overdue::Close => DownReason::Closed,
+        };
+        self.counters.stalled += u64::from(reason == DownReason::Stalled);
+        Some(self.cut_off(due.1, reason))
+    }
+
+    /// Ends a connection; the system forgets what it still has for it.
+    fn cut_off(&mut self, assoc: AssocId, reason: DownReason) -> Event {
+        if let Some(Peer { state: State::Up(connection), .. }) = self.forget(assoc) {
+            connection.abort();
+        }
+        Event::Down { assoc, reason }
     }
 
     /// Lets one woken source do what it can; its event, if that makes one.
@@ -220,7 +257,7 @@ impl TcpEndpoint {
         }
         let assoc = AssocId(id);
         // An aborted one may still be in the queue.
-        let Peer { source, state } = self.peers.get_mut(&assoc)?;
+        let Peer { source, state, .. } = self.peers.get_mut(&assoc)?;
         let waker = source.waker();
         let cx = &mut Context::from_waker(&waker);
         match state {
@@ -234,8 +271,7 @@ impl TcpEndpoint {
                 Some(self.down(assoc, reason))
             }
             State::Up(connection) => {
-                let patience = self.options.connect_timeout;
-                let step = connection.poll(cx, &mut self.buffers, &self.backlogs, patience);
+                let step = connection.poll(cx, assoc, &mut self.buffers, &mut self.backlogs);
                 self.events.extend(connection.note(assoc, &mut self.backlogs));
                 match step {
                     Step::Wait => None,
@@ -255,7 +291,7 @@ impl TcpEndpoint {
 
     /// The event of a dial that succeeded.
     fn up(&mut self, assoc: AssocId, stream: TcpStream) -> Event {
-        let connection = Connection::new(stream, true);
+        let connection = Connection::new(stream, true, &self.options);
         let info = match connection.info() {
             Ok(info) => info,
             Err(_already_reset) => return self.down(assoc, DownReason::Reset),
@@ -266,61 +302,19 @@ impl TcpEndpoint {
         }
         Event::Up { assoc, info }
     }
-
-    fn accept(&mut self) -> Option<Event> {
-        let listener = self.listener.as_mut()?;
-        let waker = listener.source.waker();
-        let cx = &mut Context::from_waker(&waker);
-        if let Some(pause) = &mut listener.pause {
-            if pause.as_mut().poll(cx).is_pending() {
-                return None;
-            }
-            listener.pause = None;
-        }
-        let accepted = match listener.socket.poll_accept(cx) {
-            Poll::Pending => return None,
-            Poll::Ready(accepted) => accepted,
-        };
-        // There may be more; but after the others had their turn.
-        listener.source.queue();
-        match accepted {
-            Ok(_stream) if self.peers.len() >= self.options.associations_max => {
-                self.counters.over_limit += 1;
-                None
-            }
-            Ok((stream, _remote)) => self.accepted(stream),
-            Err(error) if gone_before_accept(&error) => None,
-            Err(error) => {
-                // No descriptors, most likely. The connection waits in the backlog; trying again
-                // at once would spin.
-                tracing::warn!(url = %self.local.url, %error, "cannot accept a connection");
-                self.counters.accept_failed += 1;
-                listener.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
-                None
-            }
-        }
-    }
-
-    fn accepted(&mut self, stream: TcpStream) -> Option<Event> {
-        let connection = Connection::new(stream, false);
-        // One that was reset before it was accepted never was an association.
-        let info = connection.info().ok()?;
-        let assoc = self.add(State::Up(Box::new(connection)));
-        Some(Event::Up { assoc, info })
-    }
 }
 
 impl Endpoint for TcpEndpoint {
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
         tcp_only(remote.scheme)?;
-        if self.peers.len() >= self.options.associations_max {
+        if self.peers.len() >= self.connections_max() {
             return Err(Error::Limit(self.peers.len()));
         }
         let ways = source::ways(&remote.addresses, &self.local.addresses, &self.options)?;
         let socket = |ip| socket_address(ip, remote.port, remote.zone);
         let ways = ways.into_iter().map(|(ip, from)| (socket(ip), from)).collect();
         let dial = dial::dial(ways, self.options.head_start, self.options.connect_timeout);
-        Ok(self.add(State::Dialing(Box::pin(dial))))
+        Ok(self.add(State::Dialing(Box::pin(dial)), None))
     }
 
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
@@ -338,17 +332,21 @@ impl Endpoint for TcpEndpoint {
         if sent == Err(SendError::Full) {
             self.counters.full += 1;
         }
+        if self.backlogs.is_over_budget() {
+            self.flush();
+            self.relieve();
+        }
         sent
     }
 
     fn close(&mut self, assoc: AssocId) {
-        let Some(Peer { source, state }) = self.peers.get_mut(&assoc) else {
+        let Some(Peer { source, state, .. }) = self.peers.get_mut(&assoc) else {
             return;
         };
         match state {
             State::Dialing(_) => *state = State::Down(DownReason::Closed),
             State::Up(connection) => {
-                connection.close();
+                connection.close(assoc, &mut self.backlogs);
                 self.unwritten.push(assoc);
             }
             State::Down(_) => {}
@@ -371,6 +369,14 @@ impl Endpoint for TcpEndpoint {
         }
         self.flush();
         self.ready.register(cx.waker());
+        if self.backlogs.is_over_budget() {
+            self.relieve();
+        }
+        while let Some(due) = self.backlogs.poll_deadlines(cx) {
+            if let Some(event) = self.overdue(due) {
+                return Poll::Ready(event);
+            }
+        }
         for _ in 0..VISITS_MAX {
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(event);
@@ -408,21 +414,4 @@ fn tcp_only(scheme: Scheme) -> Result<(), Error> {
     }
     let why = format!("{scheme}:// was asked for");
     Err(Error::Unsupported { what: "another transport at a TCP endpoint", why })
-}
-
-fn listen(socket: SocketAddr) -> io::Result<TcpListener> {
-    let listener = if socket.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restarted server need not wait for its old connections to be forgotten.
-    listener.set_reuseaddr(true)?;
-    listener.bind(socket)?;
-    listener.listen(BACKLOG)
-}
-
-/// Errors that concern only the connection that would have been accepted (accept(2)).
-fn gone_before_accept(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted | Kind::TimedOut
-    )
 }

@@ -11,6 +11,7 @@ use super::machine::Machine;
 use super::packet::{chunk, word};
 use crate::backlog::Backlog;
 use crate::endpoint::Ppid;
+use crate::source_limit::Source;
 
 /// The stream of every message that we send.
 const STREAM: StreamId = StreamId(0);
@@ -58,6 +59,8 @@ pub(super) struct Association {
     pub(super) charged: usize,
     /// What the peer said last that it takes, in octets.
     pub(super) window: u32,
+    /// Who came, where it was not dialed.
+    pub(super) from: Option<Source>,
     /// What the endpoint knows of what waits.
     pub(super) backlog: Backlog,
     outbox: Vec<Message>,
@@ -80,6 +83,7 @@ impl Association {
             coming: None,
             charged: 0,
             window: 0,
+            from: None,
             backlog: Backlog::default(),
             outbox: Vec::new(),
             outbox_octets: 0,

@@ -24,6 +24,7 @@ use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
 use crate::probe::taken_by_kernel;
+use crate::source_limit::Sources;
 
 /// Largest SCTP packet: Ethernet without the headers of IP and UDP.
 pub(super) const MTU_V4: usize = 1472;
@@ -52,6 +53,7 @@ pub struct UserlandEndpoint {
     heard: Vec<Heard>,
     pub(super) events: VecDeque<Event>,
     pub(super) backlogs: Backlogs,
+    pub(super) sources: Sources,
     pub(super) statistics: Statistics,
     /// Associations with messages to be written.
     dirty: Vec<AssocId>,
@@ -133,6 +135,7 @@ impl UserlandEndpoint {
             timers: Timers::default(),
             events: VecDeque::new(),
             backlogs: Backlogs::new(options),
+            sources: Sources::new(options),
             statistics: Statistics::default(),
             dirty: Vec::new(),
             epoch: Instant::now(),
@@ -303,6 +306,10 @@ impl Endpoint for UserlandEndpoint {
             let now = self.now();
             self.flush_one(assoc, now);
         }
+        if self.backlogs.is_over_budget() {
+            self.flush();
+            self.relieve();
+        }
         Ok(())
     }
 
@@ -313,6 +320,7 @@ impl Endpoint for UserlandEndpoint {
         match association.phase {
             Phase::Up => {
                 self.backlogs.drop_held(&mut association.backlog);
+                self.backlogs.close(assoc, &mut association.backlog);
                 association.phase = Phase::Draining;
                 self.settle(assoc, now);
             }
@@ -335,6 +343,7 @@ impl Endpoint for UserlandEndpoint {
         self.flush();
         let more = self.expire(cx) | more;
         self.lost(cx);
+        self.poll_overdue(cx);
         if let Some(event) = self.next_event() {
             return Poll::Ready(event);
         }
@@ -359,7 +368,9 @@ impl Endpoint for UserlandEndpoint {
             full: self.statistics.full,
             refused_inits: self.statistics.inits_dropped,
             refused_data: self.statistics.data_far_ahead + self.statistics.fragments_dropped,
-            stalled: self.statistics.fragments_too_old,
+            stalled: self.statistics.fragments_too_old + self.statistics.stalled,
+            over_budget: self.statistics.over_budget,
+            over_source_limit: self.statistics.over_source_limit,
             ..Counters::default()
         }
     }
@@ -379,6 +390,9 @@ impl UserlandEndpoint {
     pub(super) fn remove(&mut self, id: AssocId) -> Option<Box<Association>> {
         let mut association = self.table.remove(id)?;
         self.backlogs.forget(&mut association.backlog);
+        if let Some(from) = association.from {
+            self.sources.left(from);
+        }
         let network = Network::of(association.route.remote.ip());
         self.fragments.change(network, association.charged, 0);
         Some(association)

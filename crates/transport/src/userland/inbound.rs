@@ -2,6 +2,7 @@
 //! becomes of it.
 
 use std::borrow::Cow;
+use std::task::Context;
 use std::time::Duration;
 
 use dcsctp::api::{ErrorKind, SocketEvent};
@@ -16,8 +17,9 @@ use super::machine::Machine;
 use super::packet::{
     Edit, HEADER, Packet, Refusal, abort, chunk, half, out_of_the_blue, sack_of, word,
 };
-use crate::backlog::TooMuch;
+use crate::backlog::{Overdue, TooMuch};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Ppid};
+use crate::source_limit::Source;
 
 impl UserlandEndpoint {
     /// Handles one datagram.
@@ -165,8 +167,7 @@ impl UserlandEndpoint {
         if !self.listening {
             return self.on_stray(route, packet);
         }
-        if self.table.len() >= self.options.associations_max {
-            self.statistics.over_limit += 1;
+        if self.refuses(Source::of(route.remote.ip())) {
             return self.on_stray(route, packet);
         }
         self.listener.answer(packet.octets);
@@ -184,6 +185,18 @@ impl UserlandEndpoint {
         }
     }
 
+    /// Whether there may be no more associations, or none of this source.
+    fn refuses(&mut self, from: Source) -> bool {
+        let max = self.options.associations_max;
+        if self.table.len() >= max {
+            self.statistics.over_limit += 1;
+            return true;
+        }
+        let refuses = !self.sources.may_come(from, max);
+        self.statistics.over_source_limit += u64::from(refuses);
+        refuses
+    }
+
     /// A cookie of ours comes back: an association begins, or one begins anew.
     fn on_cookie_echo(&mut self, route: &Route, packet: &Packet<'_>, now: Duration) {
         let Some(plain) = self.cookies.open(packet, route.remote, now) else {
@@ -196,13 +209,15 @@ impl UserlandEndpoint {
             None if self.table.with_tag(packet.tag).is_some() => {
                 return self.statistics.cookies_refused += 1;
             }
-            None if self.table.len() >= self.options.associations_max => {
-                return self.statistics.over_limit += 1;
-            }
+            None if self.refuses(Source::of(route.remote.ip())) => return,
             None => {
                 let machine = self.machine(route.remote.ip(), packet.source);
                 let phase = Phase::Accepting;
-                self.table.insert(Association::new(machine, *route, packet.source, phase))
+                let mut association = Association::new(machine, *route, packet.source, phase);
+                let from = Source::of(route.remote.ip());
+                association.from = Some(from);
+                self.sources.came(from);
+                self.table.insert(association)
             }
         };
         self.answered(id, route);
@@ -348,6 +363,7 @@ impl UserlandEndpoint {
             }
             Phase::Up if association.machine.shuts_down() => {
                 association.phase = Phase::Closing;
+                self.backlogs.close(id, &mut association.backlog);
                 false
             }
             Phase::Dialing { .. }
@@ -393,10 +409,43 @@ impl UserlandEndpoint {
             match self.backlogs.hold(&mut association.backlog, pauses, event) {
                 Ok(None) => {}
                 Ok(event) => return event,
-                Err(TooMuch) => self.give_up(id, DownReason::Stalled),
+                Err(TooMuch) => {
+                    self.statistics.over_budget += 1;
+                    self.give_up(id, DownReason::Stalled);
+                }
+            }
+            if self.backlogs.is_over_budget() {
+                self.relieve();
             }
         }
         None
+    }
+
+    /// Ends associations whose peers take nothing of what waits for them, and closes that do not go
+    /// on.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) {
+        while let Some((at, id)) = self.backlogs.poll_deadlines(cx) {
+            let Some(association) = self.table.get_mut(id) else { continue };
+            match self.backlogs.overdue((at, id), &mut association.backlog) {
+                None => {}
+                Some(Overdue::Stalled) => {
+                    self.statistics.stalled += 1;
+                    self.give_up(id, DownReason::Stalled);
+                }
+                Some(Overdue::Close) => self.give_up(id, DownReason::Timeout),
+            }
+        }
+    }
+
+    /// Ends the greatest queues while more waits in all than may.
+    pub(super) fn relieve(&mut self) {
+        if !self.backlogs.is_over_budget() {
+            return;
+        }
+        for id in self.backlogs.excess(self.table.backlogs()) {
+            self.statistics.over_budget += 1;
+            self.give_up(id, DownReason::Stalled);
+        }
     }
 
     /// An association is up; one that was up already has a peer that restarted, and gets a new name.

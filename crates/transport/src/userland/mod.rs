@@ -112,6 +112,12 @@ pub struct Statistics {
     pub unsent: u64,
     /// Associations refused because there are as many as there may be.
     pub over_limit: u64,
+    /// Associations refused because their source has as many as it may.
+    pub over_source_limit: u64,
+    /// Associations that ended because their peer took nothing of what waited for it.
+    pub stalled: u64,
+    /// Associations that ended because too much waited in all.
+    pub over_budget: u64,
     /// Messages refused because too much waits for their peer.
     pub full: u64,
     /// Associations whose protocol machine panicked.

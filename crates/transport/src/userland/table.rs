@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::association::Association;
 use super::encapsulation::Route;
+use crate::backlog::Backlog;
 use crate::endpoint::AssocId;
 
 /// All associations. Their tags and remote ends change only through it.
@@ -116,6 +117,11 @@ impl Table {
     /// The association with the peer at this address, UDP port and SCTP port.
     pub(super) fn with_remote(&self, at: SocketAddr, port: u16) -> Option<AssocId> {
         self.by_remote.get(&(at, port)).copied()
+    }
+
+    /// What waits for the peers of all.
+    pub(super) fn backlogs(&self) -> impl Iterator<Item = (AssocId, &Backlog)> {
+        self.by_id.iter().map(|(id, association)| (*id, &association.backlog))
     }
 
     /// How many there are.

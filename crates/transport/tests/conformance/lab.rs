@@ -162,6 +162,18 @@ impl Lab {
         self.note(at, event)
     }
 
+    /// The next event of one endpoint, while the others are not served, but for congestion.
+    pub(crate) async fn next_only(&mut self, at: usize) -> Event {
+        loop {
+            let endpoint = self.endpoints[at].as_mut().expect("this endpoint was dropped");
+            let event = poll_fn(|cx| endpoint.poll_event(cx)).await;
+            self.watch(at, &event);
+            if let Some(event) = self.note(at, event) {
+                return event;
+            }
+        }
+    }
+
     /// The next event, which is a message.
     pub(crate) async fn message(&mut self) -> (usize, AssocId, Vec<u8>) {
         match self.next().await {
