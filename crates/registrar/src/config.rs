@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::handlespace;
-use rserpool::proto::registrar::{self as protocol, AddressScope};
+use rserpool::proto::registrar::{self as protocol, AddressScope, Quotas};
 use rserpool::proto::timing::{Profile, Timing};
 use rserpool::registrar;
 use rserpool::transport::Address;
@@ -73,6 +73,12 @@ pub struct Config {
     /// See [`protocol::Config::leave_timeout`].
     #[serde(with = "humantime_serde")]
     pub leave_timeout: Option<Duration>,
+    /// See [`protocol::Config::push_interval`].
+    #[serde(with = "humantime_serde")]
+    pub push_interval: Option<Duration>,
+    /// See [`protocol::Config::idle_timeout`].
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Option<Duration>,
     /// See [`protocol::Config::bad_reports_max`].
     pub bad_reports_max: Option<u32>,
     /// See [`protocol::Config::supervision_rate_max`].
@@ -101,7 +107,7 @@ pub struct Announce {
     pub hops: Option<u8>,
 }
 
-/// See [`handlespace::Limits`].
+/// See [`handlespace::Limits`] and [`Quotas`].
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -117,8 +123,30 @@ pub struct Limits {
     pub peers: Option<usize>,
     /// Octets of a pool handle.
     pub handle_octets: Option<u32>,
+    /// Octets of an opaque transport.
+    pub opaque_octets: Option<u32>,
     /// Pools that one association may subscribe to.
     pub subscriptions: Option<usize>,
+    /// See [`Quotas::subscriptions_per_source`].
+    pub subscriptions_per_source: Option<u32>,
+    /// See [`Quotas::subscriptions`].
+    pub subscriptions_in_all: Option<u32>,
+    /// See [`Quotas::pools_per_association`].
+    pub pools_per_association: Option<u32>,
+    /// See [`Quotas::pools_per_source`].
+    pub pools_per_source: Option<u32>,
+    /// See [`Quotas::elements_per_association`].
+    pub elements_per_association: Option<u32>,
+    /// See [`Quotas::elements_per_source`].
+    pub elements_per_source: Option<u32>,
+    /// See [`Quotas::associations_per_source`].
+    pub associations_per_source: Option<u32>,
+    /// See [`Quotas::held_octets_per_association`].
+    pub held_octets_per_association: Option<usize>,
+    /// See [`Quotas::held_octets_per_source`].
+    pub held_octets_per_source: Option<usize>,
+    /// See [`Quotas::held_octets`].
+    pub held_octets: Option<usize>,
 }
 
 /// Why a configuration cannot be used.
@@ -190,6 +218,9 @@ impl Config {
                 .supervision_rate_max
                 .unwrap_or(defaults.supervision_rate_max),
             subscriptions_max: self.limits.subscriptions.unwrap_or(defaults.subscriptions_max),
+            push_interval: self.push_interval.unwrap_or(defaults.push_interval),
+            idle_timeout: self.idle_timeout.unwrap_or(defaults.idle_timeout),
+            quotas: self.quotas(),
             ..defaults
         };
         let groups = |addresses: &[SocketAddr]| -> Vec<Group> {
@@ -204,6 +235,34 @@ impl Config {
             protocol,
             seed: None,
         })
+    }
+
+    fn quotas(&self) -> Quotas {
+        let (limits, defaults) = (&self.limits, Quotas::default());
+        Quotas {
+            pools_per_association: limits
+                .pools_per_association
+                .unwrap_or(defaults.pools_per_association),
+            pools_per_source: limits.pools_per_source.unwrap_or(defaults.pools_per_source),
+            elements_per_association: limits
+                .elements_per_association
+                .unwrap_or(defaults.elements_per_association),
+            elements_per_source: limits.elements_per_source.unwrap_or(defaults.elements_per_source),
+            associations_per_source: limits
+                .associations_per_source
+                .unwrap_or(defaults.associations_per_source),
+            subscriptions_per_source: limits
+                .subscriptions_per_source
+                .unwrap_or(defaults.subscriptions_per_source),
+            subscriptions: limits.subscriptions_in_all.unwrap_or(defaults.subscriptions),
+            held_octets_per_association: limits
+                .held_octets_per_association
+                .unwrap_or(defaults.held_octets_per_association),
+            held_octets_per_source: limits
+                .held_octets_per_source
+                .unwrap_or(defaults.held_octets_per_source),
+            held_octets: limits.held_octets.unwrap_or(defaults.held_octets),
+        }
     }
 
     fn handlespace(&self) -> handlespace::Config {
@@ -222,6 +281,7 @@ impl Config {
                     .addresses_per_transport
                     .unwrap_or(limits.addresses_per_transport_max),
                 handle_octets_max: self.limits.handle_octets.unwrap_or(limits.handle_octets_max),
+                opaque_octets_max: self.limits.opaque_octets.unwrap_or(limits.opaque_octets_max),
             },
             items_default: self.items_default.or(defaults.items_default),
             items_max: self.items_max.unwrap_or(defaults.items_max),

@@ -281,6 +281,8 @@ fn log(event: &Event) {
         Event::Rejected { handle, id, cause } => {
             warn!(pool = %handle, element = %id, %cause, "registration rejected");
         }
+        Event::LimitReached { limit, by: Some(by) } => warn!("quota {limit} reached by {by}"),
+        Event::LimitReached { limit, by: None } => warn!("quota {limit} reached"),
         Event::Malformed(peer, malformed) => match &malformed.error {
             Some(error) => info!(?peer, %error, "message not understood"),
             None => info!(?peer, "parameters not understood"),

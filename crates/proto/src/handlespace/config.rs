@@ -40,6 +40,8 @@ pub struct Limits {
     pub addresses_per_transport_max: u32,
     /// Octets of a pool handle. Default 32, as at rsplib; longer than 65 000 none can be.
     pub handle_octets_max: u32,
+    /// Octets of an opaque transport (RFC 5354). Default 256.
+    pub opaque_octets_max: u32,
 }
 
 impl Default for Limits {
@@ -50,6 +52,7 @@ impl Default for Limits {
             elements_max: 2_000_000,
             addresses_per_transport_max: 64,
             handle_octets_max: 32,
+            opaque_octets_max: 256,
         }
     }
 }
@@ -67,6 +70,8 @@ pub enum Limit {
     AddressesPerTransport,
     /// [`Limits::handle_octets_max`].
     HandleOctets,
+    /// [`Limits::opaque_octets_max`].
+    OpaqueOctets,
 }
 
 impl Limit {
@@ -77,6 +82,7 @@ impl Limit {
         Self::Elements,
         Self::AddressesPerTransport,
         Self::HandleOctets,
+        Self::OpaqueOctets,
     ];
 
     /// The name, in snake case, as in metrics and in the log.
@@ -87,6 +93,7 @@ impl Limit {
             Self::Elements => "elements",
             Self::AddressesPerTransport => "addresses_per_transport",
             Self::HandleOctets => "handle_octets",
+            Self::OpaqueOctets => "opaque_octets",
         }
     }
 }

@@ -220,7 +220,7 @@ impl Handlespace {
         if handle.as_bytes().len() > limits.handle_octets_max as usize {
             return Err(Refused::InvalidHandle(handle.clone()));
         }
-        check_values(&element, limits.addresses_per_transport_max as usize)?;
+        check_values(&element, &limits)?;
         let Some(&number) = self.by_handle.get(handle) else {
             return self.found(handle, element);
         };
@@ -292,7 +292,7 @@ impl Handlespace {
 }
 
 /// Refuses what no element can be (RFC 5354 §3.12.4).
-fn check_values(element: &PoolElement, addresses_max: usize) -> Result<(), Refused> {
+fn check_values(element: &PoolElement, limits: &Limits) -> Result<(), Refused> {
     if element.id == PeId(0) {
         return Err(Refused::InvalidIdentifier(element.id));
     }
@@ -300,8 +300,14 @@ fn check_values(element: &PoolElement, addresses_max: usize) -> Result<(), Refus
         return Err(Refused::InvalidLife(Box::new(element.clone())));
     }
     let transport = &element.user_transport;
-    let opaque = matches!(transport, Transport::Opaque(_));
-    if !opaque && (transport.addresses().is_empty() || transport.port() == Some(0)) {
+    let opaque = match transport {
+        Transport::Opaque(octets) => Some(octets.len()),
+        _ => None,
+    };
+    if opaque.is_some_and(|len| len > limits.opaque_octets_max as usize) {
+        return Err(Refused::Limit(Limit::OpaqueOctets));
+    }
+    if opaque.is_none() && (transport.addresses().is_empty() || transport.port() == Some(0)) {
         return Err(Refused::InvalidTransport(Box::new(transport.clone())));
     }
     let asap_addresses = match &element.asap_transport {
@@ -311,6 +317,7 @@ fn check_values(element: &PoolElement, addresses_max: usize) -> Result<(), Refus
         Some(sctp) => sctp.addresses.len(),
         None => 0,
     };
+    let addresses_max = limits.addresses_per_transport_max as usize;
     if transport.addresses().len().max(asap_addresses) > addresses_max {
         return Err(Refused::Limit(Limit::AddressesPerTransport));
     }

@@ -45,7 +45,16 @@ fn reachable(config: &Config, link: &Link, transport: &Transport) -> Option<Tran
     };
     match transport {
         Transport::Sctp(sctp) => {
-            let addresses: Addresses = sctp.addresses.iter().copied().filter(counts).collect();
+            // One that is listed over and over would take room for nothing. More than the limit the
+            // handlespace refuses.
+            let max = config.handlespace.limits.addresses_per_transport_max as usize;
+            let mut distinct: Vec<IpAddr> = Vec::new();
+            for address in sctp.addresses.iter().filter(|address| counts(address)) {
+                if distinct.len() <= max && !distinct.contains(address) {
+                    distinct.push(*address);
+                }
+            }
+            let addresses = Addresses::from(distinct);
             let has_one = !addresses.is_empty();
             has_one.then_some(Transport::Sctp(SctpTransport { addresses, ..*sctp }))
         }

@@ -299,8 +299,9 @@ impl Registrar {
             && association.elements.is_empty()
             && !self.adopting.to_ask.iter().any(|(_, over)| *over == peer)
         {
-            self.associations.remove(&peer);
-            self.subscriptions.forget(peer);
+            if let Some(association) = self.associations.remove(&peer) {
+                self.discount_association(peer, &association);
+            }
             self.outputs.push_back(Output::Close(peer));
         }
     }

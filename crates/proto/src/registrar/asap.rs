@@ -10,7 +10,7 @@ use rserpool_wire::registry::CauseCode;
 
 use super::admission::{admit, same_server};
 use super::{Event, LeaveReason, Registrar};
-use crate::handlespace::ElementIndex;
+use crate::handlespace::{ElementIndex, Refused};
 use crate::machine::{Carrier, Output, Peer};
 use crate::time::Time;
 
@@ -55,15 +55,28 @@ impl Registrar {
         handle: &PoolHandle,
         mut element: PoolElement,
     ) -> Result<(), Cause> {
-        if let Some(index) = self.handlespace.find(handle, element.id) {
+        let known = self.handlespace.find(handle, element.id);
+        if let Some(index) = known {
             self.check_identity(peer, index, &element)?;
             element.policy = self.with_distance(index, element.policy);
         }
+        self.check_quotas(now, peer, handle, known)?;
+        let is_new_pool = known.is_none() && !self.handlespace.contains(handle);
         // RFC 5352 §3.1 rule 4: also where it was another registrar's.
         element.home = Some(self.id);
         let PoolElement { id, life, .. } = element;
-        let registered =
-            self.handlespace.register(handle, element).map_err(|refused| refused.cause())?;
+        let registered = match self.handlespace.register(handle, element) {
+            Ok(registered) => registered,
+            Err(refused) => {
+                if let Refused::Limit(limit) = refused {
+                    self.limit_reached(now, limit, peer);
+                }
+                return Err(refused.cause());
+            }
+        };
+        if is_new_pool {
+            self.pool_founded(peer, handle);
+        }
         if !self.supervised.contains(registered.index) {
             let event = Event::Joined { handle: handle.clone(), id };
             self.outputs.push_back(Output::Event(event));
@@ -173,15 +186,16 @@ impl Registrar {
         self.answer_resolution(peer, handle, items, want_updates);
     }
 
-    /// Tells what a handle stands for, and enters a subscription where one is wanted. False where it
-    /// stands for nothing: then there is no subscription.
+    /// Tells what a handle stands for, and enters a subscription where one is wanted. Returns how
+    /// many octets that took; `None` where it stands for nothing: then there is no subscription.
     pub(super) fn answer_resolution(
         &mut self,
         peer: Peer,
         handle: PoolHandle,
         items: Option<u32>,
         want_updates: bool,
-    ) -> bool {
+    ) -> Option<usize> {
+        let updates_accepted = want_updates && self.may_subscribe(peer, &handle);
         let found = self.handlespace.resolve(&handle, items);
         // A pool whose elements all have weight 0 has none to offer.
         let Some(found) = found.filter(|found| !found.is_empty()) else {
@@ -194,20 +208,19 @@ impl Registrar {
                 causes: vec![Cause::new(CauseCode::UNKNOWN_POOL_HANDLE)],
             };
             self.send(peer, Asap::HandleResolutionResponse(answer));
-            return false;
+            return None;
         };
         self.stats.resolutions += 1;
-        let subscriptions_max = self.config.subscriptions_max;
-        let updates_accepted = want_updates
-            && self.subscriptions.enter(peer, handle.clone(), items, subscriptions_max);
-        if want_updates && !updates_accepted {
-            self.stats.subscriptions_refused += 1;
+        if updates_accepted && self.subscriptions.enter(peer, handle.clone(), items) {
+            let source = self.associations.get(&peer).and_then(|it| it.source);
+            self.usage.change(source, |used| used.subscriptions += 1);
         }
         let (policy, elements) = (&found.policy, found.elements());
         let octets =
             HandleResolutionResponse::octets_of(updates_accepted, &handle, policy, elements);
+        let sent = octets.len();
         self.outputs.push_back(Output::SendEncoded(peer, Protocol::Asap, octets));
-        true
+        Some(sent)
     }
 
     /// RFC 5352 §3.5: a report is answered by a keep-alive at once; too many remove the element.

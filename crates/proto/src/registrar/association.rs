@@ -9,10 +9,11 @@ use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
 use super::fair_share::Queue;
+use super::quota::count;
 use super::table::Download;
 use super::{Deadline, LeaveReason, Registrar};
 use crate::handlespace::ElementIndex;
-use crate::machine::{Link, Peer};
+use crate::machine::{Link, Output, Peer, Source};
 use crate::time::Time;
 
 /// One association: with elements, with a user, or with another registrar.
@@ -37,6 +38,14 @@ pub(super) struct Association {
     pub(super) is_congested: bool,
     /// The handle table that the other end is fetching.
     pub(super) download: Option<Download>,
+    /// Whom it is counted for, from its beginning to its end.
+    pub(super) source: Option<Source>,
+    /// How many pools that still exist were founded over it.
+    pub(super) pools: u32,
+    /// When a message came last, or when it came up.
+    pub(super) last_used: Time,
+    /// A message came.
+    pub(super) has_spoken: bool,
 }
 
 /// What keep-alives and their answers tell of the other end of an association, which may have very
@@ -83,8 +92,13 @@ impl Registrar {
             // It came up before the driver heard that it is wanted no more: its end is under way.
             return;
         }
+        if !self.makes_room(now, peer, &link) {
+            self.outputs.push_back(Output::Abort(peer));
+            return;
+        }
         let protocol = link.protocol;
         let association = Association {
+            source: link.source(),
             link,
             dial: dial.clone(),
             elements: BTreeSet::new(),
@@ -95,8 +109,12 @@ impl Registrar {
             is_observer: false,
             is_congested: false,
             download: None,
+            pools: 0,
+            last_used: now,
+            has_spoken: false,
         };
         self.associations.insert(peer, association);
+        self.count_association(now, peer);
         match (protocol, dial) {
             (Protocol::Enrp, _) => self.link_up(now, peer),
             (Protocol::Asap, Some(Dial::Elements(transport))) => {
@@ -114,8 +132,10 @@ impl Registrar {
         let Some(association) = self.associations.remove(&peer) else {
             return;
         };
-        self.subscriptions.forget(peer);
         self.fair_share.resize(association.elements.len(), 0);
+        self.discount_association(peer, &association);
+        let elements = count(association.elements.len());
+        self.usage.change(association.source, |used| used.elements -= elements);
         if association.elements.len() <= LOST_AT_ONCE {
             for index in association.elements {
                 self.lose(now, index);
@@ -166,7 +186,9 @@ impl Registrar {
     pub(super) fn attach(&mut self, peer: Peer, index: ElementIndex) {
         let Some(association) = self.associations.get_mut(&peer) else { return };
         let before = association.elements.len();
-        association.elements.insert(index);
+        if association.elements.insert(index) {
+            self.usage.change(association.source, |used| used.elements += 1);
+        }
         self.fair_share.resize(before, association.elements.len());
     }
 
@@ -174,7 +196,11 @@ impl Registrar {
     pub(super) fn detach(&mut self, peer: Peer, index: ElementIndex) {
         let Some(association) = self.associations.get_mut(&peer) else { return };
         let before = association.elements.len();
-        association.elements.remove(&index);
+        if association.elements.remove(&index) {
+            self.usage.change(association.source, |used| {
+                used.elements = used.elements.saturating_sub(1);
+            });
+        }
         self.fair_share.resize(before, association.elements.len());
     }
 
@@ -183,6 +209,12 @@ impl Registrar {
         self.associations
             .get(&peer)
             .is_some_and(|association| association.link.protocol == protocol)
+    }
+
+    /// A peer has taken what waited for it: what it is owed is made now.
+    pub(super) fn resume(&mut self, now: Time, peer: Peer) {
+        self.settle_debts(peer);
+        self.arm_held(now);
     }
 
     /// From now on this registrar tells that peer that it is there.

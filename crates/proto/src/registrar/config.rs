@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 
+use super::quota::Quotas;
 use crate::dialect::Dialect;
 use crate::handlespace;
 use crate::timing::Timing;
@@ -40,6 +41,14 @@ pub struct Config {
     pub supervision_rate_max: NonZeroU32,
     /// Pools that one association may subscribe to. Default: 64.
     pub subscriptions_max: usize,
+    /// Subscribers of a pool are told of its changes no more often than this; the first change is
+    /// told at once, the next ones as the pool is then. Default: 5 ms.
+    pub push_interval: Duration,
+    /// An association of an element or a user over which nobody registered, subscribed or asked
+    /// anything for so long ends. Default: 60 s.
+    pub idle_timeout: Duration,
+    /// What one association and one source may take. There, what is beyond is refused with cause 6.
+    pub quotas: Quotas,
     /// What SERVER_ANNOUNCE tells (RFC 5352 §3.6): where elements and users find this registrar.
     /// `None` announces nothing.
     pub announced: Option<Vec<Transport>>,
@@ -110,6 +119,9 @@ impl Default for Config {
             bad_reports_max: 3,
             supervision_rate_max: NonZeroU32::new(20_000).unwrap_or(NonZeroU32::MIN),
             subscriptions_max: 64,
+            push_interval: Duration::from_millis(5),
+            idle_timeout: Duration::from_secs(60),
+            quotas: Quotas::default(),
             announced: None,
             peers: 0,
             enrp: None,

@@ -6,7 +6,7 @@ use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
 use super::misbehaviour::Misbehaviour;
 use super::sync::SyncFailure;
-use crate::machine::{Malformed, Peer};
+use crate::machine::{Malformed, Peer, Source};
 
 /// What the application may ask of a registrar.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +58,14 @@ pub enum Event {
         id: PeId,
         /// Why.
         cause: Cause,
+    },
+    /// Something was refused because of a limit, told once a minute for each limit and source, and
+    /// of 64 of them at most; all of it is counted.
+    LimitReached {
+        /// The limit, as in the configuration file.
+        limit: &'static str,
+        /// Who wanted more, where that is known.
+        by: Option<Source>,
     },
     /// A message could not be read.
     Malformed(Peer, Malformed),

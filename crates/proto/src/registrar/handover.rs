@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rserpool_wire::param::RegistrarId;
 
+use super::held::Held;
 use super::peers::Status;
+use super::quota::Usage;
 use super::subscription::Subscriptions;
 use super::{Deadline, Event, Registrar, State};
 use crate::dialect::Dialect;
@@ -109,6 +111,9 @@ impl Registrar {
         self.outputs.extend(closed);
         self.peers.clear();
         self.subscriptions = Subscriptions::default();
+        self.held = Held::default();
+        self.usage = Usage::default();
+        self.silent.clear();
         let handed_over = self.handover.done;
         let event = Event::Departed { handed_over, left_behind };
         self.outputs.push_back(Output::Event(event));

@@ -1,11 +1,10 @@
 //! Joining a scope (RFC 5353 §3.2): a mentor is found and asked for the registrars that it knows,
 //! then for the handlespace.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
-use rserpool_wire::asap::Asap;
 use rserpool_wire::enrp::{Body, ListResponse};
 use rserpool_wire::param::RegistrarId;
 
@@ -38,12 +37,7 @@ pub(super) struct Join {
     rejected: BTreeSet<RegistrarId>,
     /// It has looked for long enough: the next failure is the last.
     is_overdue: bool,
-    /// Requests of elements and users that wait until it serves.
-    held: VecDeque<(Peer, Asap)>,
 }
-
-/// So many requests wait while a registrar starts; whoever asks beyond is turned away.
-const HELD_MAX: usize = 65_536;
 
 impl Registrar {
     /// Checklist 146, 147.
@@ -216,23 +210,6 @@ impl Registrar {
         let active = self.peers.iter().filter(|(_, p)| p.met && p.status == Status::Active);
         let others: Vec<RegistrarId> = active.map(|(&id, _)| id).collect();
         others.into_iter().for_each(|id| self.ask_for_list(id));
-        for (peer, message) in std::mem::take(&mut self.join.held) {
-            if self.associations.contains_key(&peer) {
-                self.on_asap(now, peer, message);
-            }
-        }
-    }
-
-    /// Elements and users that ask while this registrar starts wait for their answer: a refusal
-    /// would be final for them, and silence would cost them their timeout.
-    pub(super) fn hold(&mut self, now: Time, peer: Peer, message: Asap) {
-        if self.join.held.len() < HELD_MAX {
-            self.stats.held += 1;
-            self.join.held.push_back((peer, message));
-        } else {
-            self.stats.held_overflows += 1;
-            self.outputs.push_back(Output::Close(peer));
-            self.on_down(now, peer);
-        }
+        self.answer_held(now);
     }
 }

@@ -9,6 +9,9 @@
 //! | `subscription` | users that are told of changes | RFC 5352 §2.2.5 |
 //! | `announce` | telling where this registrar is | RFC 5352 §3.6 |
 //! | `association` | what comes up and goes down | |
+//! | `quota` | what one source may take | |
+//! | `idle` | associations that nobody uses | |
+//! | `held` | requests that wait while it starts | |
 //! | `dialing` | setting up associations | |
 //! | `join` | mentor, list and table: becoming a registrar among others | RFC 5353 §3.2 |
 //! | `enrp` | what other registrars send, and who may | RFC 5353 §2 |
@@ -33,11 +36,14 @@ mod enrp;
 mod event;
 mod fair_share;
 mod handover;
+mod held;
+mod idle;
 mod join;
 mod misbehaviour;
 mod pace;
 mod peers;
 mod presence;
+mod quota;
 mod round_trip;
 mod stats;
 mod subscription;
@@ -63,7 +69,7 @@ use rserpool_wire::registry::{AsapType, EnrpType};
 use rserpool_wire::{Message, Protocol};
 
 use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key, PerElement};
-use crate::machine::{Input, Machine, Malformed, Output, Peer};
+use crate::machine::{Input, Machine, Malformed, Output, Peer, Source};
 use crate::time::Time;
 
 pub use config::{AddressScope, Config};
@@ -71,6 +77,7 @@ pub use event::{Command, Event, LeaveReason};
 pub use join::Phase;
 pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
+pub use quota::{Quota, QuotaCounts, Quotas};
 pub use stats::Stats;
 pub use suggestion::aptitude;
 pub use sync::SyncFailure;
@@ -81,10 +88,12 @@ use association::Association;
 use dialing::{ConfiguredPeer, Dial};
 use fair_share::{FairShare, Turns};
 use handover::Handover;
+use held::Held;
 use join::Join;
 use misbehaviour::Complaints;
 use pace::Pace;
 use peers::PeerRegistrar;
+use quota::Usage;
 use subscription::Subscriptions;
 use suggestion::Suggesting;
 use supervision::{Reports, Supervised};
@@ -101,6 +110,12 @@ pub struct Registrar {
     associations: BTreeMap<Peer, Association>,
     supervised: PerElement<Supervised>,
     subscriptions: Subscriptions,
+    /// What each source has.
+    usage: Usage,
+    /// Associations over which nothing was said yet.
+    silent: BTreeSet<(Source, Peer)>,
+    /// Requests of elements and users that wait until it serves.
+    held: Held,
     announcing: Announcing,
     deadlines: Deadlines<Deadline>,
     /// How often elements are asked whether they live.
@@ -137,6 +152,8 @@ pub struct Registrar {
     duplicates: BTreeSet<Vec<IpAddr>>,
     complaints: Complaints,
     outputs: VecDeque<Output<Event>>,
+    /// When the last input came.
+    clock: Time,
     stats: Stats,
     rng: StdRng,
 }
@@ -188,6 +205,12 @@ enum Deadline {
     Suggestion,
     /// Others have had time to take this registrar's elements.
     Leave,
+    /// Requests that waited for this registrar are to be answered.
+    Held,
+    /// Subscribers are to be told.
+    Push,
+    /// An association may be of no use.
+    Idle(Peer),
 }
 
 impl Key for Deadline {
@@ -206,7 +229,10 @@ impl Key for Deadline {
             | Self::Redial(_)
             | Self::Adoption
             | Self::Suggestion
-            | Self::Leave => None,
+            | Self::Leave
+            | Self::Held
+            | Self::Push
+            | Self::Idle(_) => None,
             Self::Supervision(index) => Some(index.slot()),
         }
     }
@@ -228,6 +254,9 @@ impl Registrar {
             associations: BTreeMap::new(),
             supervised: PerElement::default(),
             subscriptions: Subscriptions::default(),
+            usage: Usage::default(),
+            silent: BTreeSet::new(),
+            held: Held::default(),
             announcing: Announcing::default(),
             deadlines: Deadlines::default(),
             pace: Pace::new(config.supervision_rate_max),
@@ -251,6 +280,7 @@ impl Registrar {
             duplicates: BTreeSet::new(),
             complaints: Complaints::default(),
             outputs: VecDeque::new(),
+            clock: Time::ZERO,
             stats: Stats::default(),
             rng,
             config,
@@ -288,10 +318,16 @@ impl Registrar {
             | Asap::Deregistration(_)
             | Asap::HandleResolution(_)
             | Asap::Unreachable(_)
-                if matches!(self.state, State::Starting(_)) =>
+                if self.has_to_wait(peer) =>
             {
                 self.hold(now, peer, message);
             }
+            message => self.answer(now, peer, message),
+        }
+    }
+
+    fn answer(&mut self, now: Time, peer: Peer, message: Asap) {
+        match message {
             Asap::Registration(message) => self.register(now, peer, message),
             Asap::Deregistration(message) => self.deregister(peer, message),
             Asap::HandleResolution(message) => self.resolve(peer, message),
@@ -356,6 +392,9 @@ impl Registrar {
                 Deadline::Adoption => self.ask_elements(now),
                 Deadline::Suggestion => self.make_suggestions(now),
                 Deadline::Leave => self.depart(),
+                Deadline::Held => self.answer_held(now),
+                Deadline::Push => self.on_push_timeout(),
+                Deadline::Idle(peer) => self.on_idle_timeout(now, due, peer),
             }
         }
     }
@@ -374,6 +413,8 @@ impl Machine for Registrar {
             self.turn_away(&input);
             return;
         }
+        self.clock = now;
+        self.subscriptions.allow();
         // Very many associations may end together: whoever asks is not to wait for all of that.
         let takes_out = !matches!(input, Input::Down(_));
         match input {
@@ -385,10 +426,13 @@ impl Machine for Registrar {
             Input::Addresses(peer, remote) => self.on_addresses(peer, remote),
             Input::OwnAddresses(peer, local) => self.on_own_addresses(peer, local),
             Input::Congested(peer) => self.on_congested(peer),
-            Input::Drained(peer) => self.on_drained(peer),
+            Input::Drained(peer) => {
+                self.on_drained(peer);
+                self.resume(now, peer);
+            }
             // After an association ended, what it had sent may still be on its way here. And who
             // came to the ASAP port has no business with ENRP: elements are not registrars.
-            Input::Message(peer, ref message) if !self.speaks(peer, message.protocol()) => {
+            Input::Message(peer, ref message) if !self.is_used(now, peer, message.protocol()) => {
                 self.stats.unexpected += 1;
             }
             Input::Malformed(peer, ref malformed) if !self.speaks(peer, malformed.protocol) => {
@@ -411,7 +455,7 @@ impl Machine for Registrar {
 
     fn poll(&mut self) -> Option<Output<Event>> {
         if self.outputs.is_empty() {
-            self.push_updates();
+            self.push_update();
         }
         self.outputs.pop_front()
     }

@@ -1,3 +1,5 @@
+use super::quota::QuotaCounts;
+
 /// What a registrar counted since it was made. Counters only grow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
@@ -37,6 +39,9 @@ pub struct Stats {
     pub removed_expired: u64,
     /// Updates pushed to subscribers.
     pub updates_pushed: u64,
+    /// Updates not pushed at once because the subscriber took nothing: it is told of the newest
+    /// state once it does.
+    pub updates_postponed: u64,
     /// Subscriptions refused because of a limit.
     pub subscriptions_refused: u64,
     /// Announces sent.
@@ -116,4 +121,8 @@ pub struct Stats {
     pub misaddressed: u64,
     /// Messages with this registrar's identifier as their sender.
     pub own_id_heard: u64,
+    /// Associations of elements and users ended because nobody used them.
+    pub idle_ended: u64,
+    /// How often something was refused because of each quota.
+    pub quotas: QuotaCounts,
 }

@@ -367,6 +367,7 @@ impl Registrar {
         if let Some(peer) = association {
             self.detach(peer, index);
         }
+        self.pool_may_have_ended(&handle);
         match reason {
             LeaveReason::Deregistered => {}
             LeaveReason::AssociationLost => self.stats.removed_lost += 1,

@@ -176,6 +176,7 @@ impl Registrar {
     pub(super) fn forget_foreign(&mut self, index: ElementIndex) {
         self.forget_adoption(index);
         if let Some((handle, _)) = self.handlespace.deregister(index) {
+            self.pool_may_have_ended(&handle);
             self.subscriptions.mark(&handle, Outcome::Changed);
         }
     }

@@ -64,6 +64,18 @@ fn an_opaque_transport_needs_neither_port_nor_address() {
 }
 
 #[test]
+fn an_opaque_transport_has_no_more_octets_than_there_is_room_for() {
+    let mut space = space(Limits::default());
+    let mut register = |octets| {
+        let transport = Transport::Opaque(vec![7; octets].into());
+        space.register(&handle("p"), over(transport)).map(|_| ())
+    };
+    assert_eq!(register(256), Ok(()));
+    assert_eq!(register(257), Err(Refused::Limit(Limit::OpaqueOctets)));
+    assert_eq!(space.limits_reached().of(Limit::OpaqueOctets), 1);
+}
+
+#[test]
 fn who_differs_from_the_pool_is_refused_with_what_the_pool_has() {
     let mut space = space(Limits::default());
     let first = Transport::Sctp(sctp(7, TransportUse::DataOnly, 1));
@@ -108,7 +120,7 @@ fn each_limit_refuses_and_counts_what_is_beyond() {
     assert_eq!(refused, Refused::Limit(Limit::AddressesPerTransport));
     assert_eq!(refused.cause().code, CauseCode::LACK_OF_RESOURCES);
     let counts = Limit::ALL.iter().map(|&limit| space.limits_reached().of(limit));
-    assert_eq!(counts.collect::<Vec<_>>(), [1, 1, 1, 1, 0]);
+    assert_eq!(counts.collect::<Vec<_>>(), [1, 1, 1, 1, 0, 0]);
     // Whoever goes makes room.
     space.deregister(first).unwrap();
     space.register(&handle("b"), element(2, Policy::round_robin())).unwrap();

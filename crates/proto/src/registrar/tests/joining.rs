@@ -138,7 +138,7 @@ fn where_nobody_answers_a_registrar_serves_alone_and_says_so() {
 fn a_registrar_that_is_not_started_does_nothing() {
     let mut lab = Lab::with(Config { peers: 1, ..Config::default() });
     assert_eq!(lab.registrar.state(), State::Starting(Phase::Waiting));
-    assert_eq!(lab.pass(60_000), []);
+    assert_eq!(lab.pass(59_000), []);
 }
 
 #[test]

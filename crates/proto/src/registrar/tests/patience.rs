@@ -16,7 +16,9 @@ fn millis(count: u64) -> Duration {
 }
 
 fn with_timing(timing: Timing) -> Lab {
-    let mut lab = Lab::with(Config { timing, ..Config::default() });
+    // Nobody but the element is asked, or goes.
+    let idle_timeout = Duration::from_secs(3_600);
+    let mut lab = Lab::with(Config { timing, idle_timeout, ..Config::default() });
     lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
     lab
 }

@@ -106,8 +106,10 @@ fn a_subscriber_is_told_of_each_change_as_long_as_its_association_lives() {
     assert!(update.updates_accepted);
     assert_eq!(update.elements.len(), 2);
 
+    lab.wait(20);
     let outputs = lab.input(Input::Down(OTHER));
     assert_eq!(pushed(&outputs)[0].1.elements.len(), 1);
+    lab.wait(20);
     // With the pool the subscription ends.
     let outputs = lab.input(Input::Down(ELEMENT));
     let [(USER, update)] = &pushed(&outputs)[..] else { panic!("{outputs:?}") };

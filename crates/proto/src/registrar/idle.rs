@@ -1,0 +1,119 @@
+//! Associations that nobody uses, and how many one source has.
+//!
+//! Elements and users come to the ASAP port, and anyone can. An association over which nobody
+//! registered, subscribed or asked anything for [`Config::idle_timeout`](super::Config::idle_timeout)
+//! ends: a user that wants something again comes again. Those of elements and subscribers stay.
+
+use std::time::Duration;
+
+use rserpool_wire::Protocol;
+
+use super::association::Association;
+use super::quota::{Quota, count};
+use super::supervision::LATENESS_TOLERATED;
+use super::{Deadline, Registrar};
+use crate::machine::{Link, Output, Peer, Source};
+use crate::time::Time;
+
+/// An association that has said nothing for so long makes room for a new one of its source.
+const SILENT_MIN: Duration = Duration::from_secs(1);
+/// The wait for what may lie in a queue that this registrar had no time to read.
+const EXTENSION: Duration = Duration::from_secs(1);
+
+impl Registrar {
+    /// Somebody comes to the ASAP port. False where there are as many of its source as may be, and
+    /// none of these is of no use.
+    pub(super) fn makes_room(&mut self, now: Time, peer: Peer, link: &Link) -> bool {
+        if link.protocol != Protocol::Asap || peer.is_dialed() {
+            return true;
+        }
+        let source = link.source();
+        if self.usage.of(source).associations < self.config.quotas.associations_per_source {
+            return true;
+        }
+        self.quota_reached(now, Quota::AssociationsPerSource, source);
+        match self.longest_silent(now, source) {
+            Some(silent) => {
+                self.end_idle(now, silent);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The oldest association of a source over which nothing was ever said.
+    fn longest_silent(&self, now: Time, source: Option<Source>) -> Option<Peer> {
+        let (_, peer) = *self.silent.range((source?, Peer::accepted(0))..).next()?;
+        let association = self.associations.get(&peer)?;
+        let is_old = now - association.last_used >= SILENT_MIN;
+        (association.source == source && is_old).then_some(peer)
+    }
+
+    /// An association of an element or a user is up.
+    pub(super) fn count_association(&mut self, now: Time, peer: Peer) {
+        let Some(association) = self.associations.get(&peer) else { return };
+        if association.link.protocol != Protocol::Asap || peer.is_dialed() {
+            return;
+        }
+        self.silent.extend(association.source.map(|source| (source, peer)));
+        self.usage.change(association.source, |used| used.associations += 1);
+        self.deadlines.arm(Deadline::Idle(peer), now + self.config.idle_timeout);
+    }
+
+    /// An association is over: what is counted for it is counted no more, but its elements.
+    pub(super) fn discount_association(&mut self, peer: Peer, association: &Association) {
+        let source = association.source;
+        let subscriptions = count(self.subscriptions.forget(peer));
+        let held_octets = self.held.forget(peer);
+        let came = association.link.protocol == Protocol::Asap && !peer.is_dialed();
+        self.usage.change(source, |used| {
+            used.associations -= u32::from(came);
+            used.subscriptions -= subscriptions;
+            used.held_octets -= held_octets;
+        });
+        self.deadlines.disarm(Deadline::Idle(peer));
+        source.and_then(|source| self.silent.take(&(source, peer)));
+    }
+
+    /// Something came over an association to the port of this protocol. False where there is no
+    /// such association.
+    pub(super) fn is_used(&mut self, now: Time, peer: Peer, protocol: Protocol) -> bool {
+        let Some(association) = self.associations.get_mut(&peer) else { return false };
+        if association.link.protocol != protocol {
+            return false;
+        }
+        association.last_used = now;
+        if !std::mem::replace(&mut association.has_spoken, true) {
+            association.source.and_then(|source| self.silent.take(&(source, peer)));
+        }
+        true
+    }
+
+    /// It is time to see whether an association is of use.
+    pub(super) fn on_idle_timeout(&mut self, now: Time, due: Time, peer: Peer) {
+        let Some(association) = self.associations.get(&peer) else { return };
+        let idle_timeout = self.config.idle_timeout;
+        let is_of_use = !association.elements.is_empty()
+            || association.claims > 0
+            || self.subscriptions.count_of(peer) > 0
+            || self.held.holds(peer);
+        let idle_at = association.last_used + idle_timeout;
+        let next = if is_of_use {
+            now + idle_timeout
+        } else if idle_at > now {
+            idle_at
+        } else if now - due > LATENESS_TOLERATED {
+            now + EXTENSION
+        } else {
+            self.end_idle(now, peer);
+            return;
+        };
+        self.deadlines.arm(Deadline::Idle(peer), next);
+    }
+
+    fn end_idle(&mut self, now: Time, peer: Peer) {
+        self.stats.idle_ended += 1;
+        self.outputs.push_back(Output::Close(peer));
+        self.on_down(now, peer);
+    }
+}
