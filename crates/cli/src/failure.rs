@@ -30,7 +30,7 @@ pub(crate) struct OutputError(#[from] io::Error);
 
 /// The exit code of what a command came to; the causes of a failure go to standard error as one
 /// line. A reader that closed its end of the pipe (`rserpool … | head`) is no failure.
-pub(crate) fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+pub(crate) fn exit_code(result: anyhow::Result<()>, say: impl FnOnce(&str)) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
@@ -39,8 +39,7 @@ pub(crate) fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    // Standard error may be closed too; the exit code still tells.
-    let _ = write_line(&error, &mut io::stderr());
+    say(&line(&error));
     ExitCode::from(code(&error))
 }
 
@@ -52,7 +51,7 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn write_line(error: &anyhow::Error, to: &mut impl io::Write) -> io::Result<()> {
+fn line(error: &anyhow::Error) -> String {
     let mut texts = Vec::new();
     for cause in error.chain() {
         texts.push(cause.to_string());
@@ -63,7 +62,7 @@ fn write_line(error: &anyhow::Error, to: &mut impl io::Write) -> io::Result<()> 
     }
     // A cause that spans lines (a TOML error does) must not look like several failures.
     let line = texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ");
-    writeln!(to, "rserpool: {line}")
+    format!("rserpool: {line}\n")
 }
 
 #[cfg(test)]
@@ -84,8 +83,6 @@ mod tests {
     #[test]
     fn causes_stand_on_one_line_after_colons() {
         let error = anyhow!("line 1\n  |\nunknown field").context(Failure::Configuration);
-        let mut line = Vec::new();
-        write_line(&error, &mut line).unwrap();
-        assert_eq!(line, b"rserpool: bad configuration: line 1 | unknown field\n");
+        assert_eq!(line(&error), "rserpool: bad configuration: line 1 | unknown field\n");
     }
 }

@@ -18,15 +18,27 @@ mod service;
 mod sessions;
 mod whole_file;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::args::Args;
+use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
     let args = Args::of_process();
-    logging::start(args.verbose, args.log_format);
+    let log = match logging::start(args.verbose, args.log_format) {
+        Ok(log) => log,
+        Err(error) => {
+            let error = error.context(Failure::Configuration);
+            // Where it cannot be said the exit code still tells.
+            let say = |line: &str| drop(io::stderr().write_all(line.as_bytes()));
+            return failure::exit_code(Err(error), say);
+        }
+    };
     let mut output = Output::new(args.format());
     let result = args.command.run(&mut output);
-    failure::exit_code(result)
+    let code = failure::exit_code(result, |line| log.say(line));
+    log.finish();
+    code
 }

@@ -53,6 +53,30 @@ impl EndSignals {
     }
 }
 
+/// Signals that would end a process and mean nothing here: SIGUSR1 and SIGUSR2. As long as they are
+/// waited for they end nothing.
+pub(crate) struct IgnoredSignals {
+    user1: Signal,
+    user2: Signal,
+}
+
+impl IgnoredSignals {
+    /// From now on they come here.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let user1 = signal(SignalKind::user_defined1()).context("cannot handle SIGUSR1")?;
+        let user2 = signal(SignalKind::user_defined2()).context("cannot handle SIGUSR2")?;
+        Ok(Self { user1, user2 })
+    }
+
+    /// The name of the next one. Cancelling loses none.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.user1.recv() => "SIGUSR1",
+            _ = self.user2.recv() => "SIGUSR2",
+        }
+    }
+}
+
 /// Waits for the end of standard input if `wanted`, else for ever.
 pub(crate) async fn end_of_stdin(wanted: bool) {
     if !wanted {

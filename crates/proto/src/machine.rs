@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rserpool_wire::asap::registration_subject;
 use rserpool_wire::param::{Cause, PeId, PoolHandle, Transport};
@@ -132,6 +132,13 @@ impl Peer {
     }
 }
 
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0.get() & !Self::DIALED;
+        write!(f, "{}-{number}", if self.is_dialed() { "dialed" } else { "accepted" })
+    }
+}
+
 impl Hash for Peer {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.0.get());
@@ -167,6 +174,11 @@ impl Link {
     /// address of the peer.
     pub fn source(&self) -> Option<Source> {
         self.remote.first().copied().map(Source::of)
+    }
+
+    /// Where the peer is, for people: its first address and its port.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote.first().map(|&ip| SocketAddr::new(ip, self.remote_port))
     }
 }
 

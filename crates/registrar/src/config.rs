@@ -17,6 +17,8 @@ use rserpool::transport::multicast::Group;
 use rserpool::wire::param::RegistrarId;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::check::complaints;
+use crate::listen::default_urls;
 use crate::timing::TimingOverrides;
 
 /// What a registrar is told by its file and its command line.
@@ -25,9 +27,9 @@ use crate::timing::TimingOverrides;
 pub struct Config {
     /// Its identifier; absent, it draws one.
     pub id: Option<RegistrarNumber>,
-    /// URLs to serve elements and users at.
+    /// URLs to serve elements and users at; absent, [`default_urls`].
     #[serde(deserialize_with = "urls")]
-    pub asap: Vec<Address>,
+    pub asap: Option<Vec<Address>>,
     /// URLs for other registrars.
     #[serde(deserialize_with = "enrp_urls")]
     pub enrp: Vec<Address>,
@@ -189,9 +191,6 @@ impl Config {
     ///
     /// [`ConfigError::Value`].
     pub fn to_library(&self) -> Result<registrar::Config, ConfigError> {
-        if let Some(name) = self.timing.zero() {
-            return Err(ConfigError::Value(format!("timing.{name} is zero")));
-        }
         let defaults = protocol::Config::default();
         let protocol = protocol::Config {
             id: self.id.map(|number| number.0),
@@ -226,15 +225,20 @@ impl Config {
         let groups = |addresses: &[SocketAddr]| -> Vec<Group> {
             addresses.iter().map(|&address| self.announce.group(address)).collect()
         };
-        Ok(registrar::Config {
-            asap: self.asap.clone(),
+        let library = registrar::Config {
+            asap: self.asap.clone().unwrap_or_else(default_urls),
             enrp: self.enrp.clone(),
             peers: self.peers.clone(),
             announce: groups(&self.announce.groups),
             discover: groups(&self.announce.enrp_groups),
             protocol,
             seed: None,
-        })
+        };
+        let complaints = complaints(self, &library);
+        if complaints.is_empty() {
+            return Ok(library);
+        }
+        Err(ConfigError::Value(complaints.join("; ")))
     }
 
     fn quotas(&self) -> Quotas {
@@ -338,9 +342,13 @@ impl<'de> Deserialize<'de> for RegistrarNumber {
     }
 }
 
-fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Address>>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
-    texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(de::Error::custom))
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn enrp_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
@@ -386,7 +394,7 @@ mod tests {
         let (example, default) =
             (example.to_library().unwrap(), Config::default().to_library().unwrap());
         assert_eq!(format!("{:?}", example.protocol), format!("{:?}", default.protocol));
-        assert_eq!(example.asap.len(), 2);
+        assert_eq!(example.asap, default.asap);
     }
 
     #[test]

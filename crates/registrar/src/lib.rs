@@ -4,10 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod config;
+mod listen;
 mod run;
 mod timing;
 
 pub use config::{Announce, Config, ConfigError, Limits, RegistrarNumber};
+pub use listen::default_urls;
 pub use run::{Ready, run};
 pub use timing::TimingOverrides;

@@ -5,9 +5,10 @@ use rserpool::Registrar;
 use rserpool::transport::Address;
 use rserpool::wire::param::RegistrarId;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::Config;
+use crate::listen::open_to_others;
 
 /// What a registrar is, once it serves.
 #[derive(Clone, Debug)]
@@ -33,7 +34,34 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    // They would end it without handing anything over.
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
+    let mut user = [
+        signal(SignalKind::user_defined1()).context("cannot handle SIGUSR1")?,
+        signal(SignalKind::user_defined2()).context("cannot handle SIGUSR2")?,
+    ];
     let registrar = Registrar::start(config.to_library()?)?;
+    tell_who_can_reach_it(config);
+    let [user1, user2] = &mut user;
+    let ignore = async {
+        loop {
+            let name = tokio::select! {
+                _ = hangup.recv() => "SIGHUP",
+                _ = user1.recv() => "SIGUSR1",
+                _ = user2.recv() => "SIGUSR2",
+            };
+            warn!(
+                signal = name,
+                "{name} is ignored: restart this registrar to change its configuration"
+            );
+        }
+    };
+    let end = async {
+        tokio::select! {
+            () = end => {}
+            () = ignore => {}
+        }
+    };
     tokio::pin!(end);
     let why = tokio::select! {
         serving = registrar.serving() => {
@@ -53,4 +81,24 @@ pub async fn run(
     info!(why, "stopping");
     registrar.stop().await;
     Ok(())
+}
+
+/// What an operator should know: whoever reaches a registrar may do everything.
+fn tell_who_can_reach_it(config: &Config) {
+    if config.asap.is_none() {
+        warn!(
+            "only this host can reach this registrar: --asap sctp://ADDRESS:3863, or asap in its \
+             configuration file, opens it to others"
+        );
+    }
+    let asap = config.asap.iter().flatten();
+    let open = open_to_others(asap.chain(&config.enrp));
+    if !open.is_empty() {
+        let urls: Vec<String> = open.iter().map(ToString::to_string).collect();
+        warn!(
+            urls = urls.join(" "),
+            "there are no keys: whoever reaches these URLs can register, find and remove servers; \
+             keep others out of this network"
+        );
+    }
 }

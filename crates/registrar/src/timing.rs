@@ -37,13 +37,11 @@ macro_rules! overrides {
                 }
             }
 
-            /// The name of a duration that is zero: none of them may be.
-            pub(crate) fn zero(&self) -> Option<&'static str> {
-                [$((stringify!($field), self.$field)),*]
-                    .into_iter()
-                    .find(|(_, value)| value.is_some_and(|value| value.is_zero()))
-                    .map(|(name, _)| name)
-            }
+        }
+
+        /// Every duration with its name.
+        pub(crate) fn named(timing: &Timing) -> impl Iterator<Item = (&'static str, Duration)> {
+            [$((stringify!($field), timing.$field)),*].into_iter()
         }
     };
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
@@ -13,6 +14,7 @@ use rserpool_transport::{
 use rserpool_wire::param::Transport;
 use rserpool_wire::{Message, Protocol};
 use tokio::task::JoinSet;
+use tracing::field::display;
 use tracing::{debug, trace, warn};
 
 /// The associations of one machine.
@@ -24,6 +26,8 @@ pub(crate) struct Associations {
     listeners: Vec<(Listener, Protocol)>,
     by_assoc: HashMap<AssocId, (Peer, Protocol), ByNumber>,
     by_peer: HashMap<Peer, AssocId, ByNumber>,
+    /// Where the other ends are, for people.
+    remotes: HashMap<AssocId, SocketAddr, ByNumber>,
     accepted: u64,
     /// Names that are being looked up, for dials that wait for them.
     lookups: JoinSet<(Peer, Protocol, Result<Remote, Error>)>,
@@ -56,6 +60,7 @@ impl Associations {
             listeners: Vec::new(),
             by_assoc: HashMap::default(),
             by_peer: HashMap::default(),
+            remotes: HashMap::default(),
             accepted: 0,
             lookups: JoinSet::new(),
             looking_up: HashSet::default(),
@@ -97,12 +102,14 @@ impl Associations {
     }
 
     fn dial(&mut self, peer: Peer, protocol: Protocol, remote: Result<Remote, Error>) {
+        let first = remote.as_ref().ok().and_then(Remote::first);
         let dialed = remote.and_then(|remote| {
-            debug!(?remote, ?protocol, "dialing");
+            debug!(%remote, "dialing");
             self.endpoints.connect(&remote, speaks(protocol))
         });
         match dialed {
             Ok(assoc) => {
+                self.remotes.extend(first.map(|first| (assoc, first)));
                 self.by_assoc.insert(assoc, (peer, protocol));
                 self.by_peer.insert(peer, assoc);
             }
@@ -113,7 +120,7 @@ impl Associations {
                 self.outcomes.push_back(outcome);
             }
             Err(error) => {
-                warn!(%error, "cannot dial");
+                warn!(remote = first.map(display), %error, "cannot dial");
                 self.outcomes.push_back(Outcome::Lost(peer));
             }
         }
@@ -136,11 +143,15 @@ impl Associations {
                 Ok(()) | Err(SendError::Gone) => {}
                 // Who takes nothing is as good as gone; waiting for it would hold up the others.
                 Err(error @ SendError::Full) => {
-                    warn!(?peer, %error, "association aborted");
+                    let remote = self.remotes.get(&assoc).map(display);
+                    warn!(%peer, remote, %error, "association aborted");
                     self.abort(*peer);
                     self.outcomes.push_back(Outcome::Lost(*peer));
                 }
-                Err(error) => warn!(?peer, %error, "message not sent"),
+                Err(error) => {
+                    let remote = self.remotes.get(&assoc).map(display);
+                    warn!(%peer, remote, %error, "message not sent");
+                }
             }
         }
     }
@@ -164,6 +175,7 @@ impl Associations {
         self.looking_up.remove(&peer);
         let assoc = self.by_peer.remove(&peer)?;
         self.by_assoc.remove(&assoc);
+        self.remotes.remove(&assoc);
         Some(assoc)
     }
 
@@ -228,8 +240,9 @@ impl Associations {
             Event::Up { assoc, info } => hand_in(self.on_up(assoc, info)),
             Event::Down { assoc, reason } => {
                 self.closing.remove(&assoc);
+                let remote = self.remotes.remove(&assoc);
                 if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
-                    debug!(?peer, ?reason, "association down");
+                    debug!(%peer, remote = remote.map(display), %reason, "association down");
                     self.by_peer.remove(&peer);
                     hand_in(Input::Down(peer));
                 }
@@ -241,7 +254,8 @@ impl Associations {
                 };
                 let Some(protocol) = Protocol::from_ppid(ppid.0) else {
                     self.foreign += 1;
-                    debug!(?peer, ?ppid, count = self.foreign, "message of another protocol");
+                    let remote = self.remotes.get(&assoc).map(display);
+                    debug!(%peer, remote, ppid = ppid.0, count = self.foreign, "message of another protocol");
                     return;
                 };
                 let (input, report) = machine::read(peer, protocol, &octets);
@@ -265,7 +279,8 @@ impl Associations {
                 }
             }
             Event::Path { assoc, address, reachable } => {
-                debug!(?assoc, %address, reachable, "path");
+                let remote = self.remotes.get(&assoc).map(display);
+                debug!(remote, %address, reachable, "path");
             }
         }
     }
@@ -285,7 +300,9 @@ impl Associations {
                 (accepted, protocol)
             }
         };
-        debug!(?peer, ?info, "association up");
+        let first = info.remote.first().map(|&ip| SocketAddr::new(ip, info.remote_port));
+        self.remotes.extend(first.map(|first| (assoc, first)));
+        debug!(%peer, remote = first.map(display), backend = %info.backend, "association up");
         let carrier = match info.backend {
             Backend::Tcp => Carrier::Tcp,
             _ => Carrier::Sctp,

@@ -13,11 +13,13 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::{Cause, Load, PeId, Policy, PoolHandle, Transport};
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::field::display;
 use tracing::{info, warn};
 
 use crate::Error;
 use crate::associations::{Associations, speaks};
 use crate::driver::{self, Requests};
+use crate::log;
 use crate::node::{seed, transport_options};
 
 /// What joins which pool, and through whom.
@@ -125,6 +127,7 @@ impl PoolElement {
         let events = sender.clone();
         let mut teller = Teller {
             handle,
+            log: Log::default(),
             id: Arc::clone(&id),
             state: state_sender,
             leaving: Arc::clone(&leaving),
@@ -245,6 +248,7 @@ impl PoolElement {
 /// Tells everybody who wants to know what the machine tells.
 struct Teller {
     handle: PoolHandle,
+    log: Log,
     id: Arc<AtomicU32>,
     state: watch::Sender<State>,
     leaving: Arc<Leaving>,
@@ -257,7 +261,7 @@ impl Teller {
             self.id.store(id.0, Ordering::Relaxed);
         }
         let id = PeId(self.id.load(Ordering::Relaxed));
-        log(&self.handle, id, &event);
+        self.log.write(&self.handle, id, &event);
         if let Some(next) = next_state(id, &event) {
             self.state.send_replace(next);
         }
@@ -356,22 +360,55 @@ fn next_state(id: PeId, event: &Event) -> Option<State> {
     })
 }
 
-/// What the owner of the element gets as an error is no warning.
-fn log(handle: &PoolHandle, id: PeId, event: &Event) {
-    let pool = handle;
-    match event {
-        Event::Registered { home, .. } => info!(%pool, %id, ?home, "registered"),
-        Event::HomeChanged { home } => info!(%pool, %id, ?home, "home registrar changed"),
-        Event::Rejected { causes } => info!(%pool, %id, ?causes, "registration rejected"),
-        Event::Warned { causes } => warn!(%pool, %id, ?causes, "registered with a warning"),
-        Event::HomeLost => warn!(%pool, %id, "home registrar lost"),
-        Event::NoRegistrar => info!(%pool, %id, "no registrar can be reached, trying on"),
-        Event::Deregistered => info!(%pool, %id, "deregistered"),
-        Event::DeregistrationRefused { causes } => {
-            info!(%pool, %id, ?causes, "deregistration refused");
+/// The log of one element.
+#[derive(Debug, Default)]
+struct Log {
+    /// Its home was said to be lost.
+    is_homeless: bool,
+}
+
+impl Log {
+    /// What the owner of the element gets as an error is no warning.
+    fn write(&mut self, handle: &PoolHandle, element: PeId, event: &Event) {
+        let pool = || log::pool(handle);
+        match event {
+            Event::Registered { home, .. } | Event::HomeChanged { home }
+                if std::mem::take(&mut self.is_homeless) =>
+            {
+                let (registrar, at) = (home.id.map(display), log::remote(&home.link));
+                warn!(pool = pool(), %element, registrar, at, "registered again");
+            }
+            Event::Registered { home, .. } => {
+                let (registrar, at) = (home.id.map(display), log::remote(&home.link));
+                info!(pool = pool(), %element, registrar, at, "registered");
+            }
+            Event::HomeChanged { home } => {
+                let (registrar, at) = (home.id.map(display), log::remote(&home.link));
+                info!(pool = pool(), %element, registrar, at, "home registrar changed");
+            }
+            Event::Rejected { causes } => {
+                info!(pool = pool(), %element, causes = log::causes(causes), "registration rejected");
+            }
+            Event::Warned { causes } => {
+                let causes = log::causes(causes);
+                warn!(pool = pool(), %element, causes, "registered with a warning");
+            }
+            Event::HomeLost => {
+                self.is_homeless = true;
+                warn!(pool = pool(), %element, "home registrar lost");
+            }
+            Event::NoRegistrar => {
+                info!(pool = pool(), %element, "no registrar can be reached, trying on");
+            }
+            Event::Deregistered => info!(pool = pool(), %element, "deregistered"),
+            Event::DeregistrationRefused { causes } => {
+                info!(pool = pool(), %element, causes = log::causes(causes), "deregistration refused");
+            }
+            Event::Abandoned => warn!(pool = pool(), %element, "left without a registrar to tell"),
+            Event::Expired => {
+                warn!(pool = pool(), %element, "registration ran out, registering again");
+            }
         }
-        Event::Abandoned => warn!(%pool, %id, "left without a registrar to tell"),
-        Event::Expired => warn!(%pool, %id, "registration ran out, registering again"),
     }
 }
 

@@ -21,6 +21,7 @@ mod associations;
 mod driver;
 pub mod element;
 mod error;
+mod log;
 mod node;
 pub mod observer;
 pub mod registrar;

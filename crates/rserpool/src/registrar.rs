@@ -12,12 +12,15 @@ use rserpool_wire::param::{
 use rserpool_wire::registry::PolicyType;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
 
 use crate::Error;
 use crate::associations::{Associations, speaks};
 use crate::driver::{self, Requests};
 use crate::node::{seed, transport_options};
+
+mod log;
+
+use log::Log;
 
 /// How a registrar runs.
 #[derive(Clone, Debug, Default)]
@@ -141,8 +144,9 @@ impl Registrar {
         let at_first =
             if is_alone { State::Serving { synchronised: false } } else { State::Starting };
         let (state_sender, state) = watch::channel(at_first);
+        let mut log = Log::default();
         let on_event = move |event: Event| {
-            log(&event);
+            log.write(&event);
             if let Some(state) = State::after(&event) {
                 state_sender.send_replace(state);
             }
@@ -270,83 +274,6 @@ fn announceable(local: &Local) -> Option<Transport> {
         Scheme::Tcp => Transport::Tcp { port, transport_use, address },
         _ => Transport::Sctp(SctpTransport { port, transport_use, addresses }),
     })
-}
-
-fn log(event: &Event) {
-    match event {
-        Event::Joined { handle, id } => info!(pool = %handle, element = %id, "joined"),
-        Event::Left { handle, id, reason } => {
-            info!(pool = %handle, element = %id, ?reason, "left");
-        }
-        Event::Rejected { handle, id, cause } => {
-            warn!(pool = %handle, element = %id, %cause, "registration rejected");
-        }
-        Event::LimitReached { limit, by: Some(by) } => warn!("quota {limit} reached by {by}"),
-        Event::LimitReached { limit, by: None } => warn!("quota {limit} reached"),
-        Event::Malformed(peer, malformed) => match &malformed.error {
-            Some(error) => info!(?peer, %error, "message not understood"),
-            None => info!(?peer, "parameters not understood"),
-        },
-        Event::Moved { handle, id, to } => {
-            debug!(pool = %handle, element = %id, %to, "moved");
-        }
-        other => log_scope(other),
-    }
-}
-
-/// What concerns other registrars has a name of its own, so that it can be logged alone:
-/// `RUST_LOG=warn,rserpool::enrp=info`.
-const ENRP: &str = "rserpool::enrp";
-
-fn log_scope(event: &Event) {
-    match event {
-        Event::Serving { synchronised } => info!(target: ENRP, synchronised, "serving"),
-        Event::PeerUp(peer) => info!(target: ENRP, %peer, "peer up"),
-        Event::PeerSuspected(peer) => info!(target: ENRP, %peer, "peer suspected"),
-        Event::PeerBack(peer) => info!(target: ENRP, %peer, "peer back"),
-        Event::PeerLost(peer) => info!(target: ENRP, %peer, "peer lost"),
-        Event::TakeoverBegun { target } => info!(target: ENRP, peer = %target, "takeover begun"),
-        Event::TakeoverWon { target, elements } => {
-            info!(target: ENRP, peer = %target, elements, "takeover won");
-        }
-        Event::TakeoverLost { target, to } => {
-            info!(target: ENRP, peer = %target, %to, "takeover lost");
-        }
-        Event::TakeoverStopped { target } => {
-            info!(target: ENRP, peer = %target, "takeover stopped");
-        }
-        Event::TakenOver { target, by, elements } => {
-            info!(target: ENRP, peer = %target, %by, elements, "taken over");
-        }
-        Event::TakenForDead { by } => warn!(target: ENRP, %by, "taken for dead"),
-        Event::Synchronised { peer, elements, removed } => {
-            info!(target: ENRP, %peer, elements, removed, "synchronised");
-        }
-        Event::SyncFailed { peer, reason } => {
-            info!(target: ENRP, %peer, ?reason, "synchronisation failed");
-        }
-        Event::DuplicateId { addresses } => {
-            warn!(target: ENRP, ?addresses, "another registrar has this identifier");
-        }
-        Event::Misbehaviour { peer: Some(peer), addresses, what } => {
-            warn!(target: ENRP, %peer, ?addresses, "this registrar {what}");
-        }
-        Event::Misbehaviour { peer: None, addresses, what } => {
-            warn!(target: ENRP, ?addresses, "a registrar {what}");
-        }
-        Event::Conflict { peer, handle, id, cause } => {
-            warn!(target: ENRP, %peer, pool = %handle, element = %id, %cause, "conflict");
-        }
-        Event::OtherDialect { peer } => warn!(
-            target: ENRP, %peer,
-            "this registrar seems to be rsplib's: start ours with --dialect rsplib, and elements too"
-        ),
-        Event::PeersFull => warn!(target: ENRP, "no room for more registrars"),
-        Event::Departed { handed_over, left_behind } => {
-            info!(target: ENRP, handed_over, left_behind, "departed");
-        }
-        other => debug!(target: ENRP, ?other, "event"),
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use tracing::{debug, info};
 use crate::Error;
 use crate::associations::Associations;
 use crate::driver::{self, Requests};
+use crate::log;
 use crate::node::{seed, transport_options};
 
 /// Whom a client asks, and how.
@@ -89,7 +90,7 @@ impl PoolUser {
         let (sender, _) = broadcast::channel(EVENTS_KEPT);
         let events = sender.clone();
         let on_event = move |event: Event| {
-            log(&event);
+            write_log(&event);
             let (request, result) = match event {
                 Event::Resolved { request, answer } => (request, Ok(answer)),
                 Event::Failed { request, error } => (request, Err(error)),
@@ -204,9 +205,9 @@ impl Future for Resolving {
 /// So many events are kept for who is slow to read them.
 const EVENTS_KEPT: usize = 256;
 
-fn log(event: &Event) {
+fn write_log(event: &Event) {
     match event {
-        Event::HomeFound { link } => info!(?link, "registrar found"),
+        Event::HomeFound { link } => info!(registrar = log::remote(link), "registrar found"),
         Event::HomeLost => info!("registrar lost"),
         Event::NoRegistrar => info!("no registrar can be reached"),
         other => debug!(?other, "event"),

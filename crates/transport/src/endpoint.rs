@@ -4,7 +4,7 @@ mod options;
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
 use rserpool_wire::registry;
@@ -109,6 +109,14 @@ pub struct Remote {
     /// Number of the interface at which the link-local addresses of IPv6 among `addresses` are
     /// (RFC 4007 §11); 0 where there are none.
     pub zone: u32,
+}
+
+impl Remote {
+    /// Its first address with its port, for people.
+    #[must_use]
+    pub fn first(&self) -> Option<SocketAddr> {
+        self.addresses.first().map(|&ip| SocketAddr::new(ip, self.port))
+    }
 }
 
 /// Where an endpoint is bound.
@@ -262,6 +270,20 @@ pub enum DownReason {
     Framing,
     /// The operating system refused.
     System,
+}
+
+impl fmt::Display for DownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed",
+            Self::Reset => "reset by the peer",
+            Self::Refused => "refused",
+            Self::Timeout => "no answer",
+            Self::Restarted => "the peer restarted",
+            Self::Framing => "the peer broke the framing",
+            Self::System => "the system refused",
+        })
+    }
 }
 
 /// Why a message was not queued. The association itself is unchanged.

@@ -16,8 +16,6 @@ use crate::output::{Format, Output};
 use crate::registrars::{dialect, profile};
 use crate::runtime;
 
-const DEFAULT_URLS: [&str; 2] = ["sctp://0.0.0.0:3863", "tcp://0.0.0.0:3863"];
-
 /// Runs a registrar until SIGTERM or SIGINT. Prints its URLs once it serves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,8 +27,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     id: Option<RegistrarNumber>,
 
-    /// Where elements and users reach it; may be repeated. Port 0 asks the system for one. By
-    /// default sctp://0.0.0.0:3863 and tcp://0.0.0.0:3863.
+    /// Where elements and users reach it, such as sctp://10.0.0.1:3863 or tcp://0.0.0.0:3863; may be
+    /// repeated. Port 0 asks the system for one. By default only this host reaches it: SCTP and TCP
+    /// at port 3863 of 127.0.0.1 and [::1].
     #[arg(long, value_name = "URL")]
     asap: Vec<Address>,
 
@@ -107,7 +106,7 @@ impl Args {
         config.profile = self.profile.unwrap_or(config.profile);
         config.dialect = self.dialect.unwrap_or(config.dialect);
         if !self.asap.is_empty() {
-            config.asap = self.asap;
+            config.asap = Some(self.asap);
         }
         if !self.enrp.is_empty() {
             config.enrp = self.enrp;
@@ -117,9 +116,6 @@ impl Args {
         }
         if !self.enrp_announce.is_empty() {
             config.announce.enrp_groups = self.enrp_announce;
-        }
-        if config.asap.is_empty() {
-            config.asap = DEFAULT_URLS.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
         }
         if !self.announce.is_empty() {
             config.announce.groups = self.announce;
@@ -156,6 +152,8 @@ fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::Parser;
     use rserpool::transport::Scheme;
     use rserpool::wire::registry::ASAP_PORT;
@@ -172,9 +170,9 @@ mod tests {
     #[test]
     fn by_default_it_is_at_the_well_known_ports_of_sctp_and_tcp() {
         let line = Line::parse_from(["registrar"]);
-        let asap = line.args.config().unwrap().asap;
-        let ends: Vec<(Scheme, u16)> = asap.iter().map(|url| (url.scheme, url.port)).collect();
-        assert_eq!(ends, [(Scheme::Sctp, ASAP_PORT), (Scheme::Tcp, ASAP_PORT)]);
+        let asap = line.args.config().unwrap().to_library().unwrap().asap;
+        let ends: BTreeSet<(Scheme, u16)> = asap.iter().map(|url| (url.scheme, url.port)).collect();
+        assert_eq!(ends, [(Scheme::Sctp, ASAP_PORT), (Scheme::Tcp, ASAP_PORT)].into());
         assert_eq!(ASAP_PORT, 3863);
     }
 

@@ -156,6 +156,7 @@ impl Args {
     async fn serve(self, output: &mut Output) -> anyhow::Result<()> {
         let mut signals = EndSignals::new()?;
         let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
+        let mut others = runtime::IgnoredSignals::new()?;
         let end_of_stdin = runtime::end_of_stdin(self.exit_with_stdin);
         tokio::pin!(end_of_stdin);
         let server = self.service.start(self.config()?, &self.options)?;
@@ -183,6 +184,7 @@ impl Args {
                     return Err(no_registrar(error, &self.registrars.describe()));
                 }
                 _ = hangup.recv() => self.read_keys_again(&server),
+                name = others.next() => warn!(signal = name, "{name} is ignored"),
                 () = signals.next() => break,
                 () = &mut end_of_stdin => break,
             }
@@ -244,10 +246,11 @@ impl Args {
     fn read_keys_again(&self, server: &Server) {
         match self.cookies.keys() {
             Ok(Some(keys)) => {
-                info!(keys = keys.len(), "cookie keys read again");
+                // Who sends the signal wants to know, at every level.
+                warn!(keys = keys.len(), "cookie keys read again");
                 server.set_keys(keys);
             }
-            Ok(None) => info!("there is no file with cookie keys to read again"),
+            Ok(None) => warn!("SIGHUP is ignored: there is no file with cookie keys to read again"),
             Err(error) => warn!("the old cookie keys stay: {error:#}"),
         }
     }

@@ -198,7 +198,13 @@ fn cookie_keys_that_cannot_be_used_are_78_and_those_that_all_can_read_a_warning(
         assert!(line.contains("pool.key") && line.contains(needle), "{line}");
     };
     refused("No such file");
-    for (text, needle) in [("", "no key"), ("# none\n", "no key"), ("xyz", "hex"), ("00", "32")] {
+    for (text, needle) in [
+        ("", "no key"),
+        ("# none\n", "no key"),
+        ("xyz", "hex"),
+        ("00", "32"),
+        (&*"0".repeat(64), "zeros"),
+    ] {
         fs::write(&path, text).unwrap();
         refused(needle);
     }

@@ -9,5 +9,6 @@ mod failures;
 mod networks;
 mod pool;
 mod programs;
+mod running;
 mod scopes;
 mod services;

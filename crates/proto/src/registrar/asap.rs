@@ -33,7 +33,9 @@ impl Registrar {
             }
             Err(cause) => {
                 self.stats.rejections += 1;
-                let event = Event::Rejected { handle: handle.clone(), id, cause: cause.clone() };
+                let from = self.remote_addr(peer);
+                let (handle, cause_told) = (handle.clone(), cause.clone());
+                let event = Event::Rejected { handle, id, cause: cause_told, from };
                 self.outputs.push_back(Output::Event(event));
                 vec![cause]
             }

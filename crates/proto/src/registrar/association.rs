@@ -1,7 +1,7 @@
 //! What this registrar knows of each association.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rserpool_wire::Protocol;
@@ -86,6 +86,11 @@ impl Answers {
 const LOST_AT_ONCE: usize = 64;
 
 impl Registrar {
+    /// Where the other end of an association is, for people.
+    pub(super) fn remote_addr(&self, peer: Peer) -> Option<SocketAddr> {
+        self.associations.get(&peer).and_then(|association| association.link.remote_addr())
+    }
+
     pub(super) fn on_up(&mut self, now: Time, peer: Peer, link: Link) {
         let dial = self.dials.remove(&peer);
         if peer.is_dialed() && dial.is_none() {

@@ -30,7 +30,8 @@ impl Registrar {
                 if self.config.dialect.is_foreign(receiver, &body)
                     && !std::mem::replace(&mut self.dialect_told, true)
                 {
-                    self.outputs.push_back(Output::Event(Event::OtherDialect { peer: sender }));
+                    let event = Event::OtherDialect { peer: sender, from: self.remote_addr(link) };
+                    self.outputs.push_back(Output::Event(event));
                 }
                 let is_stranger = self.peers.get(&sender).is_some_and(|peer| !peer.met);
                 if is_new && is_stranger && !matches!(body, Body::Presence(_)) {
@@ -113,6 +114,7 @@ impl Registrar {
         let is_self = told.is_some() && told == own.as_ref();
         let Some(association) = self.associations.get(&link) else { return };
         let addresses: Vec<IpAddr> = association.link.remote.clone();
+        let port = Some(association.link.remote_port);
         for configured in &mut self.configured {
             if configured.peer == Some(link) {
                 configured.is_self = is_self;
@@ -123,7 +125,7 @@ impl Registrar {
         self.outputs.push_back(Output::Close(link));
         self.on_down(now, link);
         if !is_self {
-            self.tell_duplicate(addresses);
+            self.tell_duplicate(addresses, port);
         }
     }
 
@@ -132,13 +134,13 @@ impl Registrar {
     pub(super) fn on_own_id_announced(&mut self, source: IpAddr, told: &ServerInformation) {
         if self.server_information(None).as_ref() != Some(told) {
             self.stats.own_id_heard += 1;
-            self.tell_duplicate(vec![source]);
+            self.tell_duplicate(vec![source], None);
         }
     }
 
-    fn tell_duplicate(&mut self, addresses: Vec<IpAddr>) {
+    fn tell_duplicate(&mut self, addresses: Vec<IpAddr>, port: Option<u16>) {
         if self.duplicates.len() < DUPLICATES_MAX && self.duplicates.insert(addresses.clone()) {
-            self.outputs.push_back(Output::Event(Event::DuplicateId { addresses }));
+            self.outputs.push_back(Output::Event(Event::DuplicateId { addresses, port }));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an application may ask of a registrar, and what it is told.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
@@ -58,6 +59,17 @@ pub enum Event {
         id: PeId,
         /// Why.
         cause: Cause,
+        /// Where it came from, as far as the transport knows.
+        from: Option<SocketAddr>,
+    },
+    /// A message could not be read, or not all of it.
+    Malformed {
+        /// The association that it came over.
+        peer: Peer,
+        /// Where it came from, as far as the transport knows.
+        from: Option<SocketAddr>,
+        /// What is wrong with it.
+        malformed: Malformed,
     },
     /// Something was refused because of a limit, told once a minute for each limit and source, and
     /// of 64 of them at most; all of it is counted.
@@ -67,8 +79,6 @@ pub enum Event {
         /// Who wanted more, where that is known.
         by: Option<Source>,
     },
-    /// A message could not be read.
-    Malformed(Peer, Malformed),
     /// The registrar serves from now on.
     Serving {
         /// It has the handlespace of another registrar. False: it found none to ask, and begins
@@ -143,6 +153,8 @@ pub enum Event {
     DuplicateId {
         /// Where the other one is.
         addresses: Vec<IpAddr>,
+        /// Its port there; `None` where it was heard by multicast.
+        port: Option<u16>,
     },
     /// Another registrar does what it should not. Told once for each registrar and each kind of
     /// it, and for so many at most; all of it is counted.
@@ -151,6 +163,8 @@ pub enum Event {
         peer: Option<RegistrarId>,
         /// Where it is.
         addresses: Vec<IpAddr>,
+        /// The port of its association.
+        port: Option<u16>,
         /// What it does.
         what: Misbehaviour,
     },
@@ -165,6 +179,8 @@ pub enum Event {
         id: PeId,
         /// What is wrong with it.
         cause: Cause,
+        /// Where the registrar is.
+        from: Option<SocketAddr>,
     },
     /// There are as many registrars as [`Config::peers_max`](super::Config::peers_max) allows;
     /// others are turned away. Told once.
@@ -175,6 +191,8 @@ pub enum Event {
     OtherDialect {
         /// The registrar.
         peer: RegistrarId,
+        /// Where it is.
+        from: Option<SocketAddr>,
     },
     /// This registrar has left the scope as it was asked to. It does nothing more.
     Departed {
@@ -183,6 +201,19 @@ pub enum Event {
         /// Elements that have to look for another registrar themselves.
         left_behind: usize,
     },
+}
+
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deregistered => "deregistered",
+            Self::AssociationLost => "association lost",
+            Self::Silent => "silent",
+            Self::Reported => "reported as unreachable",
+            Self::Expired => "registration expired",
+            Self::Orphaned => "its registrar died, and it did not answer the next one",
+        })
+    }
 }
 
 /// Why an element is no longer in its pool.

@@ -64,25 +64,34 @@ impl Registrar {
     /// Tells the application once what the other end of an association does.
     pub(super) fn complain(&mut self, link: Peer, what: Misbehaviour) {
         let Some(association) = self.associations.get(&link) else { return };
-        let addresses = association.link.remote.clone();
-        self.complain_of(association.registrar, addresses, what);
+        let (addresses, port) = (association.link.remote.clone(), association.link.remote_port);
+        self.complain_of(association.registrar, addresses, Some(port), what);
     }
 
     /// Tells the application once what a registrar does that is known.
     pub(super) fn complain_of_peer(&mut self, id: RegistrarId, what: Misbehaviour) {
-        let addresses = self.peers.get(&id).map(|peer| peer.seen_at.clone()).unwrap_or_default();
-        self.complain_of(Some(id), addresses, what);
+        let peer = self.peers.get(&id);
+        let addresses = peer.map(|peer| peer.seen_at.clone()).unwrap_or_default();
+        let link = peer.and_then(|peer| self.associations.get(peer.links.first()?));
+        let port = link.map(|association| association.link.remote_port);
+        self.complain_of(Some(id), addresses, port, what);
     }
 
     fn complain_of(
         &mut self,
         peer: Option<RegistrarId>,
         addresses: Vec<IpAddr>,
+        port: Option<u16>,
         what: Misbehaviour,
     ) {
         let key = (peer, if peer.is_some() { Vec::new() } else { addresses.clone() }, what);
         if self.complaints.0.len() < COMPLAINTS_MAX && self.complaints.0.insert(key) {
-            self.outputs.push_back(Output::Event(Event::Misbehaviour { peer, addresses, what }));
+            self.outputs.push_back(Output::Event(Event::Misbehaviour {
+                peer,
+                addresses,
+                port,
+                what,
+            }));
         }
     }
 

@@ -367,7 +367,8 @@ impl Registrar {
         if malformed.protocol == Protocol::Enrp && !malformed.causes.is_empty() && !is_error {
             self.send_enrp(peer, Body::Error(malformed.causes.clone()));
         }
-        self.outputs.push_back(Output::Event(Event::Malformed(peer, malformed)));
+        let from = self.remote_addr(peer);
+        self.outputs.push_back(Output::Event(Event::Malformed { peer, from, malformed }));
     }
 
     fn on_timeout(&mut self, now: Time) {

@@ -2,6 +2,7 @@
 //! home of, to agree with it again (§3.6.3).
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use rserpool_wire::enrp::{Body, TableRequest, TableResponse};
@@ -43,6 +44,17 @@ pub enum SyncFailure {
     Lost,
     /// It goes on and on without telling anything new, or beyond every limit.
     Endless,
+}
+
+impl fmt::Display for SyncFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rejected => "rejected",
+            Self::Silent => "no answer in time",
+            Self::Lost => "association lost",
+            Self::Endless => "a table without end",
+        })
+    }
 }
 
 /// So many updates during a download are remembered; what comes beyond, the next audit sets right.

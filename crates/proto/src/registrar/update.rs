@@ -141,7 +141,9 @@ impl Registrar {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         if !std::mem::replace(&mut peer.conflict_told, true) {
             let (handle, cause) = (handle.clone(), refused.cause());
-            let event = Event::Conflict { peer: from, handle, id, cause };
+            let link = peer.links.first().copied();
+            let at = link.and_then(|link| self.remote_addr(link));
+            let event = Event::Conflict { peer: from, handle, id, cause, from: at };
             self.outputs.push_back(Output::Event(event));
         }
     }

@@ -55,6 +55,9 @@ pub enum KeyError {
     /// Fewer than 32 octets.
     #[error("line {0} has fewer than {KEY_OCTETS_MIN} octets")]
     TooShort(usize),
+    /// Zeros only, which everybody would guess.
+    #[error("line {0} is a key of zeros, which is no secret")]
+    Zero(usize),
     /// No key at all.
     #[error("there is no key")]
     Empty,
@@ -94,6 +97,9 @@ impl Key {
             }
             let secret = unhex(line).ok_or(KeyError::NotHexadecimal(number))?;
             keys.push(Self::new(&secret).ok_or(KeyError::TooShort(number))?);
+            if secret.iter().all(|octet| *octet == 0) {
+                return Err(KeyError::Zero(number));
+            }
         }
         if keys.is_empty() { Err(KeyError::Empty) } else { Ok(keys) }
     }

@@ -61,7 +61,7 @@ impl Session {
         match event {
             TransportEvent::Up { .. } => Some(Input::Up(peer)),
             TransportEvent::Down { reason, .. } => {
-                debug!(?reason, "server lost");
+                debug!(%reason, "server lost");
                 self.assoc = None;
                 Some(Input::Down(
                     peer,
@@ -139,7 +139,7 @@ impl Session {
                 Ok(Told::Event(Event::FailoverNeeded { from, reason }))
             }
             machine::Event::FailedOver { from, to, reason, resumed } => {
-                info!(%from, %to, ?reason, resumed, "failed over");
+                info!(%from, %to, %reason, resumed, "failed over");
                 Ok(Told::Event(Event::FailedOver { from, to, reason, resumed }))
             }
             machine::Event::CookieStored { octets } => {

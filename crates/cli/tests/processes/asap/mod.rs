@@ -3,6 +3,7 @@
 mod client;
 mod flood;
 mod framing;
+mod log;
 mod many;
 mod octets;
 mod over_sctp;

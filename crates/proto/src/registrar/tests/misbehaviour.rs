@@ -109,7 +109,8 @@ fn who_tells_of_elements_that_are_not_its_own_is_told_once() {
     let what = Misbehaviour::ForeignElements;
     lab.enrp(0x33, add(homed(2, 0x22)));
     let addresses = server(0x33).transport.addresses.to_vec();
-    assert_eq!(lab.events, [Event::Misbehaviour { peer: Some(rid(0x33)), addresses, what }]);
+    let (peer, port) = (Some(rid(0x33)), Some(4711));
+    assert_eq!(lab.events, [Event::Misbehaviour { peer, addresses, port, what }]);
 }
 
 /// Answers each question for a table with this; how often it was asked.

@@ -13,7 +13,7 @@ use rserpool_wire::registry::{CauseCode, PolicyType};
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, OTHER_ADDRESS, element, link, pool, sctp};
 use crate::dialect::Dialect;
 use crate::handlespace;
-use crate::machine::{Carrier, Input, Malformed, Output, Peer, read};
+use crate::machine::{Carrier, Input, Output, Peer, read};
 use crate::registrar::{AddressScope, Config, Event};
 
 fn codes(causes: &[Cause]) -> Vec<CauseCode> {
@@ -229,7 +229,7 @@ fn a_registration_that_cannot_be_read_is_refused_as_far_as_it_can_be_read() {
     };
     assert!(answer.rejected);
     assert_eq!((answer.id, codes(&answer.causes)), (PeId(1), vec![CauseCode::INVALID_VALUES]));
-    assert!(matches!(lab.events[..], [Event::Malformed(ELEMENT, Malformed { .. })]));
+    assert!(matches!(lab.events[..], [Event::Malformed { peer: ELEMENT, from: Some(_), .. }]));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What happens to a session, what it wants done, and what its application is told.
 
+use std::fmt;
+
 use rserpool_wire::Asap;
 use rserpool_wire::param::{PeId, PoolElement};
 
@@ -114,6 +116,18 @@ pub enum FailureReason {
     Reported,
     /// It has not: the application wanted another one. It is not reported as unreachable.
     Left,
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lost => "association lost",
+            Self::Closed => "closed by the server",
+            Self::Silent => "no answer to keep-alives",
+            Self::Reported => "failed, as the application says",
+            Self::Left => "left by the application",
+        })
+    }
 }
 
 impl From<Loss> for FailureReason {

@@ -1,0 +1,108 @@
+//! What a running program says, and what signals do to it.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::programs::{Program, Registrar, Server, members, rserpool, run};
+
+/// The next entry of a log in JSON with this message.
+fn entry(program: &mut Program, message: &str) -> Value {
+    loop {
+        let line = program.log_line();
+        let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        if entry["fields"]["message"] == message {
+            return entry["fields"].clone();
+        }
+    }
+}
+
+#[test]
+fn signals_that_are_for_others_do_not_end_a_registrar() {
+    let mut registrar = Registrar::start();
+    for (signal, name) in
+        [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")]
+    {
+        registrar.program.signal(signal);
+        let line = registrar.program.log_line();
+        assert!(line.contains(&format!("{name} is ignored")), "{line}");
+    }
+    assert!(members(registrar.tcp(), "EchoPool").is_empty());
+    registrar.program.signal(Signal::TERM);
+    assert_eq!(registrar.program.ended().code, Some(0));
+}
+
+#[test]
+fn signals_that_are_for_others_do_not_end_a_server() {
+    let registrar = Registrar::patient();
+    let mut server = Server::echo(registrar.tcp());
+    for (signal, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        server.program.signal(signal);
+        let line = server.program.log_line();
+        assert!(line.contains(&format!("{name} is ignored")), "{line}");
+    }
+    server.program.signal(Signal::HUP);
+    let line = server.program.log_line();
+    assert!(line.contains("no file with cookie keys to read again"), "{line}");
+    assert_eq!(members(registrar.tcp(), "EchoPool"), [server.id.clone()]);
+}
+
+#[test]
+fn who_listens_beyond_this_host_is_told_what_that_means() {
+    let mut open = Registrar::with(&["--asap", "tcp://0.0.0.0:0", "--enrp", "tcp://127.0.0.1:0"]);
+    let line = open.program.log_line();
+    assert!(line.contains("there are no keys") && line.contains("tcp://0.0.0.0:0"), "{line}");
+    assert!(!line.contains("127.0.0.1"), "{line}");
+    // Where nobody else can come there is nothing to say.
+    let mut closed = Registrar::with(&["--asap", "tcp://127.0.0.1:0"]);
+    closed.program.signal(Signal::TERM);
+    let ended = closed.program.ended();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+}
+
+#[test]
+fn the_log_says_who_was_refused_what() {
+    let asap = ["--asap", "tcp://127.0.0.1:0", "-v", "--log-format", "json"];
+    let mut registrar = Registrar::with(&asap);
+    let pool = "x".repeat(200);
+    let serve = ["serve", "echo", "--listen", "127.0.0.1", "--transport", "tcp", "--id", "0x1234"];
+    let rest = ["--pool", &pool, "--registrar", registrar.tcp()];
+    let refused = run(&[&serve[..], &rest].concat());
+    refused.failure(1);
+    let said = entry(&mut registrar.program, "registration rejected");
+    assert_eq!(said["element"], "0x00001234");
+    assert_eq!(said["pool"], format!("{}… (200 octets)", "x".repeat(64)));
+    assert!(said["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{said}");
+    assert!(said["cause"].as_str().unwrap().contains("cause 0x3"), "{said}");
+}
+
+#[test]
+fn a_server_says_that_its_registrar_is_lost_and_that_it_is_back() {
+    let first = Registrar::start();
+    let url = first.tcp().to_owned();
+    let head = ["serve", "echo", "--transport", "tcp", "--listen", "127.0.0.1", "-o", "json"];
+    let args = [&head[..], &["--log-format", "json", "--registrar", &url]].concat();
+    let mut server = Program::start(rserpool(&args));
+    let id = server.json()["id"].clone();
+    drop(first);
+    assert_eq!(entry(&mut server, "home registrar lost")["element"], id);
+    let second = Registrar::with(&["--asap", &url, "--id", "0x22"]);
+    let back = entry(&mut server, "registered again");
+    assert_eq!((&back["element"], &back["at"]), (&id, &url.replace("tcp://", "").into()));
+    drop(second);
+}
+
+#[test]
+fn a_registrar_says_that_another_one_is_lost_and_taken_over_and_back() {
+    let enrp = ["--asap", "tcp://127.0.0.1:0", "--enrp", "tcp://127.0.0.1:0", "--id", "0x11"];
+    let first = Registrar::with(&enrp);
+    let to = ["--asap", "tcp://127.0.0.1:0", "--log-format", "json", "--peer", &first.enrp[0]];
+    let mut second = Registrar::with(&to);
+    let _server = Server::echo(first.tcp());
+    let url = first.enrp[0].clone();
+    drop(first);
+    assert_eq!(entry(&mut second.program, "peer lost")["peer"], "0x00000011");
+    assert_eq!(entry(&mut second.program, "takeover won")["peer"], "0x00000011");
+    let again = ["--asap", "tcp://127.0.0.1:0", "--enrp", &url, "--id", "0x11"];
+    let _again = Registrar::with(&again);
+    assert_eq!(entry(&mut second.program, "peer is there again")["peer"], "0x00000011");
+}
