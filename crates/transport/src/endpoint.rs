@@ -281,6 +281,7 @@ impl fmt::Display for DownReason {
             Self::Timeout => "no answer",
             Self::Restarted => "the peer restarted",
             Self::Framing => "the peer broke the framing",
+            Self::Stalled => "the peer takes nothing",
             Self::System => "the system refused",
         })
     }

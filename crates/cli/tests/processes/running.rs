@@ -53,7 +53,7 @@ fn who_listens_beyond_this_host_is_told_what_that_means() {
     assert!(line.contains("there are no keys") && line.contains("tcp://0.0.0.0:0"), "{line}");
     assert!(!line.contains("127.0.0.1"), "{line}");
     // Where nobody else can come there is nothing to say.
-    let mut closed = Registrar::with(&["--asap", "tcp://127.0.0.1:0"]);
+    let closed = Registrar::with(&["--asap", "tcp://127.0.0.1:0"]);
     closed.program.signal(Signal::TERM);
     let ended = closed.program.ended();
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
