@@ -16,7 +16,7 @@ use rserpool_proto::session::KeepAlive;
 use rserpool_proto::session::client::{self, Order};
 use rserpool_proto::timing::{Profile, Timing};
 use rserpool_proto::{element, registrar};
-use rserpool_wire::param::{Load, Policy, PoolHandle, RegistrarId};
+use rserpool_wire::param::{Load, PeId, Policy, PoolHandle, RegistrarId};
 
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Stack, Weather};
@@ -83,6 +83,8 @@ struct Chaos {
 
 /// Registrars of a world at most.
 const REGISTRARS_MAX: usize = 4;
+/// The identifiers of crowds are not drawn. Nobody else draws one of these.
+const FIRST_OF_CROWDS: u32 = 1;
 
 impl Chaos {
     fn new(seed: u64, trace: bool) -> Self {
@@ -131,11 +133,11 @@ impl Chaos {
             users: Vec::new(),
             clients: Vec::new(),
         };
-        chaos.populate();
+        chaos.populate(profile);
         chaos
     }
 
-    fn populate(&mut self) {
+    fn populate(&mut self, profile: Profile) {
         let count = self.rng.random_range(1..=REGISTRARS_MAX);
         let count = if self.scope.twins.is_some() { count.max(2) } else { count };
         for number in 0..count {
@@ -175,12 +177,22 @@ impl Chaos {
             };
             self.elements.push(element);
         }
+        let mut first = FIRST_OF_CROWDS;
+        let mut asked = pools.clone();
+        let crowded = PoolHandle::new(*b"Crowd").filter(|_| !self.scope.crowds.is_empty());
+        for (count, pool) in self.scope.crowds.clone().into_iter().zip(crowded.iter().cycle()) {
+            // Quick timers make for many messages.
+            let count = if profile == Profile::Minimal { count / 4 } else { count }.max(1);
+            self.world.add_crowd(pool.clone(), Policy::round_robin(), PeId(first), count);
+            first += count;
+        }
+        asked.extend(crowded);
         for _ in 0..self.rng.random_range(1..=3) {
             let subscribes = self.rng.random_bool(0.4);
             let subscribed = pools.choose(&mut self.rng).filter(|_| subscribes).cloned();
             let user = self.world.add_user(Asking {
                 period: Some(self.pace.mul_f64(self.rng.random_range(0.2..=1.0))),
-                pools: pools.clone(),
+                pools: asked.clone(),
                 subscribed,
                 reports: self.rng.random_bool(0.7),
             });

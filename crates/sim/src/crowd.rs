@@ -53,6 +53,8 @@ pub(crate) struct Crowd {
     asked: usize,
     /// When the next registrar is dialed, where there is no home.
     dial_at: Option<Time>,
+    /// When those that were rejected try again.
+    retry_at: Option<Time>,
     outputs: VecDeque<Output<std::convert::Infallible>>,
 }
 
@@ -87,6 +89,7 @@ impl Crowd {
             elements,
             asked: 0,
             dial_at: None,
+            retry_at: None,
             outputs: VecDeque::new(),
             config,
         }
@@ -140,6 +143,9 @@ impl Crowd {
         if self.dial_at.is_some_and(|at| at <= now) {
             self.dial(now);
         }
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            self.look_for_homeless();
+        }
         if self.silent_at().is_some_and(|at| at <= now)
             && let Some(home) = self.home.take()
         {
@@ -158,14 +164,17 @@ impl Crowd {
             self.asked = 0;
             self.dial_later(now);
         }
-        self.waiting.clear();
-        for (row, element) in self.elements.iter_mut().enumerate() {
+        for element in &mut self.elements {
             element.home = element.home.filter(|home| *home != peer);
             element.asked = element.asked.filter(|asked| *asked != peer);
-            if element.home.is_none() && element.asked.is_none() {
-                self.waiting.push_back(row);
-            }
         }
+        self.look_for_homeless();
+    }
+
+    fn look_for_homeless(&mut self) {
+        let rows = self.elements.iter().enumerate();
+        let homeless = rows.filter(|(_, e)| e.home.is_none() && e.asked.is_none());
+        self.waiting = homeless.map(|(row, _)| row).collect();
     }
 
     fn on_up(&mut self, now: Time, peer: Peer) {
@@ -187,14 +196,14 @@ impl Crowd {
             home.heard = now;
         }
         match message {
-            Message::Asap(Asap::RegistrationResponse(answer)) => self.on_answer(peer, &answer),
+            Message::Asap(Asap::RegistrationResponse(answer)) => self.on_answer(now, peer, &answer),
             Message::Asap(Asap::KeepAlive(question)) => self.on_keep_alive(peer, question),
             Message::Asap(Asap::DeregistrationResponse(told)) => self.on_removed(peer, &told),
             Message::Asap(_) | Message::Enrp(_) => {}
         }
     }
 
-    fn on_answer(&mut self, peer: Peer, answer: &RegistrationResponse) {
+    fn on_answer(&mut self, now: Time, peer: Peer, answer: &RegistrationResponse) {
         if self.is_home(peer) {
             self.asked = self.asked.saturating_sub(1);
         }
@@ -203,9 +212,11 @@ impl Crowd {
         // Where another registrar has claimed it meanwhile, that one is its home.
         if element.asked == Some(peer) {
             element.asked = None;
-            match answer.rejected {
-                true => self.waiting.push_back(row),
-                false => element.home = Some(peer),
+            if answer.rejected {
+                element.home = None;
+                self.retry_at = Some(now + self.config.timing.registration_timeout);
+            } else {
+                element.home = Some(peer);
             }
         }
     }
@@ -306,6 +317,6 @@ impl Machine for Crowd {
             // It begins by itself.
             return Some(Time::ZERO);
         }
-        [self.dial_at, self.silent_at()].into_iter().flatten().min()
+        [self.dial_at, self.retry_at, self.silent_at()].into_iter().flatten().min()
     }
 }

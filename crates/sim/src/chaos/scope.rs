@@ -20,6 +20,8 @@ pub(super) struct Scope {
     pub(super) twins: Option<RegistrarId>,
     /// Registrars suggest takeovers, with this pause.
     suggestion_pause: Option<Duration>,
+    /// Very many elements share few associations: so many each.
+    pub(super) crowds: Vec<u32>,
 }
 
 /// Who speaks as rsplib does. Where anyone does, elements do.
@@ -37,6 +39,7 @@ const RSPLIB: f64 = 0.15;
 const ANNOUNCED_ONLY: f64 = 0.1;
 const TWINS: f64 = 0.05;
 const SUGGESTION: f64 = 0.25;
+const CROWDED: f64 = 0.06;
 
 /// Makes what is drawn here another thing than the rest of a world.
 const APART: u64 = 0x5343_4f50_4520_2121;
@@ -52,12 +55,11 @@ impl Scope {
         };
         let twins = RegistrarId::new(rng.random()).filter(|_| rng.random_bool(TWINS));
         let pause = pace.mul_f64(rng.random_range(0.02..=0.2));
-        Self {
-            rsplib,
-            is_announced_only: rng.random_bool(ANNOUNCED_ONLY),
-            twins,
-            suggestion_pause: rng.random_bool(SUGGESTION).then_some(pause),
-        }
+        let is_announced_only = rng.random_bool(ANNOUNCED_ONLY);
+        let suggestion_pause = rng.random_bool(SUGGESTION).then_some(pause);
+        let crowds = if rng.random_bool(CROWDED) { rng.random_range(1..=3) } else { 0 };
+        let crowds = (0..crowds).map(|_| rng.random_range(10..=100)).collect();
+        Self { rsplib, is_announced_only, twins, suggestion_pause, crowds }
     }
 
     /// How elements speak.
@@ -98,6 +100,7 @@ mod tests {
         assert!((150..250).contains(&count(|scope| scope.is_announced_only)));
         assert!((60..140).contains(&count(|scope| scope.twins.is_some())));
         assert!((420..580).contains(&count(|scope| scope.suggestion_pause.is_some())));
+        assert!((80..160).contains(&count(|scope| !scope.crowds.is_empty())));
         let usual = count(|scope| {
             let knows = scope.rsplib == Speakers::Nobody && !scope.is_announced_only;
             knows && scope.twins.is_none() && scope.suggestion_pause.is_none()
