@@ -6,6 +6,7 @@
 //! | `backlog` | what waits for peers: congestion, and the sum of it | |
 //! | [`endpoint`] | the [`Endpoint`] contract, its events and errors | |
 //! | `endpoints` | [`Endpoints`]: all the endpoints of a node as one | |
+//! | [`fuzzing`] | what must hold for whatever peers send | |
 //! | [`kernel`] | SCTP of the Linux kernel | RFC 9260, RFC 6458 |
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
@@ -27,6 +28,7 @@ pub mod address;
 mod backlog;
 pub mod endpoint;
 mod endpoints;
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 mod memory;

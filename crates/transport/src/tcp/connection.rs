@@ -330,7 +330,7 @@ impl Connection {
 
 /// Octets that arrived and were not yet taken.
 #[derive(Default)]
-struct Inbox {
+pub(super) struct Inbox {
     octets: Vec<u8>,
     /// Octets of `octets` that were taken.
     taken: usize,
@@ -339,7 +339,7 @@ struct Inbox {
 }
 
 impl Inbox {
-    fn message(
+    pub(super) fn message(
         &mut self,
         framing: Framing,
         message_max: usize,
@@ -365,7 +365,7 @@ impl Inbox {
     }
 
     /// An empty inbox without a buffer takes the spare one.
-    fn add(&mut self, octets: &[u8], spare: &mut Vec<u8>) {
+    pub(super) fn add(&mut self, octets: &[u8], spare: &mut Vec<u8>) {
         if self.octets.capacity() == 0 {
             self.octets = std::mem::take(spare);
         }
@@ -373,7 +373,7 @@ impl Inbox {
     }
 
     /// Leaves the connection no more memory than a small multiple of the message that began.
-    fn reclaim(&mut self, spare: &mut Vec<u8>) {
+    pub(super) fn reclaim(&mut self, spare: &mut Vec<u8>) {
         let rest = &self.octets[self.taken..];
         if rest.len() < self.octets.capacity() / 2 {
             let rest = rest.to_vec();

@@ -9,6 +9,7 @@
 mod connection;
 mod dial;
 mod framing;
+pub(crate) mod fuzzing;
 mod listener;
 
 use std::collections::{HashMap, VecDeque};

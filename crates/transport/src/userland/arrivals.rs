@@ -193,6 +193,15 @@ impl Arrivals {
         octets + self.ahead_octets + (fragments + self.ahead.len()) * OVERHEAD
     }
 
+    /// True where the bounds are kept, and the sums are right.
+    pub(super) fn is_bounded(&self) -> bool {
+        let octets: usize = self.ahead.values().map(|fragment| usize::from(fragment.octets)).sum();
+        let last = self.ahead.last_key_value().map_or(self.cumulative, |(tsn, _)| *tsn);
+        octets == self.ahead_octets
+            && last - self.cumulative <= u64::from(AHEAD_MAX)
+            && self.open.as_ref().is_none_or(|open| open.fragments <= FRAGMENTS_MAX)
+    }
+
     /// When what is kept gets too old; `None` where nothing is kept.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let gap = (!self.ahead.is_empty()).then_some(self.gap_since);

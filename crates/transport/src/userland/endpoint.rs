@@ -57,7 +57,7 @@ pub struct UserlandEndpoint {
     pub(super) statistics: Statistics,
     /// Associations with messages to be written.
     dirty: Vec<AssocId>,
-    epoch: Instant,
+    pub(super) epoch: Instant,
     sleep: Pin<Box<Sleep>>,
     buffer: Vec<u8>,
 }
@@ -253,7 +253,7 @@ impl UserlandEndpoint {
     }
 
     /// Runs timers that were due by `until`, at `now`.
-    fn run_timers(&mut self, until: Duration, now: Duration) {
+    pub(super) fn run_timers(&mut self, until: Duration, now: Duration) {
         for _ in 0..BATCH {
             let Some((deadline, id)) = self.timers.due(until.min(now)) else { break };
             match self.table.get_mut(id) {

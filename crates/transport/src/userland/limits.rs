@@ -107,6 +107,11 @@ impl Fragments {
         FRAGMENTS_OF_ONE.saturating_sub(own).min(left.max(share)).min(again)
     }
 
+    /// Octets that all networks have taken.
+    pub(super) fn all(&self) -> usize {
+        self.all
+    }
+
     /// An association of this network keeps `now` instead of `before`.
     pub(super) fn change(&mut self, network: Network, before: usize, now: usize) {
         if before == now {

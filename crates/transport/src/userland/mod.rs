@@ -76,6 +76,7 @@ mod cookie;
 mod dial;
 mod encapsulation;
 mod endpoint;
+pub(crate) mod fuzzing;
 mod inbound;
 mod limits;
 mod machine;
