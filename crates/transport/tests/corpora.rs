@@ -138,7 +138,10 @@ fn userland_packets() {
         ),
         ("aborts", packet(0, &[vec![6, 0, 0, 4]])),
         ("aborts-reflected", packet(12, &[vec![6, 1, 0, 4]])),
-        ("wrong-tag", steps(&[packet(11, &[heartbeat.clone()]), packet(0, &[heartbeat])])),
+        (
+            "wrong-tag",
+            steps(&[packet(11, std::slice::from_ref(&heartbeat)), packet(0, &[heartbeat])]),
+        ),
         ("restarts", steps(&[packet(10, &[init]), packet(0, &[data(3, 1, 0, 5)])])),
         ("unknown-chunks", packet(0, &[vec![0xc1, 0, 0, 8, 1, 2, 3, 4], vec![0x41, 0, 0, 4]])),
     ];

@@ -229,7 +229,7 @@ pub fn state_cookies(input: &[u8]) {
     let mut packet = init_ack();
     assert!(cookies.sign(&mut packet, here, given), "our own cookie is signed");
     let chunk = cookie_echo(&packet);
-    let mut echo = vec![PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
+    let mut echo = [PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
     // The endpoint's tag is the fourth word of its cookie.
     echo.extend_from_slice(&[&chunk[16..20], &[0; 4], &chunk].concat());
     let genuine = echo.clone();
@@ -264,7 +264,7 @@ fn cookie_echo(init_ack: &[u8]) -> Vec<u8> {
 /// An INIT ACK as the machine writes it.
 fn init_ack() -> Vec<u8> {
     let mut machine = super::machine::Machine::new(&Options::default(), [3863, PORT], 1452);
-    let mut init = vec![PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
+    let mut init = [PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
     init.extend_from_slice(&[0; 8]);
     init.extend_from_slice(&[
         chunk::INIT,

@@ -13,7 +13,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `endpoint`, `dial` | the calls of the user, and one round of the poll; a peer's addresses |
-//! | `inbound` | what becomes of packets, ICMP errors and timeouts |
+//! | `inbound`, `screen` | what becomes of packets, ICMP errors and timeouts; packets as the machine gets them |
+//! | `outcome` | what comes out of machines, and what becomes of their associations |
 //! | `association`, `table`, `timers` | one association, all of them, when each wants to be woken |
 //! | `machine` | the protocol machine of one association, and the only way to it |
 //! | `arrivals`, `limits` | how much of messages that are not whole is kept, how many INITs are answered |
@@ -80,7 +81,9 @@ pub(crate) mod fuzzing;
 mod inbound;
 mod limits;
 mod machine;
+mod outcome;
 mod packet;
+mod screen;
 mod table;
 mod timers;
 
