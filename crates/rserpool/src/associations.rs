@@ -1,5 +1,9 @@
 //! Which association of the transport is which peer of the machine; messages out, inputs in.
 
+mod overflow;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -16,6 +20,11 @@ use rserpool_wire::{Message, Protocol};
 use tokio::task::JoinSet;
 use tracing::field::display;
 use tracing::{debug, trace, warn};
+
+use self::overflow::Overflow;
+
+/// How many events are taken in a row while the last answers leave, before others have their turn.
+const FINISH_BATCH: usize = 32;
 
 /// The associations of one machine.
 pub(crate) struct Associations {
@@ -37,6 +46,8 @@ pub(crate) struct Associations {
     outcomes: VecDeque<Outcome>,
     /// Associations that are closing; nobody but [`finish`](Self::finish) asks for them.
     closing: HashSet<AssocId, ByNumber>,
+    /// What is to follow to registrars whose send queues are full.
+    overflow: Overflow,
     /// Messages that were neither of ASAP nor of ENRP.
     foreign: u64,
 }
@@ -48,6 +59,8 @@ pub(crate) enum Outcome {
     Lost(Peer),
     /// The association that was asked for is there already, under the second name.
     Known(Peer, Peer),
+    /// More waits to be sent over an association than its peer takes.
+    Congested(Peer),
 }
 
 impl Associations {
@@ -66,6 +79,7 @@ impl Associations {
             looking_up: HashSet::default(),
             outcomes: VecDeque::new(),
             closing: HashSet::default(),
+            overflow: Overflow::default(),
             foreign: 0,
         }
     }
@@ -138,22 +152,50 @@ impl Associations {
             let Some(&assoc) = self.by_peer.get(peer) else {
                 continue;
             };
-            match self.endpoints.send(assoc, ppid(protocol), octets) {
+            let sent = match self.overflow.has(*peer) {
+                // What overflowed goes first.
+                true => Err(SendError::Full),
+                false => self.endpoints.send(assoc, ppid(protocol), octets),
+            };
+            match sent {
                 // A peer that is gone is reported by the transport.
                 Ok(()) | Err(SendError::Gone) => {}
-                // Who takes nothing is as good as gone; waiting for it would hold up the others.
-                Err(error @ SendError::Full) => {
-                    let remote = self.remotes.get(&assoc).map(display);
-                    warn!(%peer, remote, %error, "association aborted");
-                    self.abort(*peer);
-                    self.outcomes.push_back(Outcome::Lost(*peer));
-                }
+                Err(SendError::Full) => self.on_full(*peer, protocol, octets),
                 Err(error) => {
                     let remote = self.remotes.get(&assoc).map(display);
                     warn!(%peer, remote, %error, "message not sent");
                 }
             }
         }
+    }
+
+    /// A send queue is full. Between registrars what is said counts: it follows when the peer takes
+    /// more, and the machine is told at once to hold back what can wait; the transport ends an
+    /// association whose peer takes nothing. Anyone else who takes nothing is as good as gone.
+    fn on_full(&mut self, peer: Peer, protocol: Protocol, octets: &[u8]) {
+        if protocol == Protocol::Enrp {
+            let is_first = !self.overflow.has(peer);
+            if self.overflow.push(peer, octets) {
+                self.outcomes.extend(is_first.then_some(Outcome::Congested(peer)));
+                return;
+            }
+        }
+        let assoc = self.by_peer.get(&peer);
+        let remote = assoc.and_then(|assoc| self.remotes.get(assoc)).map(display);
+        warn!(%peer, remote, error = %SendError::Full, "association aborted");
+        self.abort(peer);
+        self.outcomes.push_back(Outcome::Lost(peer));
+    }
+
+    /// Sends what follows to a peer that has taken what waited; true when that was all.
+    fn send_overflow(&mut self, assoc: AssocId, peer: Peer, protocol: Protocol) -> bool {
+        while let Some(octets) = self.overflow.first(peer) {
+            if self.endpoints.send(assoc, ppid(protocol), octets) == Err(SendError::Full) {
+                return false;
+            }
+            self.overflow.pop(peer);
+        }
+        true
     }
 
     /// Ends an association after what is queued.
@@ -173,6 +215,7 @@ impl Associations {
 
     fn forget(&mut self, peer: Peer) -> Option<AssocId> {
         self.looking_up.remove(&peer);
+        self.overflow.forget(peer);
         let assoc = self.by_peer.remove(&peer)?;
         self.by_assoc.remove(&assoc);
         self.remotes.remove(&assoc);
@@ -244,6 +287,7 @@ impl Associations {
                 if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
                     debug!(%peer, remote = remote.map(display), %reason, "association down");
                     self.by_peer.remove(&peer);
+                    self.overflow.forget(peer);
                     hand_in(Input::Down(peer));
                 }
             }
@@ -274,8 +318,10 @@ impl Associations {
                 }
             }
             Event::Drained { assoc } => {
-                if let Some((peer, _)) = self.by_assoc.get(&assoc) {
-                    hand_in(Input::Drained(*peer));
+                if let Some(&(peer, protocol)) = self.by_assoc.get(&assoc)
+                    && self.send_overflow(assoc, peer, protocol)
+                {
+                    hand_in(Input::Drained(peer));
                 }
             }
             Event::Path { assoc, address, reachable } => {
@@ -315,12 +361,17 @@ impl Associations {
     /// Waits until what was sent before a close is delivered, and writes what else is queued.
     pub(crate) async fn finish(&mut self) {
         poll_fn(|cx| {
-            while let Poll::Ready(event) = self.endpoints.poll_event(cx) {
-                if let Event::Down { assoc, .. } = event {
-                    self.closing.remove(&assoc);
+            for _ in 0..FINISH_BATCH {
+                match self.endpoints.poll_event(cx) {
+                    Poll::Ready(Event::Down { assoc, .. }) => _ = self.closing.remove(&assoc),
+                    Poll::Ready(_) => {}
+                    Poll::Pending if self.closing.is_empty() => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
                 }
             }
-            if self.closing.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            // Peers may send for ever; who waits for this has a time-out that wants its turn.
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
         .await;
     }

@@ -263,6 +263,7 @@ impl<C> From<Outcome> for Input<C> {
         match outcome {
             Outcome::Lost(peer) => Self::Down(peer),
             Outcome::Known(dialed, there) => Self::Known(dialed, there),
+            Outcome::Congested(peer) => Self::Congested(peer),
         }
     }
 }

@@ -294,7 +294,8 @@ pub enum SendError {
     /// There is no such association (any more), or it is not up yet.
     #[error("no such association")]
     Gone,
-    /// The peer takes less than is sent: more than [`Options::send_queue_max`] octets wait.
+    /// The peer takes less than is sent: more than [`Options::send_queue_max`] octets wait. When most
+    /// of them are taken, [`Event::Drained`] says so.
     #[error("the send queue is full")]
     Full,
     /// The message is longer than [`Options::message_max`]. Octets of a plain byte stream are no

@@ -327,7 +327,8 @@ impl Endpoint for TcpEndpoint {
             self.unwritten.push(assoc);
         }
         let sent = connection.send(self.framing, ppid, octets, &self.options, &mut self.backlogs);
-        if connection.is_blocked() {
+        // Who was told that a queue is full waits for it to be drained.
+        if connection.is_blocked() || sent == Err(SendError::Full) {
             self.events.extend(connection.note(assoc, &mut self.backlogs));
         }
         if sent == Err(SendError::Full) {

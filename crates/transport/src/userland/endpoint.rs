@@ -293,8 +293,11 @@ impl Endpoint for UserlandEndpoint {
         if octets.len() > self.options.message_max {
             return Err(SendError::TooLong);
         }
-        if association.waiting() + octets.len() > self.options.send_queue_max {
+        let waiting = association.waiting();
+        if waiting + octets.len() > self.options.send_queue_max {
             self.statistics.full += 1;
+            // Who was told that a queue is full waits for it to be drained.
+            self.events.extend(self.backlogs.note(assoc, &mut association.backlog, waiting));
             return Err(SendError::Full);
         }
         if association.outbox_octets() == 0 {

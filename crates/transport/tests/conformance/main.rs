@@ -100,6 +100,7 @@ macro_rules! suite {
             says_when_a_peer_is_congested_and_when_it_is_drained
             holds_requests_back_until_their_answers_are_taken
             two_that_send_each_other_much_both_go_on
+            who_found_a_queue_full_hears_when_it_is_drained
             ends_an_association_whose_peer_takes_nothing
             closes_though_the_peer_takes_nothing
             ends_the_greatest_queue_when_too_much_waits_in_all

@@ -100,6 +100,29 @@ pub(crate) async fn two_that_send_each_other_much_both_go_on<R: Rig>(rig: &R) {
     lab.finish().await;
 }
 
+pub(crate) async fn who_found_a_queue_full_hears_when_it_is_drained<R: Rig>(rig: &R) {
+    let mut lab = Lab::default();
+    let small = Options { send_queue_max: 8 * LONG, ..options() };
+    let (server, client) = (lab.bind(rig, &small), lab.dialer(rig, &options()));
+    let (near, far) = lab.associate(client, server).await;
+    // All at once: nothing was written in between.
+    let mut sent = 0;
+    while lab.endpoint(server).send(far, Ppid::ASAP, &message(LONG, sent)) == Ok(()) {
+        sent += 1;
+        assert!(sent < MESSAGES_MAX, "the queue grows without end");
+    }
+    for number in 0..sent {
+        assert_eq!(lab.message().await, (client, near, message(LONG, number)));
+    }
+    while lab.congestion.len() < 2 {
+        assert_eq!(lab.poll_only(server).await, None);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lab.congestion[0], (server, Event::Congested { assoc: far }));
+    assert_eq!(lab.congestion[1], (server, Event::Drained { assoc: far }));
+    lab.finish().await;
+}
+
 /// Sends until the peer takes no more, while it is not served.
 async fn congest(lab: &mut Lab, at: usize, assoc: AssocId) {
     lab.congestion.clear();
