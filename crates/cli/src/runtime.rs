@@ -1,14 +1,20 @@
 //! The runtime of the commands that speak with others.
 
+use std::fs::File;
+
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::debug;
 
+/// File descriptors of a runtime with its signals.
+const RUNTIME_DESCRIPTORS: usize = 6;
+
 /// Runs a future to its end on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     raise_descriptor_limit();
+    spare_descriptors().context("too few file descriptors: see ulimit -n")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -27,6 +33,13 @@ fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         debug!(%error, ?limit, "no more file descriptors to be had");
     }
+}
+
+/// Fails where this process cannot have as many descriptors as the runtime takes, which panics then.
+fn spare_descriptors() -> std::io::Result<()> {
+    let taken: Result<Vec<File>, _> =
+        (0..RUNTIME_DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+    taken.map(drop)
 }
 
 /// The signals that tell this process to end, SIGTERM and SIGINT: as long as they are waited for

@@ -40,6 +40,24 @@ fn a_failure_is_one_line_on_standard_error() {
 }
 
 #[test]
+fn without_file_descriptors_it_says_so() {
+    let limited = |count: u32| {
+        let script = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
+        let program = env!("CARGO_BIN_EXE_rserpool");
+        let args = ["-c", &script, program, "resolve", "pool", "--registrar", "tcp://127.0.0.1:1"];
+        let output = Command::new("sh").args(args).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for count in 4..=12 {
+        let (code, text) = limited(count);
+        assert!(text.starts_with("rserpool: ") && !text.contains("panicked"), "{count}: {text}");
+        assert!(matches!(code, Some(1..=100)), "{count}: {code:?}");
+    }
+    let (_, text) = limited(6);
+    assert!(text.contains("too few file descriptors"), "{text}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rserpool"))
         .args(["decode", DEREGISTRATION])

@@ -16,6 +16,9 @@ const TIMERS: (Duration, Duration) =
 /// How often elements may be looked through for suggestions.
 const SUGGESTION_PAUSE_MIN: Duration = Duration::from_millis(100);
 
+/// The least time that a peer has for something: less ends peers that are only far away.
+const PEER_TIME_MIN: Duration = Duration::from_secs(1);
+
 /// What is wrong with a configuration; nothing where it can be used.
 pub(crate) fn complaints(config: &Config, library: &registrar::Config) -> Vec<String> {
     let mut found = Vec::new();
@@ -102,6 +105,14 @@ fn pauses(library: &registrar::Config, found: &mut Vec<String>) {
     within("start_timeout", protocol.start_timeout, Duration::ZERO, found);
     within("adoption_grace", protocol.adoption_grace, Duration::ZERO, found);
     within("leave_timeout", protocol.leave_timeout, Duration::ZERO, found);
+    let transport = &library.transport;
+    for (name, value) in [
+        ("limits.stall_timeout", transport.stall_timeout),
+        ("limits.message_timeout", transport.message_timeout),
+        ("limits.close_timeout", transport.close_timeout),
+    ] {
+        value.into_iter().for_each(|value| within(name, value, PEER_TIME_MIN, found));
+    }
 }
 
 fn within(name: &str, value: Duration, least: Duration, found: &mut Vec<String>) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use rserpool::proto::dialect::Dialect;
 use rserpool::proto::handlespace;
 use rserpool::proto::registrar::{self as protocol, AddressScope, Quotas};
 use rserpool::proto::timing::{Profile, Timing};
-use rserpool::registrar;
 use rserpool::transport::Address;
 use rserpool::transport::multicast::Group;
 use rserpool::wire::param::RegistrarId;
+use rserpool::{TransportLimits, registrar};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::check::complaints;
@@ -142,6 +142,7 @@ pub struct Limits {
     /// See [`Quotas::elements_per_source`].
     pub elements_per_source: Option<u32>,
     /// See [`Quotas::associations_per_source`].
+    /// Also [`Options::associations_per_source_max`](rserpool::transport::Options), where it is set.
     pub associations_per_source: Option<u32>,
     /// See [`Quotas::held_octets_per_association`].
     pub held_octets_per_association: Option<usize>,
@@ -149,6 +150,19 @@ pub struct Limits {
     pub held_octets_per_source: Option<usize>,
     /// See [`Quotas::held_octets`].
     pub held_octets: Option<usize>,
+    /// See [`Options::associations_max`](rserpool::transport::Options::associations_max).
+    pub associations: Option<NonZeroUsize>,
+    /// See [`Options::queue_budget`](rserpool::transport::Options::queue_budget), in octets.
+    pub queued_octets: Option<NonZeroUsize>,
+    /// See [`Options::stall_timeout`](rserpool::transport::Options::stall_timeout).
+    #[serde(with = "humantime_serde")]
+    pub stall_timeout: Option<Duration>,
+    /// See [`Options::message_timeout`](rserpool::transport::Options::message_timeout).
+    #[serde(with = "humantime_serde")]
+    pub message_timeout: Option<Duration>,
+    /// See [`Options::close_timeout`](rserpool::transport::Options::close_timeout).
+    #[serde(with = "humantime_serde")]
+    pub close_timeout: Option<Duration>,
 }
 
 /// Why a configuration cannot be used.
@@ -232,6 +246,7 @@ impl Config {
             announce: groups(&self.announce.groups),
             discover: groups(&self.announce.enrp_groups),
             protocol,
+            transport: self.limits.transport(),
             seed: None,
         };
         let complaints = complaints(self, &library);
@@ -294,6 +309,21 @@ impl Config {
                 None => defaults.max_increment,
             },
         }
+    }
+}
+
+impl Limits {
+    fn transport(&self) -> TransportLimits {
+        let mut limits = TransportLimits::default();
+        limits.associations_max = self.associations.map(Into::into);
+        let per_source = self.associations_per_source;
+        limits.associations_per_source_max =
+            per_source.map(|max| usize::try_from(max).unwrap_or(usize::MAX));
+        limits.queue_budget = self.queued_octets.map(Into::into);
+        limits.stall_timeout = self.stall_timeout;
+        limits.message_timeout = self.message_timeout;
+        limits.close_timeout = self.close_timeout;
+        limits
     }
 }
 
@@ -395,6 +425,12 @@ mod tests {
             (example.to_library().unwrap(), Config::default().to_library().unwrap());
         assert_eq!(format!("{:?}", example.protocol), format!("{:?}", default.protocol));
         assert_eq!(example.asap, default.asap);
+        let (options, limits) = (rserpool::transport::Options::default(), example.transport);
+        assert_eq!(limits.associations_max, Some(options.associations_max));
+        assert_eq!(limits.queue_budget, Some(options.queue_budget));
+        assert_eq!(limits.stall_timeout, Some(options.stall_timeout));
+        assert_eq!(limits.message_timeout, Some(options.message_timeout));
+        assert_eq!(limits.close_timeout, Some(options.close_timeout));
     }
 
     #[test]
@@ -423,7 +459,9 @@ mod tests {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains(complaint), "{error}");
         }
-        let zero: Config = toml::from_str("[timing]\nrto_min = \"0s\"").unwrap();
-        assert!(zero.to_library().is_err());
+        for text in ["[timing]\nrto_min = \"0s\"", "[limits]\nstall_timeout = \"1ms\""] {
+            let senseless: Config = toml::from_str(text).unwrap();
+            assert!(senseless.to_library().is_err(), "{text}");
+        }
     }
 }

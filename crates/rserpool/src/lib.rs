@@ -31,7 +31,7 @@ pub mod user;
 
 pub use element::PoolElement;
 pub use error::Error;
-pub use node::{session_options, transport_options};
+pub use node::{TransportLimits, session_options, transport_options};
 pub use registrar::Registrar;
 pub use server::{Server, Service};
 pub use session::Session;

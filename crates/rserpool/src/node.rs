@@ -8,6 +8,42 @@ use rserpool_proto::timing::Timing;
 use rserpool_transport::{Options, Rto};
 use tokio::time::Instant;
 
+/// What associations of a node may take at most. An option that is absent has the default of
+/// [`Options`].
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TransportLimits {
+    /// See [`Options::associations_max`].
+    pub associations_max: Option<usize>,
+    /// See [`Options::associations_per_source_max`].
+    pub associations_per_source_max: Option<usize>,
+    /// See [`Options::queue_budget`], in octets.
+    pub queue_budget: Option<usize>,
+    /// See [`Options::stall_timeout`].
+    pub stall_timeout: Option<Duration>,
+    /// See [`Options::message_timeout`].
+    pub message_timeout: Option<Duration>,
+    /// See [`Options::close_timeout`].
+    pub close_timeout: Option<Duration>,
+}
+
+impl TransportLimits {
+    /// These options with these limits.
+    pub(crate) fn over(self, options: Options) -> Options {
+        Options {
+            associations_max: self.associations_max.unwrap_or(options.associations_max),
+            associations_per_source_max: self
+                .associations_per_source_max
+                .or(options.associations_per_source_max),
+            queue_budget: self.queue_budget.unwrap_or(options.queue_budget),
+            stall_timeout: self.stall_timeout.unwrap_or(options.stall_timeout),
+            message_timeout: self.message_timeout.unwrap_or(options.message_timeout),
+            close_timeout: self.close_timeout.unwrap_or(options.close_timeout),
+            ..options
+        }
+    }
+}
+
 /// How long a peer of a session may take nothing of what waits for it.
 const SESSION_STALL_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -74,6 +110,15 @@ mod tests {
         assert_eq!(ours.heartbeat, theirs.heartbeat);
         assert_eq!(ours.path_retransmits_max, theirs.path_retransmits_max);
         assert_eq!(ours.association_retransmits_max, theirs.association_retransmits_max);
+    }
+
+    #[test]
+    fn limits_that_are_absent_are_those_of_the_transport() {
+        let defaults = Options::default();
+        let none = TransportLimits::default().over(Options::default());
+        assert_eq!(format!("{none:?}"), format!("{defaults:?}"));
+        let limits = TransportLimits { queue_budget: Some(7), ..TransportLimits::default() };
+        assert_eq!(limits.over(Options::default()).queue_budget, 7);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::Error;
 use crate::associations::{Associations, speaks};
 use crate::driver::{self, Requests};
-use crate::node::{seed, transport_options};
+use crate::node::{TransportLimits, seed, transport_options};
 
 mod log;
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub discover: Vec<Group>,
     /// The protocol: identifier, timers, limits, policy of addresses.
     pub protocol: machine::Config,
+    /// What its associations may take at most.
+    pub transport: TransportLimits,
     /// Decides what the random policies pick, and the identifier where none is given. `None`: the
     /// system's generator.
     pub seed: Option<u64>,
@@ -98,11 +100,12 @@ impl Registrar {
     /// [`Error::NothingToListenAt`] without [`Config::asap`], or [`Error::Transport`] where an
     /// endpoint cannot be opened. Nothing runs then.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let Config { asap, enrp, peers, announce, discover, mut protocol, seed: given } = config;
+        let Config { asap, enrp, peers, announce, discover, mut protocol, transport, seed: given } =
+            config;
         if asap.is_empty() {
             return Err(Error::NothingToListenAt);
         }
-        let options = transport_options(&protocol.timing);
+        let options = transport.over(transport_options(&protocol.timing));
         let mut endpoints = Endpoints::new(options);
         let mut urls = Vec::with_capacity(asap.len());
         let mut locals = Vec::with_capacity(asap.len());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::endpoint::Options;
 
-/// One in so many of those that there may be is for other sources, unless a limit is set.
+/// One in so many of those that there may be is for other sources.
 const RESERVED_SHARE: usize = 4;
 
 /// How many incoming associations each source has.
@@ -39,7 +39,7 @@ impl Sources {
 
     /// Whether a source may have one more, where there may be `max` in all.
     pub(crate) fn may_come(&self, source: Source, max: usize) -> bool {
-        let limit = self.limit.unwrap_or(max - max / RESERVED_SHARE);
+        let limit = (max - max / RESERVED_SHARE).min(self.limit.unwrap_or(usize::MAX));
         self.counts.get(&source).copied().unwrap_or_default() < limit
     }
 

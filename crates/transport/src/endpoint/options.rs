@@ -17,8 +17,8 @@ pub struct Options {
     pub queue_budget: usize,
     /// Associations at once; on TCP no more than the process has descriptors for. Default: 100 000.
     pub associations_max: usize,
-    /// Incoming associations at once of one IPv4 address, or /64 network of IPv6 addresses; `None`
-    /// is three quarters of those that there may be. Default: `None`.
+    /// Incoming associations at once of one IPv4 address, or /64 network of IPv6 addresses; three
+    /// quarters of those that there may be in any case. Default: `None`, no other limit.
     pub associations_per_source_max: Option<usize>,
     /// SCTP retransmission timer: initial, least and greatest value (RFC 9260 §16).
     pub rto: Rto,
