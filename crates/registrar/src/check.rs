@@ -194,6 +194,7 @@ mod tests {
             ("limits.handle_octets = 100000", "limits.handle_octets is above 65000"),
             ("limits.peers = 0", "limits.peers is 0"),
             ("limits.subscriptions = 0", "limits.subscriptions is 0"),
+            ("limits.stall_timeout = '1ms'", "stall_timeout (1ms) is below 1s"),
             ("items_default = 5\nitems_max = 4", "items_default (5) is above items_max (4)"),
         ] {
             let said = complaint(text).unwrap_or_default();
