@@ -115,7 +115,7 @@ impl Config {
 /// # Examples
 ///
 /// ```
-/// # let text = "00".repeat(32);
+/// # let text = "5a".repeat(32);
 /// use rserpool::server::{Key, sealed_cookies};
 ///
 /// let cookies = sealed_cookies(Key::parse_all(&text)?)?.encrypted();
