@@ -1,5 +1,8 @@
 //! SCTP in UDP (RFC 6951) of the kernel and in userland.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use rserpool_transport::userland::UserlandEndpoint;
 use rserpool_transport::{Address, DownReason, Endpoint, Event, Options, Ppid, Remote, Scheme};
 
@@ -46,7 +49,25 @@ async fn kernel_and_userland_understand_each_other_in_udp() {
         userland.send(far, Ppid(77), &octets).unwrap();
         let ends: &mut [&mut dyn Endpoint] = &mut [&mut kernel, &mut userland];
         assert_eq!(next_of(ends).await, (0, message(near, Ppid(77), &octets)));
-        userland.close(far);
+        if dialer == "userland" {
+            userland.close(far);
+        } else {
+            // The kernel closes first: while it waits for the rest it acknowledges with SHUTDOWN.
+            for _ in 0..20 {
+                userland.send(far, Ppid(77), &octets).unwrap();
+            }
+            let _ = poll_fn(|cx| Poll::Ready(userland.poll_event(cx))).await;
+            kernel.close(near);
+            for _ in 0..20 {
+                let event = loop {
+                    match next_of(&mut [&mut kernel, &mut userland]).await {
+                        (1, Event::Congested { .. } | Event::Drained { .. }) => {}
+                        other => break other,
+                    }
+                };
+                assert_eq!(event, (0, message(near, Ppid(77), &octets)));
+            }
+        }
         let mut closed = [false; 2];
         while closed != [true; 2] {
             let (at, event) = next_of(&mut [&mut kernel, &mut userland]).await;
