@@ -21,7 +21,10 @@ impl PoolElement {
             self.add_association(peer, Some(target), link);
             match self.state {
                 State::Hunting { goal: Goal::Deregister } => self.deregister(now, peer),
-                State::Hunting { goal: Goal::Register } => self.register(now, peer),
+                State::Hunting { goal: Goal::Register } => {
+                    self.register(now, peer);
+                    self.leave_earlier_associations(peer);
+                }
                 // The hunt ends with that state; what it dialed is aborted.
                 State::Idle
                 | State::Registering { .. }
@@ -48,6 +51,20 @@ impl PoolElement {
             self.stats.homes_lost += 1;
             self.lose_home(now);
         }
+    }
+
+    /// Ends former associations with the registrar to which this one goes, too: it would ask over
+    /// them whether the element that comes over this one is another one.
+    fn leave_earlier_associations(&mut self, peer: Peer) {
+        let target = self.association(peer).and_then(|it| it.home.target.clone());
+        let outputs = &mut self.outputs;
+        self.associations.retain(|association| {
+            let is_earlier = association.peer != peer && association.home.target == target;
+            if is_earlier {
+                outputs.push_back(Output::Abort(association.peer));
+            }
+            !is_earlier
+        });
     }
 
     fn add_association(&mut self, peer: Peer, target: Option<Target>, link: Link) {

@@ -37,6 +37,9 @@ pub(super) struct Adopting {
     disputed: BTreeMap<ElementIndex, RegistrarId>,
     /// How many of them are being asked.
     disputes: usize,
+    /// Elements that registered over another association than the one over which they were asked
+    /// at the same time: they may still agree there, and register.
+    crossed: BTreeMap<ElementIndex, Peer>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +70,19 @@ impl Adopting {
             pace: Pace::new(rate_max),
             disputed: BTreeMap::new(),
             disputes: 0,
+            crossed: BTreeMap::new(),
         }
+    }
+
+    /// True where a registration over this association is what this registrar itself has asked the
+    /// element for; once.
+    pub(super) fn has_crossed(&mut self, index: ElementIndex, over: Peer) -> bool {
+        self.crossed.get(&index) == Some(&over) && self.crossed.remove(&index).is_some()
+    }
+
+    /// The element is not this registrar's any more.
+    pub(super) fn forget_crossed(&mut self, index: ElementIndex) {
+        self.crossed.remove(&index);
     }
 
     /// This registrar's element is to decide between it and another one.
@@ -261,6 +276,7 @@ impl Registrar {
     /// An element agreed: it is this registrar's own, and everyone is told.
     pub(super) fn adopted(&mut self, now: Time, peer: Peer, index: ElementIndex) {
         let is_new = !self.supervised.contains(index);
+        self.defend(index);
         self.handlespace.set_home(index, self.id);
         let Some(view) = self.handlespace.element(index) else { return };
         let (handle, id, life) = (view.handle.clone(), view.element.id, view.element.life);
@@ -284,6 +300,10 @@ impl Registrar {
         }
         let Some(peer) = adoption.asked else { return };
         let Some(association) = self.associations.get_mut(&peer) else { return };
+        let over = self.supervised.get(index).and_then(|it| it.association);
+        if over.is_some_and(|over| over != peer) {
+            self.adopting.crossed.insert(index, peer);
+        }
         association.claims = association.claims.saturating_sub(1);
         self.leave_if_useless(peer);
     }
@@ -325,7 +345,7 @@ impl Registrar {
         let view = self.handlespace.element(index);
         let key = view.map(|view| (view.handle.clone(), view.element.id));
         if view.and_then(|view| view.element.home) == Some(self.id) {
-            self.remove(index, reason);
+            self.remove(now, index, reason);
             if let (Some(peer), Some((handle, id))) = (asked, key)
                 && self.associations.contains_key(&peer)
             {

@@ -3,12 +3,12 @@
 use rserpool_wire::Protocol;
 use rserpool_wire::asap::{
     Asap, Deregistration, DeregistrationResponse, HandleResolution, HandleResolutionResponse,
-    Registration, RegistrationResponse, Unreachable,
+    Registration, RegistrationResponse,
 };
 use rserpool_wire::param::{Cause, PeId, Policy, PolicyField, PoolElement, PoolHandle};
 use rserpool_wire::registry::CauseCode;
 
-use super::admission::{admit, same_server};
+use super::admission::admit;
 use super::{Event, LeaveReason, Registrar};
 use crate::handlespace::{ElementIndex, Refused};
 use crate::machine::{Carrier, Output, Peer};
@@ -24,29 +24,46 @@ impl Registrar {
         };
         let refused_carrier =
             association.link.carrier == Carrier::Tcp && !self.config.tcp_registration;
-        let entered = admit(&self.config, &association.link, element)
-            .and_then(|element| self.enter(now, peer, &handle, element));
-        let causes = match entered {
-            Ok(()) => {
-                self.stats.registrations += 1;
-                Vec::new()
-            }
-            Err(cause) => {
-                self.stats.rejections += 1;
-                let from = self.remote_addr(peer);
-                let (handle, cause_told) = (handle.clone(), cause.clone());
-                let event = Event::Rejected { handle, id, cause: cause_told, from };
-                self.outputs.push_back(Output::Event(event));
-                vec![cause]
-            }
-        };
-        let rejected = !causes.is_empty();
-        let answer = RegistrationResponse { rejected, handle, id, causes };
-        self.send(peer, Asap::RegistrationResponse(answer));
+        let admitted = admit(&self.config, &association.link, element)
+            .and_then(|element| self.contest(now, peer, &handle, element));
+        match admitted {
+            // It is answered when the element that is there has answered, or not.
+            Ok(None) => {}
+            Ok(Some(element)) => self.enter_and_answer(now, peer, handle, element),
+            Err(cause) => self.reject(peer, handle, id, cause),
+        }
         if refused_carrier {
             self.on_down(now, peer);
             self.outputs.push_back(Output::Close(peer));
         }
+    }
+
+    pub(super) fn enter_and_answer(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        handle: PoolHandle,
+        element: PoolElement,
+    ) {
+        let id = element.id;
+        match self.enter(now, peer, &handle, element) {
+            Ok(()) => {
+                self.stats.registrations += 1;
+                let (rejected, causes) = (false, Vec::new());
+                let answer = RegistrationResponse { rejected, handle, id, causes };
+                self.send(peer, Asap::RegistrationResponse(answer));
+            }
+            Err(cause) => self.reject(peer, handle, id, cause),
+        }
+    }
+
+    pub(super) fn reject(&mut self, peer: Peer, handle: PoolHandle, id: PeId, cause: Cause) {
+        self.stats.rejections += 1;
+        let from = self.remote_addr(peer);
+        let event = Event::Rejected { handle: handle.clone(), id, cause: cause.clone(), from };
+        self.outputs.push_back(Output::Event(event));
+        let answer = RegistrationResponse { rejected: true, handle, id, causes: vec![cause] };
+        self.send(peer, Asap::RegistrationResponse(answer));
     }
 
     /// Enters an admitted element into its pool, new or again.
@@ -59,7 +76,6 @@ impl Registrar {
     ) -> Result<(), Cause> {
         let known = self.handlespace.find(handle, element.id);
         if let Some(index) = known {
-            self.check_identity(peer, index, &element)?;
             element.policy = self.with_distance(index, element.policy);
         }
         self.check_quotas(now, peer, handle, known)?;
@@ -92,29 +108,6 @@ impl Registrar {
         Ok(())
     }
 
-    /// Cause 4: another element has this identifier. RFC 5352 §3.1 rule 3 takes the same identifier
-    /// for a re-registration; it is another element only where the old one lives elsewhere.
-    fn check_identity(
-        &self,
-        peer: Peer,
-        index: ElementIndex,
-        element: &PoolElement,
-    ) -> Result<(), Cause> {
-        let Some(old) = self.handlespace.element(index).map(|view| view.element) else {
-            return Ok(());
-        };
-        let lives_elsewhere = self
-            .supervised
-            .get(index)
-            .and_then(|supervised| supervised.association)
-            .filter(|association| *association != peer)
-            .is_some_and(|association| self.associations.contains_key(&association));
-        if lives_elsewhere && !same_server(&old.user_transport, &element.user_transport) {
-            return Err(Cause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER));
-        }
-        Ok(())
-    }
-
     /// The policy with the distance that this registrar measured: half a round trip, where the
     /// policy looks at distances (draft-dreibholz-rserpool-delay).
     fn with_distance(&self, index: ElementIndex, policy: Policy) -> Policy {
@@ -129,7 +122,7 @@ impl Registrar {
     }
 
     /// RFC 5352 §3.2, the registrar's side: only of one's own.
-    pub(super) fn deregister(&mut self, peer: Peer, message: Deregistration) {
+    pub(super) fn deregister(&mut self, now: Time, peer: Peer, message: Deregistration) {
         let Deregistration { handle, id } = message;
         // An unknown element is as good as deregistered.
         let index = self.handlespace.find(&handle, id);
@@ -145,7 +138,7 @@ impl Registrar {
         if let Some(index) = owned {
             self.stats.deregistrations += 1;
             self.claim_to_remove(index);
-            self.remove(index, LeaveReason::Deregistered);
+            self.remove(now, index, LeaveReason::Deregistered);
         }
     }
 
@@ -223,19 +216,6 @@ impl Registrar {
         let sent = octets.len();
         self.outputs.push_back(Output::SendEncoded(peer, Protocol::Asap, octets));
         Some(sent)
-    }
-
-    /// RFC 5352 §3.5: a report is answered by a keep-alive at once; too many remove the element.
-    pub(super) fn on_report(&mut self, now: Time, peer: Peer, message: Unreachable) {
-        self.stats.reports += 1;
-        let Unreachable { handle, id } = message;
-        let counted = self
-            .handlespace
-            .find(&handle, id)
-            .is_some_and(|index| self.report_unreachable(now, peer, index));
-        if !counted {
-            self.stats.reports_ignored += 1;
-        }
     }
 
     /// Tells an element that it is out of the pool (RFC 5352 §2.2.4).

@@ -137,6 +137,7 @@ impl Registrar {
         let Some(association) = self.associations.remove(&peer) else {
             return;
         };
+        self.forget_contests(peer);
         self.fair_share.resize(association.elements.len(), 0);
         self.discount_association(peer, &association);
         let elements = count(association.elements.len());
@@ -180,10 +181,13 @@ impl Registrar {
 
     /// The association of an element is gone.
     fn lose(&mut self, now: Time, index: ElementIndex) {
+        if self.succeed(now, index) {
+            return;
+        }
         if self.is_on_its_way(now, index) {
             self.await_other_home(now, index);
         } else {
-            self.remove(index, LeaveReason::AssociationLost);
+            self.remove(now, index, LeaveReason::AssociationLost);
         }
     }
 

@@ -33,8 +33,8 @@ pub struct Config {
     /// elements behind NAT and in containers. Default: false, for then an element could send the
     /// pool's users anywhere.
     pub allow_advertised: bool,
-    /// MAX-BAD-PE-REPORT (RFC 5352 §3.5): an element that more than so many reports call
-    /// unreachable is removed, even if it answers keep-alives. Default: 3.
+    /// MAX-BAD-PE-REPORT (RFC 5352 §3.5): an element that users at more than so many addresses
+    /// report, and that does not answer, is removed after half of the usual wait. Default: 3.
     pub bad_reports_max: u32,
     /// Keep-alives per second at most, over all elements: with more elements each is asked less
     /// often. Default: 20 000.

@@ -105,6 +105,7 @@ impl Registrar {
         self.state = State::Departed;
         self.deadlines = crate::handlespace::Deadlines::default();
         self.supervised.clear();
+        self.contests = super::Contests::default();
         let dialed = std::mem::take(&mut self.dials).into_keys().map(Output::Abort);
         self.outputs.extend(dialed);
         let closed = std::mem::take(&mut self.associations).into_keys().map(Output::Close);

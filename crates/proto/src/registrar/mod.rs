@@ -2,10 +2,12 @@
 //!
 //! | module | what it holds | source |
 //! |---|---|---|
-//! | `asap` | registration, deregistration, resolution, reports | RFC 5352 §3.1 to §3.5 |
+//! | `asap` | registration, deregistration, resolution | RFC 5352 §3.1 to §3.3 |
 //! | `admission` | what a registration must bring along | RFC 5352 §2.2.1 |
+//! | `contest` | who has an identifier that two want | RFC 5352 §3.1 |
 //! | `supervision` | keep-alives, expiry, removal | RFC 5352 §3.5 |
 //! | `fair_share` | in which order, and how often, elements are asked | |
+//! | `reports` | users that cannot reach an element | RFC 5352 §3.5 |
 //! | `subscription` | users that are told of changes | RFC 5352 §2.2.5 |
 //! | `announce` | telling where this registrar is | RFC 5352 §3.6 |
 //! | `association` | what comes up and goes down | |
@@ -31,6 +33,7 @@ mod announce;
 mod asap;
 mod association;
 mod config;
+mod contest;
 mod dialing;
 mod enrp;
 mod event;
@@ -44,6 +47,7 @@ mod pace;
 mod peers;
 mod presence;
 mod quota;
+mod reports;
 mod round_trip;
 mod stats;
 mod subscription;
@@ -85,6 +89,7 @@ pub use sync::SyncFailure;
 use adoption::Adopting;
 use announce::Announcing;
 use association::Association;
+use contest::Contests;
 use dialing::{ConfiguredPeer, Dial};
 use fair_share::{FairShare, Turns};
 use handover::Handover;
@@ -94,9 +99,10 @@ use misbehaviour::Complaints;
 use pace::Pace;
 use peers::PeerRegistrar;
 use quota::Usage;
+use reports::Reports;
 use subscription::Subscriptions;
 use suggestion::Suggesting;
-use supervision::{Reports, Supervised};
+use supervision::Supervised;
 
 /// The registrar.
 ///
@@ -125,7 +131,9 @@ pub struct Registrar {
     fair_share: FairShare,
     /// Elements to take out, and the associations that they are lost with.
     lost: VecDeque<(Peer, ElementIndex)>,
-    /// Reports that elements are unreachable, since they registered.
+    /// Registrations with identifiers that elements have which are being asked.
+    contests: Contests,
+    /// Reports that elements are unreachable, since they answered or registered.
     reports: PerElement<Reports>,
     state: State,
     join: Join,
@@ -181,6 +189,8 @@ enum Deadline {
     /// The next keep-alive of an element, the end of the wait for its answer, or that of its
     /// Registration Life.
     Supervision(ElementIndex),
+    /// The end of the wait for an element whose identifier somebody else wants.
+    Contest(ElementIndex),
     /// There are elements to take out whose associations are gone.
     Lost,
     /// The search for a mentor has lasted long enough.
@@ -218,6 +228,7 @@ impl Key for Deadline {
         match self {
             Self::Announce
             | Self::Pace
+            | Self::Contest(_)
             | Self::Lost
             | Self::Start
             | Self::Join
@@ -263,6 +274,7 @@ impl Registrar {
             turns: Turns::default(),
             fair_share: FairShare::default(),
             lost: VecDeque::new(),
+            contests: Contests::default(),
             reports: PerElement::default(),
             state: if is_alone { State::Serving } else { State::Starting(Phase::Waiting) },
             join: Join::default(),
@@ -329,7 +341,7 @@ impl Registrar {
     fn answer(&mut self, now: Time, peer: Peer, message: Asap) {
         match message {
             Asap::Registration(message) => self.register(now, peer, message),
-            Asap::Deregistration(message) => self.deregister(peer, message),
+            Asap::Deregistration(message) => self.deregister(now, peer, message),
             Asap::HandleResolution(message) => self.resolve(peer, message),
             Asap::KeepAliveAck(message) => self.acknowledge(now, peer, message),
             Asap::Unreachable(message) => self.on_report(now, peer, message),
@@ -380,6 +392,7 @@ impl Registrar {
                 Deadline::Announce => self.announce(now),
                 Deadline::Pace => self.probe_waiting(now),
                 Deadline::Supervision(index) => self.supervise(now, due, index),
+                Deadline::Contest(index) => self.on_contest_timeout(now, due, index),
                 // That follows each input, but the end of an association.
                 Deadline::Lost => {}
                 Deadline::Start => self.on_start_timeout(now),

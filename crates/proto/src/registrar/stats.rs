@@ -7,6 +7,13 @@ pub struct Stats {
     pub registrations: u64,
     /// Registrations rejected.
     pub rejections: u64,
+    /// Registrations with the identifier of an element that was asked first, because it has another
+    /// association.
+    pub contests: u64,
+    /// Those of them that were rejected, because the element answered.
+    pub contests_lost: u64,
+    /// Those that were rejected at once, because too many were waiting.
+    pub contests_refused: u64,
     /// Deregistrations done.
     pub deregistrations: u64,
     /// Deregistrations of other people's elements, refused.

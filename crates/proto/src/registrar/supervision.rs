@@ -36,10 +36,6 @@ pub(super) struct Supervised {
     expires: Option<Word>,
 }
 
-/// By whom and when an element was reported.
-#[derive(Debug, Default)]
-pub(super) struct Reports(Vec<(Peer, Time)>);
-
 /// A timer that fires later than this says that the registrar was busy, not the other one silent.
 pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
 /// So often a wait is extended for that reason: a registrar that is always late still finds the dead.
@@ -219,7 +215,11 @@ impl Registrar {
             self.arm_supervision(index, now + pause);
             return;
         }
-        self.remove_unanswering(now, index, LeaveReason::Silent);
+        let reason = match self.is_reported_away(index) {
+            true => LeaveReason::Reported,
+            false => LeaveReason::Silent,
+        };
+        self.remove_unanswering(now, index, reason);
     }
 
     /// It is this element's turn to be asked.
@@ -293,6 +293,10 @@ impl Registrar {
         }
         supervised.unanswered -= 1;
         self.stats.keep_alive_acks += 1;
+        // It lives, whoever says otherwise.
+        self.reports.remove(index);
+        self.defend(index);
+        let Some(supervised) = self.supervised.get_mut(index) else { return };
         // The answer to a repetition says nothing that the first one has not said.
         let Some(probed) = supervised.probed.take().map(Time::unpacked) else { return };
         // After an extension nobody knows how long the answer lay around.
@@ -305,33 +309,29 @@ impl Registrar {
         self.arm_keep_alive(now, index, false);
     }
 
-    /// Counts a report and asks the element at once; false where the report does not count.
-    pub(super) fn report_unreachable(
-        &mut self,
-        now: Time,
-        reporter: Peer,
-        index: ElementIndex,
-    ) -> bool {
-        let max = self.config.bad_reports_max;
-        let again_after = self.config.timing.request_timeout;
-        let Some(supervised) = self.supervised.get_mut(index) else {
-            return false;
-        };
-        // RFC 5355 §2.13: one user cannot report an element away by shouting.
-        let is_repetition = |&(by, at): &(Peer, Time)| by == reporter && now - at < again_after;
-        let Reports(reports) = self.reports.get_or_default(index);
-        if reports.iter().any(is_repetition) {
-            return false;
+    /// Asks an element at once that somebody doubts, unless it has not answered anyway. What that
+    /// takes of the rate is taken from it, but where `is_needed` it is asked all the same.
+    pub(super) fn ask_at_once(&mut self, now: Time, index: ElementIndex, is_needed: bool) {
+        let is_asked = self.supervised.get(index).is_none_or(|it| it.probed.is_some());
+        // Who is to decide between two registrars is asked as well.
+        if is_asked || self.adopting.contains(index) {
+            return;
         }
-        reports.push((reporter, now));
-        if u32::try_from(reports.len()).is_ok_and(|count| count <= max) {
-            if supervised.probed.is_none() {
-                self.probe(now, index, true);
-            }
-        } else {
-            self.remove_unanswering(now, index, LeaveReason::Reported);
+        if self.pace.take_spare(now) || is_needed {
+            self.probe(now, index, true);
         }
-        true
+    }
+
+    /// Whom many doubt has half of the time to answer: still enough to repair a loss.
+    pub(super) fn wait_less(&mut self, now: Time, index: ElementIndex) {
+        let half = self.config.timing.keep_alive_timeout_cap / 2;
+        let Some(supervised) = self.supervised.get_mut(index) else { return };
+        let Some(probed) = supervised.probed.map(Time::unpacked) else { return };
+        let until = (probed + half).max(now).packed();
+        supervised.patience = supervised.patience.map(|patience| patience.min(until));
+        if !self.adopting.contains(index) {
+            self.await_answer(now, index);
+        }
     }
 
     /// Removes an element that may not know it, and lets it know: should it come back, it registers
@@ -340,14 +340,14 @@ impl Registrar {
         let association = self.supervised.get(index).and_then(|s| s.association);
         let view = self.handlespace.element(index);
         let key = view.map(|view| (view.handle.clone(), view.element.id));
-        self.remove(index, reason);
+        self.remove(now, index, reason);
         let (Some(peer), Some((handle, id))) = (association, key) else {
             return;
         };
         // A registrar that leaves may have waited for this one only, and have ended all by now.
         let Some(association) = self.associations.get(&peer) else { return };
         let is_idle = association.elements.is_empty();
-        if reason == LeaveReason::Silent && is_idle {
+        if matches!(reason, LeaveReason::Silent | LeaveReason::Reported) && is_idle {
             self.on_down(now, peer);
             self.outputs.push_back(Output::Abort(peer));
         } else {
@@ -356,12 +356,13 @@ impl Registrar {
     }
 
     /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
-    pub(super) fn remove(&mut self, index: ElementIndex, reason: LeaveReason) {
+    pub(super) fn remove(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };
         let association = self.supervised.remove(index).and_then(|s| s.association);
         self.forget_adoption(index);
+        self.adopting.forget_crossed(index);
         self.deadlines.disarm(Deadline::Supervision(index));
         self.reports.remove(index);
         if let Some(peer) = association {
@@ -379,7 +380,8 @@ impl Registrar {
         self.subscriptions.mark(&handle, Outcome::Changed);
         let event = Event::Left { handle: handle.clone(), id: element.id, reason };
         self.outputs.push_back(Output::Event(event));
-        self.tell_deleted(handle, element);
+        self.tell_deleted(handle.clone(), element);
+        self.inherit(now, index, handle);
         self.no_longer_own(index);
     }
 }

@@ -151,7 +151,10 @@ impl Registrar {
     /// An element of this registrar has another home now: it is no longer looked after here.
     fn release(&mut self, index: ElementIndex, to: RegistrarId) {
         let was_own = self.adopting.was_own(index);
+        // Its identifier is the other registrar's to give.
+        self.defend(index);
         self.forget_adoption(index);
+        self.adopting.forget_crossed(index);
         let supervised = self.supervised.remove(index);
         if supervised.is_none() && !was_own {
             return;

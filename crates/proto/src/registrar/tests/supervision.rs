@@ -216,34 +216,6 @@ fn who_answers_one_question_after_the_other_is_not_blamed_for_the_later_ones() {
     assert!(lab.now - next_answer < Duration::from_secs(2), "{:?}", lab.now - next_answer);
 }
 
-// RFC 5352 §3.5; checklist 106 to 108.
-#[test]
-fn a_report_is_followed_by_a_keep_alive_at_once_and_too_many_by_removal() {
-    let mut lab = with_element();
-    for round in 1..=3 {
-        assert_eq!(probed(&lab.report(USER, 1)), [1], "report {round}");
-        lab.wait(1);
-        lab.acknowledge(ELEMENT, 1);
-        // The same again is no news, and no keep-alive either: checklist 207.
-        assert_eq!(lab.report(USER, 1), []);
-        lab.wait(1_000);
-    }
-    lab.report(USER, 1);
-    assert_eq!(left(&lab), [(1, LeaveReason::Reported)]);
-    assert_eq!(lab.registrar.stats().reports_ignored, 3);
-}
-
-#[test]
-fn a_registration_forgets_the_reports() {
-    let mut lab = with_element();
-    for _ in 0..10 {
-        lab.report(USER, 1);
-        lab.wait(1_000);
-        lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
-    }
-    assert_eq!(lab.resolve(None), Some(vec![1]));
-}
-
 #[test]
 fn reports_of_unknown_elements_are_counted_and_ignored() {
     let mut lab = with_element();
