@@ -1,43 +1,37 @@
 //! What every command understands.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 
-use clap::builder::PossibleValuesParser;
-use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum as _};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::command::Command;
+use crate::failure::exit_codes;
+use crate::help;
 use crate::logging::LogFormat;
 use crate::output::Format;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0   done
-  1   the operation failed
-  2   wrong usage
-  69  no registrar reachable
-  78  configuration that cannot be used";
+use crate::registrars::{VARIABLE, check_variable};
 
 /// Reliable Server Pooling (RSerPool, RFC 5351 to 5356).
 #[derive(Debug, Parser)]
-#[command(name = "rserpool", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "rserpool", version, after_help = exit_codes(), max_term_width = 100)]
 pub(crate) struct Args {
     /// The form of what goes to standard output; `table` by default.
-    // Text, as the file that `get` writes to, which takes the place of this option there.
-    #[arg(short, long, global = true, value_parser = formats(), value_name = "FORMAT")]
-    output: Option<String>,
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = GLOBAL)]
+    output: Option<Format>,
 
     /// The same as `--output json`.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
 
     /// Log more to standard error: -v what happens, -vv why, -vvv everything. The environment
     /// variable RUST_LOG overrides it.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     pub(crate) verbose: u8,
 
     /// The form of the log.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
     pub(crate) log_format: LogFormat,
 
     #[command(subcommand)]
@@ -47,16 +41,16 @@ pub(crate) struct Args {
 impl Args {
     /// The arguments of this process. Ends it where they make no sense, or ask for help.
     pub(crate) fn of_process() -> Self {
-        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+        Self::of(std::env::args_os()).unwrap_or_else(|error| end(&error))
     }
 
     fn of(
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> clap::error::Result<Self> {
         let mut command_line = Self::command_line();
-        let matches = command_line.try_get_matches_from_mut(args)?;
+        let matches = command_line.try_get_matches_from_mut(args).map_err(name_variable)?;
         let args = Self::from_arg_matches(&matches)?;
-        if args.json && args.output.is_some() && !args.command.has_output_file() {
+        if args.json && args.output.is_some() {
             let text = "'--json' cannot be used with '--output <FORMAT>'";
             return Err(command_line.error(ErrorKind::ArgumentConflict, text));
         }
@@ -65,31 +59,67 @@ impl Args {
 
     /// The command line; each command's help ends with the exit codes, too.
     fn command_line() -> clap::Command {
-        Self::command().mut_subcommands(|command| {
-            let long = command.get_after_long_help().map(|own| format!("{own}\n\n{EXIT_CODES}"));
-            let command = command.after_help(EXIT_CODES);
+        let command = Self::command().mut_subcommands(|command| {
+            let codes = exit_codes();
+            let long = command.get_after_long_help().map(|own| format!("{own}\n\n{codes}"));
+            let command = command.after_help(codes);
             match long {
                 Some(long) => command.after_long_help(long),
                 None => command,
             }
-        })
+        });
+        help::reflowed(command)
     }
 
     /// The form of what goes to standard output.
     pub(crate) fn format(&self) -> Format {
-        let format = self.output.as_ref().filter(|_| !self.command.has_output_file());
-        match format {
-            _ if self.json => Format::Json,
-            Some(name) => Format::from_str(name, false).unwrap_or_default(),
-            None => Format::default(),
-        }
+        if self.json { Format::Json } else { self.output.unwrap_or_default() }
     }
 }
 
-/// The names of the formats.
-fn formats() -> PossibleValuesParser {
-    let values = Format::value_variants().iter();
-    PossibleValuesParser::new(values.filter_map(clap::ValueEnum::to_possible_value))
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Options of every command";
+
+/// Ends the process as clap does, but for a help that cannot be written.
+fn end(error: &clap::Error) -> ! {
+    let code = match error.print() {
+        Err(failed) if error.exit_code() == 0 && failed.kind() != io::ErrorKind::BrokenPipe => {
+            // Standard error may be closed, too.
+            let _ = writeln!(io::stderr(), "rserpool: cannot write to standard output: {failed}");
+            1
+        }
+        _ => error.exit_code(),
+    };
+    std::process::exit(code)
+}
+
+/// Says so where it is the environment variable that is wrong, or that would do.
+fn name_variable(mut error: clap::Error) -> clap::Error {
+    const OPTION: &str = "--registrar <URL>";
+    let concerns = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.starts_with("--registrar"),
+        Some(ContextValue::Strings(arguments)) => {
+            arguments.iter().any(|argument| argument.starts_with("--registrar"))
+        }
+        _ => false,
+    };
+    let tip = match error.kind() {
+        _ if !concerns => return error,
+        ErrorKind::MissingRequiredArgument => format!("or set the environment variable {VARIABLE}"),
+        ErrorKind::ValueValidation if is_from_variable() => {
+            error.insert(ContextKind::InvalidArg, ContextValue::String(VARIABLE.into()));
+            format!("this is the environment variable; {OPTION} would take its place")
+        }
+        _ => return error,
+    };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
+/// Whether the registrars come from the environment: nobody has given the option.
+fn is_from_variable() -> bool {
+    let is_option = |word: OsString| word.to_string_lossy().starts_with("--registrar");
+    check_variable().is_err() && !std::env::args_os().any(is_option)
 }
 
 #[cfg(test)]
@@ -99,6 +129,23 @@ mod tests {
     #[test]
     fn the_arguments_fit_together() {
         Args::command_line().debug_assert();
+    }
+
+    #[test]
+    fn no_help_is_wider_than_the_terminal() {
+        fn look(command: clap::Command, width: usize, of: &str) {
+            let of = format!("{of} {}", command.get_name());
+            let text = command.clone().term_width(width).render_long_help().to_string();
+            for line in text.lines() {
+                assert!(line.chars().count() <= width, "{of}, {width}: {line}");
+            }
+            for sub in command.get_subcommands() {
+                look(sub.clone(), width, &of);
+            }
+        }
+        for width in [80, 120] {
+            look(Args::command_line(), width, "");
+        }
     }
 
     #[test]
@@ -112,10 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn get_writes_to_its_output() {
+    fn output_is_the_form_and_out_the_file() {
         let get = ["rserpool", "get", "--registrar", "tcp://[::1]:1", "Pool/file"];
         let format = |more: &[&str]| Args::of([&get[..], more].concat()).map(|args| args.format());
-        assert_eq!(format(&["-o", "copy"]).unwrap(), Format::Table);
-        assert_eq!(format(&["--json", "-o", "copy"]).unwrap(), Format::Json);
+        assert_eq!(format(&["-O", "copy"]).unwrap(), Format::Table);
+        assert_eq!(format(&["-o", "json", "--out", "-"]).unwrap(), Format::Json);
+        assert!(format(&["-o", "copy"]).is_err());
     }
 }

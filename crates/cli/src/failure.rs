@@ -1,24 +1,63 @@
 //! How the program ends: the exit code, and one line about the cause.
 
+use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
+use rserpool::proto::user::ResolveError;
+use rserpool::transport;
+
 /// What went wrong, where it decides the exit code. A command puts it on top of the cause with
-/// `anyhow::Context`; without it, the exit code is 1.
+/// `anyhow::Context`; without it, the cause itself may decide, see [`code`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Exit code 69.
+    /// Options that do not go together, where clap cannot see it.
+    #[error("wrong usage")]
+    Usage,
+    /// No registrar can be reached.
     #[error("no registrar reachable")]
     NoRegistrar,
-    /// Exit code 78.
+    /// What cannot be used on this host, or by nobody.
     #[error("bad configuration")]
     Configuration,
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const UNKNOWN_POOL: u8 = 68;
+const NO_REGISTRAR: u8 = 69;
+const CONFIGURATION: u8 = 78;
+
+/// What the exit codes mean, as the help says it.
+pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
+    (0, "done"),
+    (FAILED, "the operation failed"),
+    (USAGE, "wrong usage"),
+    (UNKNOWN_POOL, "unknown pool: nobody is in it"),
+    (NO_REGISTRAR, "no registrar reachable"),
+    (
+        CONFIGURATION,
+        "configuration that cannot be used: a file, a variable, an address to listen at",
+    ),
+];
+
+/// The table of [`EXIT_CODES`] for the help.
+pub(crate) fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:");
+    for (code, meaning) in EXIT_CODES {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n  {code:<3} {meaning}");
+    }
+    text
 }
 
 /// An error of the library, with exit code 69 on top where no registrar can be reached.
 pub(crate) fn no_registrar(error: rserpool::Error, registrars: &str) -> anyhow::Error {
     if error.is_no_registrar() {
         return anyhow::anyhow!("tried {registrars}").context(Failure::NoRegistrar);
+    }
+    if let rserpool::Error::Transport(transport::Error::Resolve { .. }) = error {
+        return anyhow::Error::from(error).context(Failure::NoRegistrar);
     }
     error.into()
 }
@@ -28,8 +67,8 @@ pub(crate) fn no_registrar(error: rserpool::Error, registrars: &str) -> anyhow::
 #[error("cannot write to standard output: {0}")]
 pub(crate) struct OutputError(#[from] io::Error);
 
-/// The exit code of what a command came to; the causes of a failure go to standard error as one
-/// line. A reader that closed its end of the pipe (`rserpool … | head`) is no failure.
+/// The exit code of what a command came to; the causes of a failure are said as one line. A reader
+/// that closed its end of the pipe (`rserpool … | head`) is no failure.
 pub(crate) fn exit_code(result: anyhow::Result<()>, say: impl FnOnce(&str)) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
@@ -45,22 +84,41 @@ pub(crate) fn exit_code(result: anyhow::Result<()>, say: impl FnOnce(&str)) -> E
 
 fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
-        Some(Failure::NoRegistrar) => 69,
-        Some(Failure::Configuration) => 78,
-        None => 1,
+        Some(Failure::Usage) => USAGE,
+        Some(Failure::NoRegistrar) => NO_REGISTRAR,
+        Some(Failure::Configuration) => CONFIGURATION,
+        None => match error.downcast_ref() {
+            Some(rserpool::Error::Resolve(ResolveError::UnknownPool)) => UNKNOWN_POOL,
+            Some(rserpool::Error::NotEnrp) => NO_REGISTRAR,
+            Some(rserpool::Error::Transport(error)) if is_configuration(error) => CONFIGURATION,
+            _ => FAILED,
+        },
+    }
+}
+
+/// Whether an endpoint cannot be opened because of what was asked for, whoever asks.
+fn is_configuration(error: &transport::Error) -> bool {
+    match error {
+        transport::Error::Bind { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
+        transport::Error::Resolve { .. } | transport::Error::Multicast { .. } => true,
+        _ => false,
     }
 }
 
 fn line(error: &anyhow::Error) -> String {
-    let mut texts = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     for cause in error.chain() {
-        texts.push(cause.to_string());
+        let text = cause.to_string();
+        // Some causes repeat what they are the cause of.
+        if texts.last().is_none_or(|last| !last.ends_with(&text)) {
+            texts.push(text);
+        }
         // The library's errors tell their causes themselves, in words for people.
-        if cause.is::<rserpool::Error>() || cause.is::<rserpool::transport::Error>() {
+        if cause.is::<rserpool::Error>() || cause.is::<transport::Error>() {
             break;
         }
     }
-    // A cause that spans lines (a TOML error does) must not look like several failures.
+    // A cause that spans lines must not look like several failures.
     let line = texts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ");
     format!("rserpool: {line}\n")
 }
@@ -76,13 +134,49 @@ mod tests {
         let refused = || anyhow!("connection refused").context("10.0.0.1:3863");
         assert_eq!(code(&refused()), 1);
         assert_eq!(code(&refused().context(Failure::NoRegistrar)), 69);
+        assert_eq!(code(&refused().context(Failure::Usage)), 2);
         let result: anyhow::Result<()> = Err(refused()).context(Failure::Configuration);
         assert_eq!(code(&result.context("reading a file").unwrap_err()), 78);
     }
 
     #[test]
-    fn causes_stand_on_one_line_after_colons() {
+    fn every_code_is_in_the_table_and_no_other() {
+        let table = exit_codes();
+        for (number, meaning) in EXIT_CODES {
+            assert!(table.contains(&format!("\n  {number:<3} {meaning}")), "{table}");
+        }
+        let unknown = rserpool::Error::Resolve(ResolveError::UnknownPool);
+        let io = |kind| io::Error::from(kind);
+        let group = transport::Error::Multicast {
+            group: "10.0.0.1:1".into(),
+            source: io(io::ErrorKind::InvalidInput),
+        };
+        let bind = |kind| transport::Error::Bind {
+            url: "tcp://192.0.2.1:1".parse().unwrap(),
+            source: io(kind),
+        };
+        let in_use = bind(io::ErrorKind::AddrInUse);
+        let foreign = bind(io::ErrorKind::AddrNotAvailable);
+        let name = transport::Error::Resolve { host: "x".into(), source: io(io::ErrorKind::Other) };
+        let library = |error: transport::Error| anyhow::Error::from(rserpool::Error::from(error));
+        let errors = [
+            (anyhow::Error::from(unknown).context("cannot resolve X"), 68),
+            (library(group), 78),
+            (library(in_use), 1),
+            (library(foreign), 78),
+            (library(name), 78),
+        ];
+        for (error, expected) in errors {
+            assert_eq!(code(&error), expected, "{error:#}");
+            assert!(EXIT_CODES.iter().any(|(number, _)| *number == expected));
+        }
+    }
+
+    #[test]
+    fn causes_stand_on_one_line_after_colons_and_each_once() {
         let error = anyhow!("line 1\n  |\nunknown field").context(Failure::Configuration);
         assert_eq!(line(&error), "rserpool: bad configuration: line 1 | unknown field\n");
+        let error = anyhow!("no space left").context("cannot write x: no space left");
+        assert_eq!(line(&error), "rserpool: cannot write x: no space left\n");
     }
 }

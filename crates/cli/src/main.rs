@@ -9,6 +9,7 @@ mod args;
 mod clock;
 mod command;
 mod failure;
+mod help;
 mod logging;
 mod output;
 mod pools;
@@ -16,6 +17,7 @@ mod registrars;
 mod runtime;
 mod service;
 mod sessions;
+mod waiting;
 mod whole_file;
 
 use std::io::{self, Write as _};

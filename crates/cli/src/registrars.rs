@@ -1,25 +1,31 @@
 //! Which registrars a command turns to.
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
 use anyhow::ensure;
 use clap::Args;
+use rserpool::Attempt;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::{Profile, Timing};
 use rserpool::transport::multicast::Group;
 use rserpool::transport::{Address, ParseError};
 use rserpool::wire::param::PoolHandle;
 
+/// The environment variable with the registrars of this host's user.
+pub(crate) const VARIABLE: &str = "RSERPOOL_REGISTRARS";
+
 /// Where to find registrars, and how patient to be with them.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Registrars")]
 pub(crate) struct RegistrarArgs {
     /// A registrar, such as sctp://10.0.0.1:3863 or tcp://registrar.example; may be repeated. In
-    /// the environment variable several are separated by blanks.
+    /// the environment variable several are separated by blanks or commas.
     #[arg(
         long = "registrar",
         value_name = "URL",
-        env = "RSERPOOL_REGISTRARS",
+        env = VARIABLE,
         required_unless_present = "groups"
     )]
     registrars: Vec<Urls>,
@@ -42,7 +48,7 @@ pub(crate) struct RegistrarArgs {
     pub(crate) dialect: Dialect,
 }
 
-/// URLs with blanks between them, before and after; at least one.
+/// URLs with blanks or commas between them, before and after; at least one.
 #[derive(Clone, Debug)]
 struct Urls(Vec<Address>);
 
@@ -50,12 +56,46 @@ impl FromStr for Urls {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let urls: Vec<Address> =
-            text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let urls: Vec<Address> = split(text).map(str::parse).collect::<Result<_, _>>()?;
         match urls.is_empty() {
             true => Err(ParseError { text: text.into(), why: "there is no URL" }),
             false => Ok(Self(urls)),
         }
+    }
+}
+
+/// The URLs of a list with blanks or commas between them. A comma within a URL, between the
+/// addresses of one registrar, has no scheme behind it.
+fn split(list: &str) -> impl Iterator<Item = &str> {
+    let ends_url = |after: &str| {
+        let word = after.trim_start_matches(',').split(',').next().unwrap_or_default();
+        word.is_empty() || word.contains("://")
+    };
+    list.split_whitespace().flat_map(move |word| {
+        let mut rest = word.trim_matches(',');
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let at = rest.match_indices(',').map(|(at, _)| at);
+            let end = at.into_iter().find(|&at| ends_url(&rest[at..])).unwrap_or(rest.len());
+            let (url, after) = rest.split_at(end);
+            rest = after.trim_start_matches(',');
+            Some(url)
+        })
+    })
+}
+
+/// That the environment variable with the registrars can be read: for who has no option for them.
+///
+/// # Errors
+///
+/// What is wrong with it, under its name.
+pub(crate) fn check_variable() -> Result<(), String> {
+    match std::env::var(VARIABLE) {
+        Ok(text) => text.parse::<Urls>().map(drop).map_err(|error| format!("{VARIABLE}: {error}")),
+        Err(VarError::NotPresent) => Ok(()),
+        Err(error) => Err(format!("{VARIABLE}: {error}")),
     }
 }
 
@@ -84,6 +124,13 @@ impl RegistrarArgs {
     /// The groups to listen to.
     pub(crate) fn listen(&self) -> Vec<Group> {
         groups(&self.groups, self.interface.as_deref())
+    }
+
+    /// The URLs in words, each with what came of it.
+    pub(crate) fn describe_after(&self, attempts: &[(Address, Attempt)]) -> String {
+        let urls = attempts.iter().map(|(url, attempt)| format!("{url} ({attempt})"));
+        let groups = self.groups.iter().map(|group| format!("group {group} (no announce)"));
+        urls.chain(groups).collect::<Vec<_>>().join(", ")
     }
 
     /// The URLs in words, for messages.
@@ -136,7 +183,12 @@ mod tests {
         assert_eq!(urls("tcp://10.0.0.1"), Some(one()));
         assert_eq!(urls(" tcp://10.0.0.1\n"), Some(one()));
         assert_eq!(urls("tcp://10.0.0.1  \t sctp://10.0.0.2:5 "), Some(two));
+        let both =
+            Some(vec!["sctp://10.0.0.1,10.0.1.1:7".to_owned(), "tcp://10.0.0.2:3863".into()]);
+        assert_eq!(urls("sctp://10.0.0.1,10.0.1.1:7,tcp://10.0.0.2"), both);
+        assert_eq!(urls(" ,sctp://10.0.0.1,10.0.1.1:7, tcp://10.0.0.2,"), both);
         assert_eq!(urls(" "), None);
+        assert_eq!(urls(","), None);
         assert_eq!(urls("tcp://10.0.0.1 10.0.0.2"), None);
     }
 }

@@ -8,12 +8,13 @@ use clap::Args;
 use rserpool::session::{self, KeepAlive};
 use rserpool::transport::Ppid;
 use rserpool::wire::param::PoolHandle;
-use rserpool::{PoolUser, Session, session_options, user};
+use rserpool::{Attempt, PoolUser, Session, session_options, user};
 
 use crate::command::resolve::pool_handle;
 use crate::failure::no_registrar;
 use crate::registrars::RegistrarArgs;
 use crate::service::Kind;
+use crate::waiting;
 
 /// Which pool a client turns to: by its place or by its name.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +38,7 @@ impl PoolArg {
 
 /// How patient sessions are.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sessions")]
 pub(crate) struct SessionArgs {
     /// Wait for a registrar, for the pool, and for a server that accepts, however long it takes.
     #[arg(long)]
@@ -84,10 +86,20 @@ impl SessionArgs {
         ppid: Ppid,
     ) -> anyhow::Result<Session> {
         self.registrars.bear(pool)?;
-        Session::connect(user.clone(), pool.clone(), self.config(ppid))
+        let connecting = Session::connect(user.clone(), pool.clone(), self.config(ppid));
+        waiting::aloud(connecting, || self.waits_for(user, pool))
             .await
-            .map_err(|error| no_registrar(error, &self.registrars.describe()))
+            .map_err(|error| no_registrar(error, &self.registrars.describe_after(&user.attempts())))
             .with_context(|| format!("cannot connect to {pool}"))
+    }
+
+    /// What a session without a server waits for.
+    fn waits_for(&self, user: &PoolUser, pool: &PoolHandle) -> String {
+        let attempts = user.attempts();
+        match attempts.iter().any(|(_, attempt)| *attempt == Attempt::Up) {
+            true => format!("a server of {pool} that accepts"),
+            false => format!("a registrar: {}", self.registrars.describe_after(&attempts)),
+        }
     }
 
     /// Why a session ends for good, for people.

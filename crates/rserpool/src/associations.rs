@@ -7,6 +7,7 @@ mod tests;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
@@ -19,7 +20,9 @@ use rserpool_wire::param::Transport;
 use rserpool_wire::{Message, Protocol};
 use tokio::task::JoinSet;
 use tracing::field::display;
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
+
+use crate::attempts::{Attempt, Attempts};
 
 use self::overflow::Overflow;
 
@@ -30,7 +33,11 @@ const FINISH_BATCH: usize = 32;
 pub(crate) struct Associations {
     endpoints: Endpoints,
     /// What [`Target::Configured`] counts.
-    configured: Vec<Address>,
+    configured: Arc<[Address]>,
+    /// What came of dials to them, and which association is whose.
+    attempts: Attempts,
+    tells_owner: bool,
+    dialed: HashMap<Peer, usize, ByNumber>,
     announcers: Vec<(Announcer, Protocol)>,
     listeners: Vec<(Listener, Protocol)>,
     by_assoc: HashMap<AssocId, (Peer, Protocol), ByNumber>,
@@ -66,9 +73,13 @@ pub(crate) enum Outcome {
 impl Associations {
     /// Associations over these endpoints; `configured` is what machines know by number.
     pub(crate) fn new(endpoints: Endpoints, configured: Vec<Address>) -> Self {
+        let configured: Arc<[Address]> = configured.into();
         Self {
             endpoints,
+            attempts: Attempts::of(Arc::clone(&configured)),
             configured,
+            tells_owner: false,
+            dialed: HashMap::default(),
             announcers: Vec::new(),
             listeners: Vec::new(),
             by_assoc: HashMap::default(),
@@ -98,20 +109,42 @@ impl Associations {
     pub(crate) fn connect(&mut self, peer: Peer, target: Target, protocol: Protocol) {
         match target {
             Target::Configured(number) => match self.configured.get(number).cloned() {
-                Some(address) => match address.literal() {
-                    Some(remote) => self.dial(peer, protocol, Ok(remote)),
-                    None => {
-                        self.looking_up.insert(peer);
-                        let lookup = async move { (peer, protocol, address.resolve().await) };
-                        self.lookups.spawn(lookup);
-                    }
-                },
+                Some(address) => {
+                    self.dialed.insert(peer, number);
+                    self.note(peer, Attempt::Dialing);
+                    self.connect_to(peer, address, protocol);
+                }
                 None => self.outcomes.push_back(Outcome::Lost(peer)),
             },
             Target::Learned(transport) => match remote_of(&transport) {
                 Some(remote) => self.dial(peer, protocol, Ok(remote)),
                 None => self.outcomes.push_back(Outcome::Lost(peer)),
             },
+        }
+    }
+
+    fn connect_to(&mut self, peer: Peer, address: Address, protocol: Protocol) {
+        match address.literal() {
+            Some(remote) => self.dial(peer, protocol, Ok(remote)),
+            None => {
+                self.looking_up.insert(peer);
+                let lookup = async move { (peer, protocol, address.resolve().await) };
+                self.lookups.spawn(lookup);
+            }
+        }
+    }
+
+    /// What came of dials to the configured ones.
+    /// The owner tells of them, so that the log need not warn.
+    pub(crate) fn attempts(&mut self) -> Attempts {
+        self.tells_owner = true;
+        self.attempts.clone()
+    }
+
+    /// Notes what came of a dial, where that was to a configured one.
+    fn note(&self, peer: Peer, attempt: Attempt) {
+        if let Some(&number) = self.dialed.get(&peer) {
+            self.attempts.note(number, attempt);
         }
     }
 
@@ -134,7 +167,13 @@ impl Associations {
                 self.outcomes.push_back(outcome);
             }
             Err(error) => {
-                warn!(remote = first.map(display), %error, "cannot dial");
+                let remote = first.map(display);
+                match self.tells_owner {
+                    true => info!(remote, %error, "cannot dial"),
+                    false => warn!(remote, %error, "cannot dial"),
+                }
+                self.note(peer, Attempt::Impossible(error.to_string()));
+                self.dialed.remove(&peer);
                 self.outcomes.push_back(Outcome::Lost(peer));
             }
         }
@@ -216,6 +255,7 @@ impl Associations {
     fn forget(&mut self, peer: Peer) -> Option<AssocId> {
         self.looking_up.remove(&peer);
         self.overflow.forget(peer);
+        self.dialed.remove(&peer);
         let assoc = self.by_peer.remove(&peer)?;
         self.by_assoc.remove(&assoc);
         self.remotes.remove(&assoc);
@@ -286,6 +326,8 @@ impl Associations {
                 let remote = self.remotes.remove(&assoc);
                 if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
                     debug!(%peer, remote = remote.map(display), %reason, "association down");
+                    self.note(peer, Attempt::Down(reason));
+                    self.dialed.remove(&peer);
                     self.by_peer.remove(&peer);
                     self.overflow.forget(peer);
                     hand_in(Input::Down(peer));
@@ -346,6 +388,7 @@ impl Associations {
                 (accepted, protocol)
             }
         };
+        self.note(peer, Attempt::Up);
         let first = info.remote.first().map(|&ip| SocketAddr::new(ip, info.remote_port));
         self.remotes.extend(first.map(|first| (assoc, first)));
         debug!(%peer, remote = first.map(display), backend = %info.backend, "association up");

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::Error;
 use crate::associations::{Associations, speaks};
+use crate::attempts::{Attempt, Attempts};
 use crate::driver::{self, Requests};
 use crate::log;
 use crate::node::{seed, transport_options};
@@ -83,6 +84,7 @@ pub struct PoolElement {
     leaving: Weak<Leaving>,
     events: broadcast::Sender<Event>,
     task: JoinHandle<()>,
+    attempts: Attempts,
 }
 
 /// Who waits for the end of a deregistration.
@@ -134,17 +136,23 @@ impl PoolElement {
             events: sender,
         };
         let on_event = move |event| teller.tell(event);
+        let attempts = associations.attempts();
         let task = tokio::spawn(driver::run(machine, associations, inbox, on_event));
         requests.command(Command::Register);
         let leaving = Arc::downgrade(&leaving);
         let load = Arc::new(NewestLoad::default());
-        Ok(Self { id, load, requests, state, leaving, events, task })
+        Ok(Self { id, load, requests, state, leaving, events, task, attempts })
     }
 
     /// Its identifier. A drawn one may change until the element is in the pool: where another
     /// element has it, it is drawn anew.
     pub fn id(&self) -> PeId {
         PeId(self.id.load(Ordering::Relaxed))
+    }
+
+    /// The configured registrars, each with what came of the last dial to it.
+    pub fn attempts(&self) -> Vec<(Address, Attempt)> {
+        self.attempts.list()
     }
 
     /// Where the membership stands.

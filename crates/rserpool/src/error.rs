@@ -36,6 +36,9 @@ pub enum Error {
     /// A registrar does not tell its handlespace: it is starting, or does not know who asks.
     #[error("the registrar does not tell its handlespace")]
     TableRefused,
+    /// What was asked over ENRP speaks ASAP there.
+    #[error("that is where elements and users reach the registrar: ask at its ENRP port")]
+    NotEnrp,
     /// The system has no random numbers, and what is encrypted needs some.
     #[error("the system has no random numbers")]
     NoRandomness(#[source] rand::rngs::SysError),

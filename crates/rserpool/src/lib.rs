@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod associations;
+mod attempts;
 mod driver;
 pub mod element;
 mod error;
@@ -29,6 +30,7 @@ pub mod server;
 pub mod session;
 pub mod user;
 
+pub use attempts::Attempt;
 pub use element::PoolElement;
 pub use error::Error;
 pub use node::{TransportLimits, session_options, transport_options};

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rserpool_transport::{Address, AssocId, AssocInfo, Endpoints, Event, Options, Ppid};
+use rserpool_wire::asap::{Asap, HandleResolution};
 use rserpool_wire::enrp::{Body, Enrp, Presence, TableRequest, TableResponse};
 use rserpool_wire::param::{
     PeChecksum, PeId, PoolElement, PoolHandle, RegistrarId, SctpTransport, ServerInformation,
     TransportUse,
 };
 use rserpool_wire::{Message, Protocol};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use crate::Error;
 use crate::associations::speaks;
@@ -46,6 +47,7 @@ impl Config {
 /// # Errors
 ///
 /// - [`Error::NoRegistrar`] where it does not accept, or does not answer in time.
+/// - [`Error::NotEnrp`] where it speaks ASAP at this port.
 /// - [`Error::TableRefused`] where it does not want to tell.
 /// - [`Error::Transport`] where this host cannot dial it.
 ///
@@ -70,6 +72,18 @@ struct Observer {
     config: Config,
 }
 
+/// Silence after which the registrar is asked whether it speaks ASAP at this port.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// A pool that nobody asks for.
+const NOBODY: &[u8] = b"rserpool dump";
+
+/// Whether this is the answer to the question over ASAP.
+fn answers_over_asap(octets: &[u8]) -> bool {
+    let decoded = Message::decode(Protocol::Asap, octets).map(|decoded| decoded.message);
+    matches!(decoded, Ok(Message::Asap(Asap::HandleResolutionResponse(answer)))
+        if answer.handle.as_bytes() == NOBODY)
+}
+
 /// So many parts of a table are fetched: more than any registrar within its limits has.
 const PARTS_MAX: usize = 100_000;
 
@@ -82,7 +96,13 @@ impl Observer {
         let mut table = Table::new();
         for _ in 0..PARTS_MAX {
             self.say(Body::TableRequest(TableRequest { own_only: self.config.own_only }))?;
-            let part = self.part().await?;
+            let part = match timeout(SILENCE_MAX, self.part()).await {
+                Ok(part) => part?,
+                Err(_) => {
+                    self.ask_over_asap()?;
+                    self.part().await?
+                }
+            };
             if part.rejected {
                 return Err(Error::TableRefused);
             }
@@ -108,6 +128,14 @@ impl Observer {
         }
     }
 
+    /// Who says nothing to a question over ENRP may speak ASAP at this port: then it answers this.
+    fn ask_over_asap(&mut self) -> Result<(), Error> {
+        let Some(handle) = PoolHandle::new(NOBODY) else { return Ok(()) };
+        let question = HandleResolution { handle, items: Some(1), want_updates: false };
+        let octets = Message::from(Asap::HandleResolution(question)).encode();
+        self.endpoints.send(self.assoc, Ppid::ASAP, &octets).map_err(|_| Error::NoRegistrar)
+    }
+
     fn say(&mut self, body: Body) -> Result<(), Error> {
         let message = Message::Enrp(Enrp { sender: self.config.greet_as, receiver: None, body });
         self.endpoints
@@ -120,6 +148,9 @@ impl Observer {
         loop {
             match self.endpoints.next().await {
                 Event::Message { assoc, octets, .. } if assoc == self.assoc => {
+                    if answers_over_asap(&octets) {
+                        return Err(Error::NotEnrp);
+                    }
                     let decoded = Message::decode(Protocol::Enrp, &octets);
                     if let Ok(Message::Enrp(Enrp { body: Body::TableResponse(part), .. })) =
                         decoded.map(|decoded| decoded.message)

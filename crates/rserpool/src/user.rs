@@ -18,6 +18,7 @@ use tracing::{debug, info};
 
 use crate::Error;
 use crate::associations::Associations;
+use crate::attempts::{Attempt, Attempts};
 use crate::driver::{self, Requests};
 use crate::log;
 use crate::node::{seed, transport_options};
@@ -51,6 +52,7 @@ pub struct PoolUser {
     waiting: Weak<Waiting>,
     last: Arc<AtomicU64>,
     events: broadcast::Sender<Event>,
+    attempts: Attempts,
 }
 
 /// Who waits for which answer.
@@ -101,8 +103,9 @@ impl PoolUser {
             };
             answers.give(request, result);
         };
+        let attempts = associations.attempts();
         tokio::spawn(driver::run(machine, associations, inbox, on_event));
-        Ok(Self { requests, waiting, last: Arc::default(), events })
+        Ok(Self { requests, waiting, last: Arc::default(), events, attempts })
     }
 
     /// The elements of a pool, picked and ordered by its policy. The registrar is asked for at most
@@ -171,6 +174,11 @@ impl PoolUser {
     /// Ends a subscription.
     pub fn unsubscribe(&self, handle: &PoolHandle) {
         self.requests.command(Command::Unsubscribe(handle.clone()));
+    }
+
+    /// The configured registrars, each with what came of the last dial to it.
+    pub fn attempts(&self) -> Vec<(Address, Attempt)> {
+        self.attempts.list()
     }
 
     /// What happens from now on, but answers. Who does not keep up misses some.

@@ -1,7 +1,9 @@
 //! `rserpool get`: a file from a pool.
 
 use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::clock::now_us;
 use crate::output::{Format, Output, progress};
 use crate::runtime;
 use crate::service::download::packet::{PPID, Refusal};
@@ -30,9 +33,9 @@ pub(crate) struct Args {
     #[arg(value_name = "POOL/PATH", value_parser = source)]
     from: Source,
 
-    /// The file to write. By default the last part of the path.
-    // It has the place of the option that all other commands have by this name.
-    #[arg(id = "output", short = 'o', long = "output", value_name = "FILE")]
+    /// The file to write; - is standard output, which gets it once all of it is there. By default
+    /// the last part of the path.
+    #[arg(short = 'O', long, value_name = "FILE")]
     out: Option<String>,
 
     /// A server that sends nothing for so long has failed.
@@ -53,17 +56,25 @@ struct Source {
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let name = self.from.path.rsplit('/').next().unwrap_or_default();
-        let out = PathBuf::from(self.out.as_deref().unwrap_or(name));
+        let to_stdout = self.out.as_deref() == Some("-");
+        let aside = to_stdout.then(Aside::new).transpose()?;
+        let out = match &aside {
+            Some(aside) => aside.file(),
+            None => PathBuf::from(self.out.as_deref().unwrap_or(name)),
+        };
         ensure!(!out.as_os_str().is_empty(), "no name for the file");
         let start = Instant::now();
         let mut target = WholeFile::resume(&out)?;
         let fetched =
             Fetch::new(&self, &out, &mut target).and_then(|fetch| runtime::block_on(fetch.run()));
-        let fetched = fetched.map_err(|error| match target.kept() {
+        let fetched = fetched.map_err(|error| match target.kept().filter(|_| !to_stdout) {
             Some(part) => error.context(format!("{} stays for another try", part.display())),
             None => error,
         })?;
         target.finish()?;
+        if to_stdout {
+            return copy(&out, output);
+        }
         let Fetched { octets, kept, digest, failovers } = fetched;
         let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
         let elapsed_ms = (start.elapsed().as_secs_f64() * 1e4).round() / 10.0;
@@ -83,6 +94,41 @@ impl Args {
         Ok(output.line(format_args!(
             "{file}: {octets} octets in {elapsed_ms} ms, {failovers} failovers, SHA-256 {digest}"
         ))?)
+    }
+}
+
+/// A folder that nobody else can use, for a file on its way to standard output.
+struct Aside(PathBuf);
+
+impl Aside {
+    fn new() -> anyhow::Result<Self> {
+        let name = format!("rserpool-get-{}-{}", std::process::id(), now_us());
+        let folder = std::env::temp_dir().join(name);
+        let made = DirBuilder::new().mode(0o700).create(&folder);
+        made.with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("file")
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Should it not work there is nobody to tell.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy(from: &Path, output: &mut Output) -> anyhow::Result<()> {
+    let mut file = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let mut octets = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut octets).with_context(|| format!("cannot read {}", from.display()))? {
+            0 => return Ok(()),
+            count => output.octets(&octets[..count])?,
+        }
     }
 }
 

@@ -60,11 +60,6 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// True where `--output` names a file.
-    pub(crate) fn has_output_file(&self) -> bool {
-        matches!(self, Self::Get(_))
-    }
-
     /// Does it. The error carries the exit code, see [`crate::failure::Failure`].
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         match self {

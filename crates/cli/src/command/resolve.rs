@@ -36,7 +36,9 @@ impl Args {
             let user = PoolUser::start(config)?;
             let answer = user.resolve(&self.pool, self.items).await;
             let answer = answer
-                .map_err(|error| no_registrar(error, &self.registrars.describe()))
+                .map_err(|error| {
+                    no_registrar(error, &self.registrars.describe_after(&user.attempts()))
+                })
                 .with_context(|| format!("cannot resolve {}", self.pool))?;
             print(output, &answer)
         })

@@ -23,6 +23,7 @@ use crate::output::{Format, Output};
 use crate::registrars::RegistrarArgs;
 use crate::runtime::{self, EndSignals};
 use crate::service::{Kind, Options};
+use crate::waiting;
 
 /// Runs an example service as an element of a pool until SIGTERM or SIGINT; a second one ends it at
 /// once. Prints where it serves once it is in the pool.
@@ -161,6 +162,13 @@ impl Args {
         tokio::pin!(end_of_stdin);
         let server = self.service.start(self.config()?, &self.options)?;
         let mut state = server.watch();
+        let mut joining = server.watch();
+        let mut waits = Box::pin(async {
+            let joined = joining.wait_for(|state| *state != State::Joining);
+            // The loop below sees what became of it.
+            let _ = waiting::aloud(joined, || self.waits_for(&server)).await;
+            std::future::pending::<()>().await;
+        });
         let patience = sleep(self.wait);
         tokio::pin!(patience);
         let mut was_registered = false;
@@ -181,14 +189,17 @@ impl Args {
                 }
                 () = &mut patience, if !was_registered => {
                     let error = rserpool::Error::NoRegistrar;
-                    return Err(no_registrar(error, &self.registrars.describe()));
+                    let attempts = server.element().attempts();
+                    return Err(no_registrar(error, &self.registrars.describe_after(&attempts)));
                 }
+                () = &mut waits => {}
                 _ = hangup.recv() => self.read_keys_again(&server),
                 name = others.next() => warn!(signal = name, "{name} is ignored"),
                 () = signals.next() => break,
                 () = &mut end_of_stdin => break,
             }
         }
+        drop(waits);
         info!(stats = ?server.stats(), "leaves");
         tokio::select! {
             drained = server.drain(self.drain) => Ok(drained?),
@@ -197,10 +208,15 @@ impl Args {
         }
     }
 
+    fn waits_for(&self, server: &Server) -> String {
+        let attempts = server.element().attempts();
+        format!("a registrar: {}", self.registrars.describe_after(&attempts))
+    }
+
     fn config(&self) -> anyhow::Result<Config> {
         if self.transport == Carrier::Udp && self.service.needs_order() {
             let text = "this service needs a transport that loses nothing: sctp or tcp";
-            return Err(anyhow!(text).context(Failure::Configuration));
+            return Err(anyhow!(text).context(Failure::Usage));
         }
         let mut config = Config::new(self.registrars.urls(), self.pool()?, self.url());
         if self.transport == Carrier::Tcp && self.service.is_plain_over_tcp() {

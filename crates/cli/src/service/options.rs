@@ -84,7 +84,7 @@ impl Options {
         let foreign = given.iter().find(|(_, given, of)| *given && !of.contains(&service));
         let Some((option, ..)) = foreign else { return Ok(()) };
         let text = format!("{option} is no option of {}", service.label());
-        Err(anyhow::anyhow!(text).context(Failure::Configuration))
+        Err(anyhow::anyhow!(text).context(Failure::Usage))
     }
 
     pub(super) fn calcapp(&self) -> CalcApp {
@@ -96,7 +96,7 @@ impl Options {
         let commands: BTreeMap<_, _> = self.jobs.iter().cloned().collect();
         if commands.is_empty() {
             let text = "no command is allowed: name one with --job NAME=COMMAND";
-            return Err(anyhow::anyhow!(text).context(Failure::Configuration));
+            return Err(anyhow::anyhow!(text).context(Failure::Usage));
         }
         let limits = Limits {
             time: self.time_limit.unwrap_or(TIME_LIMIT),
@@ -112,7 +112,7 @@ impl Options {
 
     pub(super) fn download(&self) -> anyhow::Result<Download> {
         let root = self.root.as_ref().context("no directory: name one with --root DIRECTORY");
-        let root = root.context(Failure::Configuration)?;
+        let root = root.context(Failure::Usage)?;
         let opened = Root::open(root);
         let opened = opened.with_context(|| format!("cannot open {}", root.display()));
         Ok(Download::new(opened.context(Failure::Configuration)?))

@@ -20,7 +20,14 @@ fn each_command_has_a_help_that_names_the_exit_codes() {
     for command in names {
         let help = run(&[command, "--help"]);
         assert_eq!((help.code, &*help.stderr), (Some(0), ""), "{command}");
-        for line in ["0   done", "1   the operation failed", "2   wrong usage", "69  no", "78  "] {
+        for line in [
+            "0   done",
+            "1   the operation failed",
+            "2   wrong usage",
+            "68  unknown",
+            "69  no",
+            "78  ",
+        ] {
             assert!(help.stdout.contains(line), "{line} is missing in\n{}", help.stdout);
         }
     }
@@ -76,7 +83,7 @@ fn a_port_without_permission_is_said_to_need_one() {
 #[test]
 fn an_address_of_another_host_is_no_place_to_listen_at() {
     for url in ["tcp://192.0.2.1:0", "sctp://192.0.2.1:0"] {
-        let line = run(&["registrar", "--asap", url]).failure(1).to_owned();
+        let line = run(&["registrar", "--asap", url]).failure(78).to_owned();
         assert!(line.contains("this host does not have that address"), "{line}");
     }
 }
@@ -111,7 +118,7 @@ fn an_unknown_pool_is_a_failure() {
     for url in &registrar.urls {
         for command in ["resolve", "connect"] {
             let line = run(&[command, "NoPool", "--registrar", url, "-o", "json"]);
-            let line = line.failure(1).to_owned();
+            let line = line.failure(68).to_owned();
             assert!(line.contains("NoPool") && line.contains("unknown"), "{line}");
         }
     }
@@ -123,10 +130,11 @@ fn no_registrar_is_69() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let urls = [
-        "tcp://127.0.0.1:1".to_owned(),
-        "sctp://127.0.0.1:1".to_owned(),
-        format!("tcp://{}", tcp.local_addr().unwrap()),
-        format!("sctp://{}", udp.local_addr().unwrap()),
+        ("tcp://127.0.0.1:1".to_owned(), "(refused)"),
+        ("sctp://127.0.0.1:1".to_owned(), "("),
+        (format!("tcp://{}", tcp.local_addr().unwrap()), "(accepts, and does not answer)"),
+        (format!("sctp://{}", udp.local_addr().unwrap()), "(no answer)"),
+        ("tcp://no-such-host.invalid:1".to_owned(), "cannot resolve no-such-host.invalid"),
     ];
     let commands: [&[&str]; 3] = [
         &["resolve", "EchoPool", "-o", "json"],
@@ -135,11 +143,13 @@ fn no_registrar_is_69() {
     ];
     // Each waits for a while; together they wait once.
     thread::scope(|scope| {
-        for (url, command) in urls.iter().flat_map(|url| commands.map(|command| (url, command))) {
+        let pairs = urls.iter().flat_map(|url| commands.map(|command| (url, command)));
+        for ((url, why), command) in pairs {
             scope.spawn(move || {
                 let ended = run(&[command, &["--registrar", url]].concat());
                 let line = ended.failure(69);
                 assert!(line.contains("no registrar reachable") && line.contains(url), "{line}");
+                assert!(line.contains(why), "{why}: {line}");
             });
         }
     });
@@ -180,7 +190,7 @@ fn options_of_other_services_are_refused() {
     for args in cases {
         let args = [&["serve", "--registrar", "tcp://127.0.0.1:1"], *args].concat();
         let ended = run(&args);
-        assert!(ended.failure(78).contains("is no option of"), "{args:?}: {ended:?}");
+        assert!(ended.failure(2).contains("is no option of"), "{args:?}: {ended:?}");
     }
 }
 
@@ -251,4 +261,97 @@ fn a_server_with_an_identifier_that_another_one_has_is_refused() {
     let refused = run(&[&serve[..], &["--registrar", registrar.sctp()]].concat());
     let line = refused.failure(1);
     assert!(line.contains("rejected") && line.contains("cause 0x4"), "{line}");
+}
+
+#[test]
+fn what_is_missing_is_wrong_usage() {
+    let registrar = ["--registrar", "tcp://127.0.0.1:1"];
+    for (args, needle) in [
+        (&["download"][..], "--root"),
+        (&["exec"], "--job"),
+        (&["download", "--root", "/", "--transport", "udp"], "loses nothing"),
+    ] {
+        let ended = run(&[&["serve"], args, &registrar].concat());
+        assert!(ended.failure(2).contains(needle), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_this_host_has_not_is_78() {
+    let registrar = ["--registrar", "tcp://127.0.0.1:1"];
+    let asap = ["--asap", "tcp://127.0.0.1:0"];
+    for (args, needle) in [
+        (&["registrar", "--asap", "tcp://no-such-host.invalid:1"][..], "cannot resolve"),
+        (&["registrar", asap[0], asap[1], "--announce", "10.0.0.1:3863"], "no multicast group"),
+        (&["registrar", asap[0], asap[1], "--announce", "239.0.0.1:0"], "no port"),
+        (
+            &["registrar", asap[0], asap[1], "--announce", "239.0.0.1:1", "--interface", "no0"],
+            "no0",
+        ),
+        (&["serve", "echo", "--listen", "192.0.2.1", registrar[0], registrar[1]], "192.0.2.1"),
+        (
+            &["serve", "echo", "--listen", "no-such-host.invalid", registrar[0], registrar[1]],
+            "no-such",
+        ),
+        (&["resolve", "X", "--group", "239.0.0.1:1", "--interface", "no0"], "no0"),
+    ] {
+        let ended = run(args);
+        assert!(ended.failure(78).contains(needle), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_dump_says_why_there_is_none() {
+    let ended = run(&["dump", "--enrp", "tcp://no-such-host.invalid:1"]);
+    assert!(ended.failure(69).contains("cannot resolve"), "{ended:?}");
+    let registrar = Registrar::start();
+    for url in &registrar.urls {
+        let ended = run(&["dump", "--enrp", url]);
+        let line = ended.failure(69);
+        assert!(line.contains("ENRP port"), "{line}");
+    }
+}
+
+#[test]
+fn a_list_of_registrars_may_have_commas_and_its_faults_are_those_of_the_variable() {
+    let registrar = Registrar::start();
+    let resolve = |variable: Option<&str>| {
+        let mut command = rserpool(&["resolve", "NoPool"]);
+        command.envs(variable.map(|text| ("RSERPOOL_REGISTRARS", text)));
+        Program::start(command).end()
+    };
+    let list = format!("{},{}", registrar.tcp(), registrar.sctp());
+    assert_eq!(resolve(Some(&list)).code, Some(68));
+    let ended = resolve(Some("10.0.0.1"));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("'RSERPOOL_REGISTRARS'"), "{ended:?}");
+    let ended = resolve(None);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("RSERPOOL_REGISTRARS"), "{ended:?}");
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    for args in [&["--help"][..], &["resolve", "--help"], &["--version"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = rserpool(args).stdout(full).stderr(std::process::Stdio::null()).status();
+        assert_eq!(status.unwrap().code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn who_waits_says_what_for() {
+    let connect = ["connect", "NoPool", "--wait", "--registrar", "tcp://127.0.0.1:1"];
+    let mut client = Program::start(rserpool(&connect));
+    let line = client.log_line();
+    assert!(line.contains("waiting for a registrar: tcp://127.0.0.1:1 (refused)"), "{line}");
+    let registrar = Registrar::start();
+    let connect = ["connect", "NoPool", "--wait", "--registrar", registrar.tcp()];
+    let mut client = Program::start(rserpool(&connect));
+    let line = client.log_line();
+    assert!(line.contains("waiting for a server of NoPool"), "{line}");
+    let serve = ["serve", "echo", "--listen", "127.0.0.1", "--registrar", "tcp://127.0.0.1:1"];
+    let mut server = Program::start(rserpool(&serve));
+    let line = server.log_line();
+    assert!(line.contains("waiting for a registrar: tcp://127.0.0.1:1 (refused)"), "{line}");
 }

@@ -263,7 +263,7 @@ impl Server {
 /// pool.
 pub(crate) fn members(registrar: &str, pool: &str) -> Vec<String> {
     let resolved = run(&["resolve", pool, "--registrar", registrar, "-o", "json"]);
-    if resolved.code == Some(1) {
+    if resolved.code == Some(68) {
         return Vec::new();
     }
     let elements = resolved.json()["elements"].take();

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::stage::Stage;
 use crate::command::process::{Cause, Process};
@@ -18,6 +18,9 @@ const REGISTRARS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(350);
 /// It is done by then, or fails: some seconds, but for a machine that has other things to do.
 const DURATION_MAX: Duration = Duration::from_secs(180);
+
+/// How long the demo is silent at most.
+const WORD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What became of the picture.
 #[derive(Debug, Deserialize, Serialize)]
@@ -61,8 +64,7 @@ impl Stage {
         sleep(PAUSE).await;
         self.tell(format_args!("a new server joins"));
         servers.push(self.add_painter(ELEMENTS).await?);
-        let done = timeout(DURATION_MAX, painter.line::<Picture>()).await;
-        let picture = done.context("the picture takes too long")??;
+        let picture = self.await_picture(&mut painter).await?;
         servers.iter_mut().for_each(Process::end);
         let verdict = match picture.identical {
             true => "is identical to the one computed here alone",
@@ -74,6 +76,22 @@ impl Stage {
         ));
         self.tell(format_args!("   {} {verdict}", picture.file));
         Ok(picture)
+    }
+
+    /// Waits for the picture, and says so from time to time.
+    async fn await_picture(&self, painter: &mut Process) -> anyhow::Result<Picture> {
+        let deadline = Instant::now() + DURATION_MAX;
+        let line = painter.line::<Picture>();
+        tokio::pin!(line);
+        loop {
+            tokio::select! {
+                picture = &mut line => return picture,
+                () = sleep(WORD_INTERVAL) => {
+                    ensure!(Instant::now() < deadline, "the picture takes too long");
+                    self.tell(format_args!("   it is computed, here alone as well"));
+                }
+            }
+        }
     }
 
     async fn add_painter(&mut self, number: usize) -> anyhow::Result<Process> {

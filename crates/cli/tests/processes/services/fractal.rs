@@ -58,7 +58,7 @@ fn where_nobody_computes_there_is_an_error() {
     let file = folder.path().join("picture.png");
     let out = ["--out", file.to_str().unwrap()];
     let ended = client(&registrar, &[&["fractal", "--pool", "Nobody"][..], &out].concat()).ended();
-    assert!(ended.failure(1).contains("unknown pool handle"), "{ended:?}");
+    assert!(ended.failure(68).contains("unknown pool handle"), "{ended:?}");
     // Nor where there are other services, or nothing to see.
     let _echo = Server::start(registrar.tcp(), &["discard", "--transport", "tcp"]);
     let quick = ["--answer-timeout", "20ms", "--width=10", "--height=10"];

@@ -123,7 +123,7 @@ fn servers_with_another_key_begin_the_session_anew() {
 fn without_a_server_there_is_an_error_and_no_wait() {
     let registrar = Registrar::patient();
     let ended = client(&registrar, &["pingpong", "Nobody"]).ended();
-    assert!(ended.failure(1).contains("unknown pool handle"), "{ended:?}");
+    assert!(ended.failure(68).contains("unknown pool handle"), "{ended:?}");
 
     let mut server = Server::start(registrar.tcp(), &["pingpong", "--transport", "tcp"]);
     let args = ["pingpong", "--interval", "2ms", "--failover-timeout", "300ms", "--json"];
