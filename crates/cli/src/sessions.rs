@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
+use rserpool::proto::user::ResolveError;
 use rserpool::session::{self, KeepAlive};
 use rserpool::transport::Ppid;
 use rserpool::wire::param::PoolHandle;
@@ -104,7 +105,11 @@ impl SessionArgs {
 
     /// Why a session ends for good, for people.
     pub(crate) fn explain(&self, pool: &PoolHandle, error: rserpool::Error) -> anyhow::Error {
-        let error = no_registrar(error, &self.registrars.describe());
+        // That it is unknown now is news: the session had a server before, and has failed.
+        let error = match error {
+            rserpool::Error::Resolve(error @ ResolveError::UnknownPool) => anyhow!("{error}"),
+            error => no_registrar(error, &self.registrars.describe()),
+        };
         error.context(format!("nobody goes on with the session with {pool}"))
     }
 

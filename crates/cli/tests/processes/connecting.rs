@@ -146,7 +146,7 @@ fn a_session_without_any_server_fails_in_the_end() {
     assert_eq!(client.line(), "before");
     server.program.kill();
     let ended = client.ended();
-    assert!(ended.failure(68).contains("the session with EchoPool: "), "{ended:?}");
+    assert!(ended.failure(1).contains("the session with EchoPool: "), "{ended:?}");
 }
 
 #[test]
