@@ -123,6 +123,10 @@ pub struct Limits {
     pub addresses_per_transport: Option<u32>,
     /// Other registrars.
     pub peers: Option<usize>,
+    /// Other registrars from one source.
+    pub peers_per_source: Option<usize>,
+    /// Handle tables told at once to those who only look on.
+    pub observers: Option<usize>,
     /// Octets of a pool handle.
     pub handle_octets: Option<u32>,
     /// Octets of an opaque transport.
@@ -226,6 +230,14 @@ impl Config {
             adoption_grace: self.adoption_grace.unwrap_or(defaults.adoption_grace),
             leave_timeout: self.leave_timeout.unwrap_or(defaults.leave_timeout),
             peers_max: self.limits.peers.unwrap_or(defaults.peers_max),
+            peers_per_source_max: self
+                .limits
+                .peers_per_source
+                .unwrap_or(defaults.peers_per_source_max),
+            observer_downloads_max: self
+                .limits
+                .observers
+                .unwrap_or(defaults.observer_downloads_max),
             bad_reports_max: self.bad_reports_max.unwrap_or(defaults.bad_reports_max),
             supervision_rate_max: self
                 .supervision_rate_max

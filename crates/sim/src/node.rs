@@ -79,6 +79,7 @@ impl Program {
 pub(crate) enum Fed {
     Arrival(Arrival),
     Lost(Peer),
+    Known(Peer, Peer),
     Timeout,
 }
 
@@ -141,6 +142,7 @@ impl Brain {
 fn feed<M: Machine>(machine: &mut M, own: Time, fed: Fed) -> Legible {
     let input = match fed {
         Fed::Timeout => Input::Timeout,
+        Fed::Known(dialed, there) => Input::Known(dialed, there),
         Fed::Lost(peer) | Fed::Arrival(Arrival::Down(peer, ..)) => Input::Down(peer),
         Fed::Arrival(Arrival::Up(peer, link)) => Input::Up(peer, link),
         Fed::Arrival(Arrival::Congested(peer)) => Input::Congested(peer),
@@ -238,6 +240,8 @@ pub(crate) struct Running {
     pub(crate) last_session: Option<Peer>,
     /// Dials and sends that failed at once.
     pub(crate) failed: VecDeque<Peer>,
+    /// What was dialed and is there already, under another name.
+    pub(crate) there: VecDeque<(Peer, Peer)>,
     pub(crate) wakes_at: Option<Time>,
     pub(crate) busy_until: Time,
     /// The second that messages are counted in, and how many there were.
@@ -261,6 +265,7 @@ impl Running {
             last_dialed: None,
             last_session: None,
             failed: VecDeque::new(),
+            there: VecDeque::new(),
             wakes_at: None,
             busy_until: now,
             sent: (0, 0),

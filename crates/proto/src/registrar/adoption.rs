@@ -40,6 +40,17 @@ pub(super) struct Adopting {
     /// Elements that registered over another association than the one over which they were asked
     /// at the same time: they may still agree there, and register.
     crossed: BTreeMap<ElementIndex, Peer>,
+    /// Until then this registrar's own elements have been asked back; `None` before the first time.
+    claimed_until: Option<Time>,
+}
+
+/// How elements may be reached that are to be adopted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// Over the associations that they have here.
+    Connected,
+    /// Or over new ones.
+    Dial,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +82,7 @@ impl Adopting {
             disputed: BTreeMap::new(),
             disputes: 0,
             crossed: BTreeMap::new(),
+            claimed_until: None,
         }
     }
 
@@ -92,6 +104,21 @@ impl Adopting {
         }
     }
 
+    /// True where this registrar may ask its own elements back: once in each grace.
+    pub(super) fn begin_claims(&mut self, now: Time, grace: Duration) -> bool {
+        if self.claimed_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        self.claimed_until = Some(now + grace);
+        true
+    }
+
+    /// Elements to adopt, those in the queue to be asked, transports to dial, and elements that are
+    /// to decide.
+    pub(super) fn lens(&self) -> [usize; 4] {
+        [self.elements.len(), self.to_ask.len(), self.awaiting.len(), self.disputed.len()]
+    }
+
     pub(super) fn contains(&self, index: ElementIndex) -> bool {
         self.elements.contains_key(&index)
     }
@@ -110,16 +137,28 @@ impl Adopting {
 impl Registrar {
     /// Another registrar suggests to become the home of an element
     /// (draft-dreibholz-rserpool-enrp-takeover).
-    pub(super) fn on_suggestion(&mut self, now: Time, index: ElementIndex) {
+    pub(super) fn on_suggestion(&mut self, now: Time, index: ElementIndex, by: RegistrarId) {
         self.stats.suggestions_received += 1;
         if self.config.follow_suggestions && self.is_serving() {
-            self.adopt(now, [index]);
+            let reach = self.reach_of_elements_from(by);
+            self.adopt(now, [index], reach);
         }
+    }
+
+    /// How elements may be reached that a registrar has told of: strangers can tell of any number, at
+    /// anybody's address.
+    pub(super) fn reach_of_elements_from(&self, teller: RegistrarId) -> Reach {
+        if self.is_vouched_for(teller) { Reach::Dial } else { Reach::Connected }
     }
 
     /// Asks elements to accept this registrar as their home, over the associations that they have
     /// with it, or over new ones to where they registered from.
-    pub(super) fn adopt(&mut self, now: Time, elements: impl IntoIterator<Item = ElementIndex>) {
+    pub(super) fn adopt(
+        &mut self,
+        now: Time,
+        elements: impl IntoIterator<Item = ElementIndex>,
+        reach: Reach,
+    ) {
         let mut connected: Option<BTreeMap<(IpAddr, u16), Peer>> = None;
         let is_foreign = |index: &ElementIndex| {
             !self.supervised.contains(*index) && !self.adopting.contains(*index)
@@ -136,7 +175,8 @@ impl Registrar {
             let known = |ip: &IpAddr| connected.get(&(*ip, transport.port)).copied();
             match transport.addresses.iter().find_map(known) {
                 Some(peer) => self.adopting.to_ask.push_back((index, peer)),
-                None => self.await_transport(index, transport),
+                None if reach == Reach::Dial => self.await_transport(index, transport),
+                None => self.stats.elements_not_dialed += 1,
             }
         }
         self.dial_elements();
@@ -166,11 +206,16 @@ impl Registrar {
         while self.adopting.disputes < DISPUTES_MAX
             && let Some((&index, &with)) = self.adopting.disputed.first_key_value()
         {
-            if self.link_to(with).is_none_or(|link| self.is_congested(link)) {
-                // The next audit, or the end of the congestion, goes on.
+            let link = self.link_to(with);
+            if link.is_some_and(|link| self.is_congested(link)) {
+                // The end of the congestion goes on.
                 return;
             }
             self.adopting.disputed.pop_first();
+            if link.is_none() {
+                // Whoever is gone looks after nothing; the next audit shows it if it does.
+                continue;
+            }
             let association = self.supervised.get(index).and_then(|it| it.association);
             let Some(peer) = association.filter(|_| !self.adopting.contains(index)) else {
                 continue;

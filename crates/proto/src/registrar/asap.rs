@@ -102,6 +102,9 @@ impl Registrar {
         self.supervise_over(now, registered.index, peer, life);
         // Not before: an association that was dialed to ask for it carries the element now.
         self.forget_adoption(registered.index);
+        if self.foreign_claims.close(registered.index) {
+            self.stats.foreign_claims_refused += 1;
+        }
         self.subscriptions.mark(handle, registered.outcome);
         // RFC 5353 §3.3.1: each time, for that heals what was lost.
         self.tell_added(registered.index);
@@ -137,42 +140,29 @@ impl Registrar {
         self.send(peer, Asap::DeregistrationResponse(answer));
         if let Some(index) = owned {
             self.stats.deregistrations += 1;
-            self.claim_to_remove(index);
             self.remove(now, index, LeaveReason::Deregistered);
         }
     }
 
-    /// Only the home of an element can tell others that it is gone: an element that deregisters at
-    /// another registrar is that one's first.
-    fn claim_to_remove(&mut self, index: ElementIndex) {
-        let home = self.handlespace.element(index).and_then(|view| view.element.home);
-        if home != Some(self.id) {
-            self.handlespace.set_home(index, self.id);
-            self.tell_added(index);
-        }
-    }
-
-    /// True where the peer of this association is the element: it registered over it, or no
-    /// association of the element lives here and the peer has one of its addresses.
+    /// True where the peer of this association is the element: it registered over it, or this
+    /// registrar has taken it over and it comes from where it registered. At a registrar that is not
+    /// its home nobody is: the home decides, and an address is no identity.
     fn owns(&self, peer: Peer, index: ElementIndex) -> bool {
-        let registered_over = self.supervised.get(index).and_then(|s| s.association);
-        match registered_over {
-            Some(association) => association == peer,
-            None => {
-                let (Some(association), Some(view)) =
-                    (self.associations.get(&peer), self.handlespace.element(index))
-                else {
-                    return false;
-                };
-                let element = view.element;
-                let asap = element.asap_transport.as_ref();
-                let known = asap.map_or(&[][..], |transport| &transport.addresses);
-                let is_its = |address| {
-                    known.contains(address) || element.user_transport.addresses().contains(address)
-                };
-                association.link.remote.iter().any(is_its)
-            }
+        if let Some(over) = self.supervised.get(index).and_then(|s| s.association) {
+            return over == peer;
         }
+        let (Some(association), Some(view)) =
+            (self.associations.get(&peer), self.handlespace.element(index))
+        else {
+            return false;
+        };
+        let link = &association.link;
+        let comes_from_there = view.element.asap_transport.as_ref().is_some_and(|registered| {
+            registered.port == link.remote_port
+                && link.remote.iter().any(|ip| registered.addresses.contains(ip))
+        });
+        let is_here = view.element.home == Some(self.id);
+        is_here && (comes_from_there || self.adopting.is_asked(index, peer))
     }
 
     /// RFC 5352 §3.3, the registrar's side.

@@ -9,6 +9,7 @@ use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
 use super::fair_share::Queue;
+use super::proof::Proof;
 use super::quota::count;
 use super::table::Download;
 use super::{Deadline, LeaveReason, Registrar};
@@ -32,6 +33,12 @@ pub(super) struct Association {
     pub(super) claims: usize,
     /// The registrar at the other end, once it has said who it is.
     pub(super) registrar: Option<RegistrarId>,
+    /// What shows that it is that one, where it is believed.
+    pub(super) proof: Proof,
+    /// It is not believed, but may be proved right yet.
+    pub(super) is_doubted: bool,
+    /// Since when it is believed.
+    pub(super) identified_at: Option<Time>,
     /// The other end looks on, and is no registrar.
     pub(super) is_observer: bool,
     /// More waits to be sent to the other end than it takes.
@@ -111,6 +118,9 @@ impl Registrar {
             queue: Queue::default(),
             claims: 0,
             registrar: None,
+            proof: Proof::default(),
+            is_doubted: false,
+            identified_at: None,
             is_observer: false,
             is_congested: false,
             download: None,
@@ -134,7 +144,7 @@ impl Registrar {
             self.dial_failed(now, dial);
             return;
         }
-        let Some(association) = self.associations.remove(&peer) else {
+        let Some(mut association) = self.associations.remove(&peer) else {
             return;
         };
         self.forget_contests(peer);
@@ -142,20 +152,19 @@ impl Registrar {
         self.discount_association(peer, &association);
         let elements = count(association.elements.len());
         self.usage.change(association.source, |used| used.elements -= elements);
-        if association.elements.len() <= LOST_AT_ONCE {
-            for index in association.elements {
+        let elements = std::mem::take(&mut association.elements);
+        if elements.len() <= LOST_AT_ONCE {
+            for index in elements {
                 self.lose(now, index);
             }
         } else {
-            self.lost.extend(association.elements.into_iter().map(|index| (peer, index)));
+            self.lost.extend(elements.into_iter().map(|index| (peer, index)));
             self.arm_lost(now);
         }
         if association.link.protocol == Protocol::Enrp {
             self.deadlines.disarm(Deadline::Introduction(peer));
-            if self.deadlines.disarm(Deadline::Download(peer)) {
-                self.end_download(peer);
-            }
-            self.link_lost(now, peer, association.registrar, association.dial);
+            self.end_download(peer);
+            self.link_lost(now, peer, &association);
         }
     }
 

@@ -65,8 +65,12 @@ pub struct Config {
     /// Registrars may come over TCP, which RFC 5353 §2 leaves to SCTP. Default: true. Where false,
     /// such an association is ended with cause 0xa.
     pub enrp_tcp: bool,
-    /// Other registrars at once. Default: 256. Further ones are turned away and counted.
+    /// Other registrars at once. Default: 256. Further ones are turned away and counted. Of these,
+    /// as many seats as there are configured registrars are kept for them.
     pub peers_max: usize,
+    /// Other registrars from one source (an IPv4 address, an IPv6 /64), where they are not
+    /// configured. Default: 32. Further ones are turned away and counted.
+    pub peers_per_source_max: usize,
     /// Hear and send ENRP_PRESENCE by multicast, as rsplib does, to find registrars that nobody
     /// configured. Default: false, for anyone can send them.
     pub discover: bool,
@@ -100,9 +104,13 @@ pub struct Config {
     /// How long [`Command::Leave`](super::Command) waits for others to take this registrar's
     /// elements. Default: 2 s.
     pub leave_timeout: Duration,
-    /// Handle table downloads under way at once, at this registrar as mentor. Default: 64. Further
-    /// ones are told to try again.
+    /// Handle table downloads under way at once, at this registrar as mentor. Default: 64; a quarter
+    /// of them from one source. Further ones are told to try again. Registrars that are configured,
+    /// or that one of these told of, are always served.
     pub downloads_max: usize,
+    /// Handle table downloads of those who only look on, as `rserpool dump` does. Default: 8. Each
+    /// source has one at a time, for 30 s at most; others are told to try again.
+    pub observer_downloads_max: usize,
 }
 
 impl Default for Config {
@@ -127,6 +135,7 @@ impl Default for Config {
             enrp: None,
             enrp_tcp: true,
             peers_max: 256,
+            peers_per_source_max: 32,
             discover: false,
             start_timeout: Duration::from_secs(2),
             takeover_suggestion: false,
@@ -137,6 +146,7 @@ impl Default for Config {
             adoption_rate_max: NonZeroU32::new(100_000).unwrap_or(NonZeroU32::MIN),
             leave_timeout: Duration::from_secs(2),
             downloads_max: 64,
+            observer_downloads_max: 8,
         }
     }
 }

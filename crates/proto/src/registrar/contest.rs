@@ -33,7 +33,7 @@ struct Contest {
 
 impl Contests {
     /// Registrations that wait at once.
-    const MAX: usize = 4096;
+    pub(super) const MAX: usize = 4096;
     /// Those of one association.
     const OF_ONE_MAX: usize = 1024;
 
@@ -74,11 +74,18 @@ impl Registrar {
         let lives_elsewhere = association
             .filter(|association| *association != newcomer)
             .is_some_and(|association| self.associations.contains_key(&association));
+        // One rule in the whole scope: as long as its home lives, an element is where it is.
+        let old = self.handlespace.element(index).map(|view| view.element);
+        let is_same =
+            old.is_some_and(|old| same_server(&old.user_transport, &element.user_transport));
+        let home = old.and_then(|old| old.home).filter(|home| *home != self.id);
+        if !is_same && home.is_some_and(|home| self.is_heard(home)) {
+            return Err(taken());
+        }
         if !lives_elsewhere || self.adopting.has_crossed(index, newcomer) {
             return Ok(Some(element));
         }
-        let old = self.handlespace.element(index).map(|view| &view.element.user_transport);
-        if !old.is_some_and(|old| same_server(old, &element.user_transport)) {
+        if !is_same {
             return Err(taken());
         }
         if let Some(contest) = self.contests.0.get_mut(&index) {

@@ -7,6 +7,7 @@ use rand::RngExt;
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{RegistrarId, SctpTransport};
 
+use super::peers::{PeerRegistrar, Status};
 use super::{Deadline, Registrar, State};
 use crate::machine::{Output, Peer, Target};
 use crate::time::Time;
@@ -18,6 +19,8 @@ pub(super) enum Dial {
     Configured(usize),
     /// A registrar at the transport that it told.
     Registrar(RegistrarId),
+    /// A registrar at the transport that one told which is known to the operator.
+    Listed(RegistrarId),
     /// Elements that registered from this transport.
     Elements(SctpTransport),
 }
@@ -57,7 +60,9 @@ impl Registrar {
         }
         // It may have dialed this registrar.
         let known = configured.id.and_then(|id| self.peers.get(&id));
-        if known.is_some_and(|known| !known.links.is_empty()) {
+        let is_here =
+            |known: &PeerRegistrar| !known.links.is_empty() && known.status == Status::Active;
+        if known.is_some_and(is_here) {
             self.redial(number, now + self.pause_max());
             return;
         }
@@ -77,9 +82,13 @@ impl Registrar {
         let Some(peer) = self.peers.get(&id).filter(|peer| peer.dialing.is_none()) else {
             return;
         };
+        let dial = match peer.listed {
+            Some(_) if !peer.proof.is_vouched_for() => Dial::Listed(id),
+            _ => Dial::Registrar(id),
+        };
         let Some(target) = peer.target() else { return };
         self.stats.peer_dials += 1;
-        let dialing = self.dial(target, Protocol::Enrp, Dial::Registrar(id));
+        let dialing = self.dial(target, Protocol::Enrp, dial);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.dialing = Some(dialing);
         }
@@ -88,14 +97,14 @@ impl Registrar {
     /// The other end had set up what this registrar asked for.
     pub(super) fn on_known(&mut self, now: Time, dialed: Peer, there: Peer) {
         let Some(dial) = self.dials.remove(&dialed) else { return };
-        let Some(association) = self.associations.get_mut(&there) else {
+        let Some(association) = self.associations.get(&there) else {
             self.dial_failed(now, dial);
             return;
         };
         let registrar = association.registrar;
+        self.raise_proof(now, there, &dial);
         match &dial {
             Dial::Configured(number) => {
-                association.dial.get_or_insert_with(|| dial.clone());
                 if let Some(configured) = self.configured.get_mut(*number) {
                     configured.peer = Some(there);
                     configured.id = registrar.or(configured.id);
@@ -103,7 +112,7 @@ impl Registrar {
                 // Its answer says who it is.
                 self.send_presence(there, registrar, true);
             }
-            Dial::Registrar(id) => {
+            Dial::Registrar(id) | Dial::Listed(id) => {
                 if let Some(peer) = self.peers.get_mut(id) {
                     peer.dialing = None;
                 }
@@ -123,7 +132,7 @@ impl Registrar {
                 }
                 self.seek_mentor(now);
             }
-            Dial::Registrar(id) => {
+            Dial::Registrar(id) | Dial::Listed(id) => {
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.dialing = None;
                 }

@@ -11,7 +11,7 @@ use crate::machine::{Output, Peer};
 use crate::time::Time;
 
 /// So many addresses with this registrar's identifier are told to the application.
-const DUPLICATES_MAX: usize = 64;
+pub(super) const DUPLICATES_MAX: usize = 64;
 
 impl Registrar {
     pub(super) fn on_enrp(&mut self, now: Time, link: Peer, message: Enrp) {
@@ -24,7 +24,8 @@ impl Registrar {
             }
             Some(sender) => {
                 let is_new = self.associations.get(&link).is_some_and(|a| a.registrar.is_none());
-                if !self.heard(now, link, sender) {
+                let asks = matches!(&body, Body::Presence(presence) if presence.reply_required);
+                if !self.heard(now, link, sender, asks) {
                     return;
                 }
                 if self.config.dialect.is_foreign(receiver, &body)

@@ -42,6 +42,11 @@ impl Held {
         self.queues.contains_key(&peer)
     }
 
+    /// Octets of all that waits.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
     fn octets_of(&self, peer: Peer) -> usize {
         self.queues.get(&peer).map_or(0, |queue| queue.octets)
     }

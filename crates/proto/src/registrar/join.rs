@@ -8,6 +8,8 @@ use rand::RngExt;
 use rserpool_wire::enrp::{Body, ListResponse};
 use rserpool_wire::param::RegistrarId;
 
+use super::adoption::Reach;
+use super::hearsay::Teller;
 use super::peers::Status;
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Registrar, State};
@@ -37,6 +39,15 @@ pub(super) struct Join {
     rejected: BTreeSet<RegistrarId>,
     /// It has looked for long enough: the next failure is the last.
     is_overdue: bool,
+    /// Who told the handlespace.
+    mentor: Option<RegistrarId>,
+}
+
+impl Join {
+    /// A mentor that lost an association is still there.
+    pub(super) fn may_ask_again(&mut self, mentor: RegistrarId) {
+        self.tried.remove(&mentor);
+    }
 }
 
 impl Registrar {
@@ -67,17 +78,23 @@ impl Registrar {
             let is_there = peer.met && peer.status == Status::Active && !peer.links.is_empty();
             (is_there && !self.join.tried.contains(id)).then_some(*id)
         };
-        let mentors: Vec<RegistrarId> = self.peers.iter().filter_map(is_one).collect();
+        let mut mentors: Vec<RegistrarId> = self.peers.iter().filter_map(is_one).collect();
+        let is_pending = self.configured.iter().any(|configured| {
+            let known = configured.id.is_some_and(|id| self.join.tried.contains(&id));
+            !configured.is_self && configured.peer.is_some() && !known
+        });
+        // Those first that the operator knows of; strangers only where there are no others.
+        let vouched: Vec<RegistrarId> =
+            mentors.iter().copied().filter(|id| self.is_vouched_for(*id)).collect();
+        if !vouched.is_empty() || (is_pending && !self.join.is_overdue) {
+            mentors = vouched;
+        }
         if !mentors.is_empty() {
             // RFC 5353 §3.2.2.1: one of them; the others are its backup.
             let mentor = mentors[self.rng.random_range(0..mentors.len())];
             self.ask_mentor(now, mentor);
             return;
         }
-        let is_pending = self.configured.iter().any(|configured| {
-            let known = configured.id.is_some_and(|id| self.join.tried.contains(&id));
-            !configured.is_self && configured.peer.is_some() && !known
-        });
         // Multicast may still bring one.
         if is_pending || (self.config.discover && !self.join.is_overdue) {
             return;
@@ -120,9 +137,13 @@ impl Registrar {
             }
             return;
         }
-        let carrier = self.associations.get(&link).map(|association| association.link.carrier);
+        let is_vouched_for = self.proof(link).is_vouched_for();
+        let ends = self.associations.get(&link).map(|association| &association.link);
+        let (carrier, addresses) =
+            ends.map_or((Carrier::Sctp, Vec::new()), |link| (link.carrier, link.remote.clone()));
         for server in &response.servers {
-            self.learn(now, server, carrier.unwrap_or(Carrier::Sctp));
+            let teller = Teller { addresses: &addresses, is_vouched_for };
+            self.learn(now, server, carrier, teller);
         }
         if is_mentor {
             self.state = State::Starting(Phase::Table(id));
@@ -157,6 +178,7 @@ impl Registrar {
     /// The handlespace is here (checklist 156).
     pub(super) fn mentor_told_all(&mut self, now: Time, id: RegistrarId) {
         if self.state == State::Starting(Phase::Table(id)) {
+            self.join.mentor = Some(id);
             self.serve(now, true);
         }
     }
@@ -201,11 +223,13 @@ impl Registrar {
         self.arm_suggestions(now);
         // What has this registrar as its home is from before it was restarted.
         let own: Vec<ElementIndex> = self.handlespace.owned_by(self.id).collect();
-        self.adopt(now, own);
+        let mentor = self.join.mentor;
+        let reach = mentor.map_or(Reach::Connected, |id| self.reach_of_elements_from(id));
+        self.adopt(now, own, reach);
         // A home that nobody knows is dead: it will not speak up, and is taken over.
         let homes = self.handlespace.homes().filter(|home| *home != self.id);
         for home in homes.collect::<Vec<_>>() {
-            self.add_peer(now, home, Carrier::Sctp);
+            self.add_peer(now, home, Carrier::Sctp, None, false);
         }
         let active = self.peers.iter().filter(|(_, p)| p.met && p.status == Status::Active);
         let others: Vec<RegistrarId> = active.map(|(&id, _)| id).collect();

@@ -23,6 +23,10 @@ pub enum Misbehaviour {
     Misaddressed,
     /// It has one identifier now and another one then.
     Impostor,
+    /// It says that it is a registrar which is known to be elsewhere.
+    TakesIdentifier,
+    /// It takes over registrars that live.
+    TakesOverLiving,
     /// It tells of elements whose home is another registrar, as it says itself.
     ForeignElements,
     /// It says again and again that elements are its own which have registered here and live.
@@ -41,6 +45,8 @@ impl fmt::Display for Misbehaviour {
             Self::Stranger => "changes things before it has said who and where it is",
             Self::Misaddressed => "sends what is for another registrar",
             Self::Impostor => "changes its identifier",
+            Self::TakesIdentifier => "has the identifier of a registrar that is elsewhere",
+            Self::TakesOverLiving => "takes over registrars that live",
             Self::ForeignElements => "tells of elements that are not its own",
             Self::ClaimsElements => "claims elements of this registrar",
             Self::EndlessTable => "tells a table without end",
@@ -54,8 +60,14 @@ impl fmt::Display for Misbehaviour {
 #[derive(Debug, Default)]
 pub(super) struct Complaints(BTreeSet<(Option<RegistrarId>, Vec<IpAddr>, Misbehaviour)>);
 
+impl Complaints {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// So many are told; whoever has another identifier each time is not told of for ever.
-const COMPLAINTS_MAX: usize = 256;
+pub(super) const COMPLAINTS_MAX: usize = 256;
 /// An association for ENRP over which nobody has said who it is ends after so many times of
 /// MAX-TIME-LAST-HEARD.
 const MUTE_SILENCES: u32 = 4;

@@ -19,12 +19,16 @@
 //! | `enrp` | what other registrars send, and who may | RFC 5353 §2 |
 //! | `misbehaviour` | what they should not do | |
 //! | `peers` | the peer list | RFC 5353 §3.4.1 |
+//! | `proof` | who is believed to be which registrar | |
+//! | `hearsay` | registrars that others tell of | RFC 5353 §3.2.2.2 |
+//! | `foreign_claim` | elements that two registrars claim | |
 //! | `presence` | heartbeat, failure detection, audit | RFC 5353 §3.4, §3.6 |
 //! | `update` | telling and being told of changes | RFC 5353 §3.3 |
 //! | `sync`, `table` | fetching a handle table, telling one | RFC 5353 §3.2.3, §3.6.3 |
 //! | `takeover` | who takes over a dead registrar | RFC 5353 §3.5 |
 //! | `adoption` | becoming the home of its elements | RFC 5353 §3.5.2 |
 //! | `handover` | leaving on purpose | |
+//! | `sizes` | how much there is of everything that grows | |
 //! | `suggestion` | giving elements to registrars that are better for them | |
 
 mod admission;
@@ -38,7 +42,9 @@ mod dialing;
 mod enrp;
 mod event;
 mod fair_share;
+mod foreign_claim;
 mod handover;
+mod hearsay;
 mod held;
 mod idle;
 mod join;
@@ -46,9 +52,11 @@ mod misbehaviour;
 mod pace;
 mod peers;
 mod presence;
+mod proof;
 mod quota;
 mod reports;
 mod round_trip;
+mod sizes;
 mod stats;
 mod subscription;
 mod suggestion;
@@ -81,7 +89,9 @@ pub use event::{Command, Event, LeaveReason};
 pub use join::Phase;
 pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
+pub use proof::Proof;
 pub use quota::{Quota, QuotaCounts, Quotas};
+pub use sizes::Size;
 pub use stats::Stats;
 pub use suggestion::aptitude;
 pub use sync::SyncFailure;
@@ -92,7 +102,9 @@ use association::Association;
 use contest::Contests;
 use dialing::{ConfiguredPeer, Dial};
 use fair_share::{FairShare, Turns};
+use foreign_claim::ForeignClaims;
 use handover::Handover;
+use hearsay::Hearsay;
 use held::Held;
 use join::Join;
 use misbehaviour::Complaints;
@@ -144,11 +156,15 @@ pub struct Registrar {
     dials: BTreeMap<Peer, Dial>,
     /// How many associations were asked for.
     dialed: u64,
-    /// How many handle table downloads from here are under way.
-    downloads: usize,
+    /// Associations over which handle tables are being told.
+    downloads: BTreeSet<Peer>,
     /// How many presences were told.
     ticks: u32,
+    /// When everyone was last told, beyond that, that this registrar lives.
+    life_shown: Option<Time>,
     adopting: Adopting,
+    foreign_claims: ForeignClaims,
+    hearsay: Hearsay,
     handover: Handover,
     suggesting: Suggesting,
     /// The application knows that there are as many registrars as there may be.
@@ -213,6 +229,12 @@ enum Deadline {
     Adoption,
     /// The next elements are looked at, whether another registrar is better for them.
     Suggestion,
+    /// A registrar that was dialed has had time to end what is surplus.
+    Settle(RegistrarId),
+    /// The pace allows to dial the next registrar that others told of.
+    Hearsay,
+    /// An element has had time to show which registrar it belongs to.
+    ForeignClaim,
     /// Others have had time to take this registrar's elements.
     Leave,
     /// Requests that waited for this registrar are to be answered.
@@ -241,6 +263,9 @@ impl Key for Deadline {
             | Self::Adoption
             | Self::Suggestion
             | Self::Leave
+            | Self::Settle(_)
+            | Self::Hearsay
+            | Self::ForeignClaim
             | Self::Held
             | Self::Push
             | Self::Idle(_) => None,
@@ -282,9 +307,12 @@ impl Registrar {
             configured: (0..config.peers).map(|_| ConfiguredPeer::default()).collect(),
             dials: BTreeMap::new(),
             dialed: 0,
-            downloads: 0,
+            downloads: BTreeSet::new(),
             ticks: 0,
+            life_shown: None,
             adopting: Adopting::new(config.adoption_rate_max),
+            foreign_claims: ForeignClaims::default(),
+            hearsay: Hearsay::default(),
             handover: Handover::default(),
             suggesting: Suggesting::new(config.suggestion_rate_max),
             peers_full_told: false,
@@ -405,6 +433,9 @@ impl Registrar {
                 Deadline::Redial(number) => self.dial_configured(now, number as usize),
                 Deadline::Adoption => self.ask_elements(now),
                 Deadline::Suggestion => self.make_suggestions(now),
+                Deadline::Settle(id) => self.on_settle_timeout(now, id),
+                Deadline::Hearsay => self.dial_hearsay(now),
+                Deadline::ForeignClaim => self.decide_claims(now),
                 Deadline::Leave => self.depart(),
                 Deadline::Held => self.answer_held(now),
                 Deadline::Push => self.on_push_timeout(),

@@ -11,9 +11,10 @@ use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Message, Protocol};
 
 use super::dialing::Dial;
+use super::proof::Proof;
 use super::sync::{Sync, SyncFailure};
-use super::{Deadline, Event, Misbehaviour, Registrar, State};
-use crate::machine::{Carrier, Output, Peer, Target};
+use super::{Association, Deadline, Event, Misbehaviour, Registrar, State};
+use crate::machine::{Carrier, Output, Peer, Source, Target};
 use crate::time::Time;
 
 /// What this registrar knows of another one.
@@ -23,8 +24,16 @@ pub(super) struct PeerRegistrar {
     /// Its associations. Messages go over the first, the oldest as long as that is of use, so that
     /// they arrive in order.
     pub(super) links: Vec<Peer>,
+    /// Associations whose other end says that it is this registrar, and is not believed.
+    pub(super) doubted: Vec<Peer>,
+    /// What has shown who it is, over any association.
+    pub(super) proof: Proof,
+    /// Whom its seat is counted for.
+    pub(super) source: Option<Source>,
     /// Where it says it is.
     pub(super) transport: Option<SctpTransport>,
+    /// Where one says it is that is known to the operator.
+    pub(super) listed: Option<SctpTransport>,
     /// What it was heard over, and is dialed over.
     pub(super) carrier: Carrier,
     /// Where it was heard from.
@@ -54,6 +63,20 @@ pub(super) struct PeerRegistrar {
     pub(super) failure_told: Option<SyncFailure>,
     /// How often a wait for it was extended because this registrar was late.
     pub(super) extensions: u8,
+    /// Another registrar wants to take it over, or says that it has, while it is heard.
+    pub(super) bid: Option<Bid>,
+    /// How often it was left to others since it was heard.
+    pub(super) times_left: u8,
+}
+
+/// What another registrar says of one that is heard: that is found out first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Bid {
+    /// Who wants to take it over.
+    pub(super) by: RegistrarId,
+    /// It says that it has.
+    pub(super) is_done: bool,
+    pub(super) at: Time,
 }
 
 /// What is thought of another registrar.
@@ -97,15 +120,18 @@ pub enum PeerState {
     Dead,
 }
 
-/// Associations with one registrar; the oldest makes room.
-const LINKS_MAX: usize = 8;
-
 impl PeerRegistrar {
-    fn new(now: Time, carrier: Carrier) -> Self {
+    fn new(now: Time, carrier: Carrier, source: Option<Source>) -> Self {
         Self {
             status: Status::Suspected,
             links: Vec::new(),
+            doubted: Vec::new(),
+            proof: Proof::default(),
+            source,
             transport: None,
+            listed: None,
+            bid: None,
+            times_left: 0,
             carrier,
             seen_at: Vec::new(),
             last_heard: now,
@@ -126,7 +152,8 @@ impl PeerRegistrar {
 
     /// What to dial. Server Information can only say SCTP: who was heard over TCP is dialed so.
     pub(super) fn target(&self) -> Option<Target> {
-        let told = self.transport.as_ref()?;
+        let listed = self.listed.as_ref().filter(|_| !self.proof.is_vouched_for());
+        let told = listed.or(self.transport.as_ref())?;
         let seen = told.addresses.iter().find(|address| self.seen_at.contains(address));
         let &address = seen.or_else(|| told.addresses.first())?;
         Some(Target::Learned(match self.carrier {
@@ -168,27 +195,32 @@ impl Registrar {
     }
 
     /// An association for ENRP ended.
-    pub(super) fn link_lost(
-        &mut self,
-        now: Time,
-        link: Peer,
-        registrar: Option<RegistrarId>,
-        dial: Option<Dial>,
-    ) {
+    pub(super) fn link_lost(&mut self, now: Time, link: Peer, association: &Association) {
+        let Association { registrar, ref dial, is_doubted, .. } = *association;
         let Some(id) = registrar else {
-            if let Some(dial) = dial {
+            if let Some(dial) = dial.clone() {
                 self.dial_failed(now, dial);
             }
             return;
         };
-        if let Some(Dial::Configured(number)) = dial {
+        if let Some(Dial::Configured(number)) = *dial {
             self.redial_later(now, number);
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.doubted.retain(|other| *other != link);
+        if is_doubted {
+            return;
+        }
         peer.links.retain(|other| *other != link);
+        self.believe_other(now, id, association);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         let is_last = peer.links.is_empty();
         let peer_status = peer.status.clone();
         if peer.sync.as_ref().is_some_and(|sync| sync.link == link) {
+            if !is_last {
+                // It is still there, and can be asked again.
+                self.join.may_ask_again(id);
+            }
             self.sync_failed(now, id, SyncFailure::Lost);
         }
         // Where another registrar is about to take it over, that goes on.
@@ -203,47 +235,45 @@ impl Registrar {
 
     /// Something came from a registrar: it lives, and this is an association to it. False where it
     /// is not to be listened to.
-    pub(super) fn heard(&mut self, now: Time, link: Peer, id: RegistrarId) -> bool {
+    pub(super) fn heard(&mut self, now: Time, link: Peer, id: RegistrarId, asks: bool) -> bool {
         let Some(association) = self.associations.get(&link) else { return false };
-        let (carrier, dial) = (association.link.carrier, association.dial.clone());
         match association.registrar {
             Some(known) if known != id => {
                 self.stats.impostors += 1;
                 self.complain(link, Misbehaviour::Impostor);
                 return false;
             }
+            Some(_) if association.is_doubted => {
+                self.answer_doubted(link, id, asks);
+                return false;
+            }
             Some(_) => {}
             None => {
-                if !self.add_peer(now, id, carrier) {
-                    self.refuse_link(now, link);
+                if !self.identify(now, link, id) {
                     return false;
                 }
-                self.identify(now, link, id, dial);
             }
         }
         self.is_alive(now, id);
         true
     }
 
-    /// Who is at the other end of an association has become known.
-    fn identify(&mut self, now: Time, link: Peer, id: RegistrarId, dial: Option<Dial>) {
-        self.deadlines.disarm(Deadline::Introduction(link));
-        if let Some(association) = self.associations.get_mut(&link) {
-            association.registrar = Some(id);
-        }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.links.push(link);
-            if peer.links.len() > LINKS_MAX {
-                let oldest = peer.links[0];
-                self.abort_link(now, oldest);
-            }
+    /// Who is at the other end of an association has become known. True where it is believed.
+    fn identify(&mut self, now: Time, link: Peer, id: RegistrarId) -> bool {
+        let Some(association) = self.associations.get(&link) else { return false };
+        let (carrier, source) = (association.link.carrier, association.link.source());
+        let dial = association.dial.clone();
+        let is_configured = matches!(dial, Some(Dial::Configured(_)));
+        if !self.add_peer(now, id, carrier, source, is_configured) {
+            self.refuse_link(now, link);
+            return false;
         }
         let expected = match dial {
             Some(Dial::Configured(number)) => self.configured.get_mut(number).and_then(|c| {
                 c.failures = 0;
                 c.id.replace(id)
             }),
-            Some(Dial::Registrar(expected)) => {
+            Some(Dial::Registrar(expected) | Dial::Listed(expected)) => {
                 if let Some(peer) = self.peers.get_mut(&expected) {
                     peer.dialing = None;
                 }
@@ -251,16 +281,20 @@ impl Registrar {
             }
             Some(Dial::Elements(_)) | None => None,
         };
+        let is_believed = self.introduce(now, link, id);
         // Another one has come in its place: it has been restarted with another identifier.
         if let Some(expected) = expected.filter(|expected| *expected != id) {
             self.is_unreachable(now, expected);
         }
+        is_believed
     }
 
     /// Someone asks whether this registrar lives: what it sent over another association did not
-    /// arrive. From now on it sends over this one.
+    /// arrive. From now on it sends over this one, if that shows as much of who is there.
     pub(super) fn prefer(&mut self, link: Peer, id: RegistrarId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let proof = self.proof(link);
+        let best = self.link_to(id).map(|link| self.proof(link));
+        let Some(peer) = self.peers.get_mut(&id).filter(|_| best <= Some(proof)) else { return };
         if let Some(place) = peer.links.iter().position(|other| *other == link) {
             peer.links[..=place].rotate_right(1);
         }
@@ -273,48 +307,46 @@ impl Registrar {
     }
 
     /// Ends an association that brings nothing: cause 0xa.
-    fn refuse_link(&mut self, now: Time, link: Peer) {
+    pub(super) fn refuse_link(&mut self, now: Time, link: Peer) {
         self.send_enrp(link, Body::Error(vec![Cause::new(CauseCode::SECURITY)]));
         self.outputs.push_back(Output::Close(link));
         self.on_down(now, link);
     }
 
-    /// Enters a registrar into the peer list; false where the list is full.
-    pub(super) fn add_peer(&mut self, now: Time, id: RegistrarId, carrier: Carrier) -> bool {
+    /// Enters a registrar into the peer list; false where there is no room for one from there.
+    pub(super) fn add_peer(
+        &mut self,
+        now: Time,
+        id: RegistrarId,
+        carrier: Carrier,
+        source: Option<Source>,
+        is_configured: bool,
+    ) -> bool {
         if self.peers.contains_key(&id) {
             return true;
         }
-        if id == self.id || self.peers.len() >= self.config.peers_max {
+        let has_room = is_configured || self.has_seat_for(source);
+        if id == self.id || !has_room || self.peers.len() >= self.config.peers_max {
             self.stats.peers_refused += 1;
             if !std::mem::replace(&mut self.peers_full_told, true) {
                 self.outputs.push_back(Output::Event(Event::PeersFull));
             }
             return false;
         }
-        self.peers.insert(id, PeerRegistrar::new(now, carrier));
+        self.peers.insert(id, PeerRegistrar::new(now, carrier, source));
         let silence_max = self.config.timing.peer_silence_max;
         self.deadlines.arm(Deadline::Peer(id), now + silence_max);
         true
     }
 
-    /// Learns of a registrar from another one, or by multicast, and dials it where it is new.
-    pub(super) fn learn(&mut self, now: Time, server: &ServerInformation, carrier: Carrier) {
-        let Some(id) = server.id.filter(|id| *id != self.id) else { return };
-        if self.peers.contains_key(&id) || !self.is_dialable(&server.transport) {
-            return;
-        }
-        // Whoever tells of many leaves room for those that come themselves.
-        let hearsay = self.peers.values().filter(|peer| !peer.met).count();
-        if hearsay > self.config.peers_max / 2 {
-            self.stats.peers_refused += 1;
-            return;
-        }
-        if self.add_peer(now, id, carrier)
-            && let Some(peer) = self.peers.get_mut(&id)
-        {
-            peer.transport = Some(server.transport.clone());
-            self.dial_registrar(now, id);
-        }
+    /// Whoever is not configured leaves seats for those that are, and for others from elsewhere.
+    fn has_seat_for(&self, source: Option<Source>) -> bool {
+        let others = self.peers.values().filter(|peer| peer.proof < Proof::Configured);
+        let reserved = self.config.peers.min(self.config.peers_max.saturating_sub(1));
+        let from_there =
+            others.clone().filter(|peer| source.is_some() && peer.source == source).count();
+        from_there < self.config.peers_per_source_max
+            && others.count() < self.config.peers_max - reserved
     }
 
     pub(super) fn is_dialable(&self, transport: &SctpTransport) -> bool {
@@ -332,12 +364,13 @@ impl Registrar {
             self.sync_failed(now, id, SyncFailure::Lost);
         }
         let Some(peer) = self.peers.remove(&id) else { return };
-        for deadline in [Deadline::Peer(id), Deadline::Sync(id)] {
+        for deadline in [Deadline::Peer(id), Deadline::Sync(id), Deadline::Settle(id)] {
             self.deadlines.disarm(deadline);
         }
         for link in peer.links {
             self.abort_link(now, link);
         }
+        self.forget_doubts(now, peer.doubted);
         if let Some(dialing) = peer.dialing {
             self.dials.remove(&dialing);
             // It may be up already, and nobody has said yet who is there.
@@ -379,7 +412,7 @@ impl Registrar {
 
     /// True where someone is connected who has not said yet who it is.
     pub(super) fn has_unidentified_link(&self) -> bool {
-        let is_one = |association: &super::Association| {
+        let is_one = |association: &Association| {
             let is_unknown = association.registrar.is_none() && !association.is_observer;
             is_unknown && association.link.protocol == Protocol::Enrp
         };

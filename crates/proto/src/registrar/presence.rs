@@ -8,6 +8,7 @@ use rserpool_wire::Message;
 use rserpool_wire::enrp::{Body, Enrp, Presence};
 use rserpool_wire::param::{PeChecksum, RegistrarId, SctpTransport, ServerInformation};
 
+use super::hearsay::Teller;
 use super::peers::Status;
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Misbehaviour, Registrar, State};
@@ -195,10 +196,15 @@ impl Registrar {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.last_heard = now;
         peer.extensions = 0;
+        peer.times_left = 0;
+        let has_bid = peer.bid.is_some();
         let was = std::mem::replace(&mut peer.status, Status::Active);
         let met = peer.met;
         if was != Status::Active {
             peer.alive_since = now;
+        }
+        if has_bid {
+            self.bid_disproved(id);
         }
         match was {
             Status::Active => return,
@@ -221,6 +227,12 @@ impl Registrar {
         let Some(peer) = self.peers.get(&id) else { return };
         let silent_until = peer.last_heard + silence_max;
         match peer.status {
+            // Another registrar says that it is dead, and it did not answer.
+            Status::Active if peer.bid.is_some() => {
+                if !self.extend_peer(now, due, id) {
+                    self.suspect(now, id);
+                }
+            }
             Status::Active if silent_until > now => {
                 self.deadlines.arm(Deadline::Peer(id), silent_until);
             }
@@ -262,6 +274,8 @@ impl Registrar {
         };
         peer.status = Status::Suspected;
         let links = peer.links.clone();
+        // Somebody says that it is this one, and was not believed: it may have been right.
+        let may_be_elsewhere = links.is_empty() || !peer.doubted.is_empty();
         let wait = self.config.timing.response_timeout.max(INTERVAL_MIN);
         self.deadlines.arm(Deadline::Peer(id), now + wait);
         if is_new {
@@ -271,7 +285,7 @@ impl Registrar {
         for link in &links {
             self.send_presence(*link, Some(id), true);
         }
-        if links.is_empty() {
+        if may_be_elsewhere {
             self.dial_registrar(now, id);
         }
     }
@@ -308,7 +322,9 @@ impl Registrar {
         }
         self.stats.peers_lost += 1;
         self.outputs.push_back(Output::Event(Event::PeerLost(id)));
-        self.start_takeover(now, id);
+        if !self.follow_bid(now, id) {
+            self.start_takeover(now, id);
+        }
     }
 
     /// A registrar is heard by multicast, as those of rsplib announce themselves.
@@ -325,6 +341,7 @@ impl Registrar {
         let addresses = source.into();
         let transport = SctpTransport { addresses, ..told.transport };
         let server = ServerInformation { id: Some(id), transport };
-        self.learn(now, &server, Carrier::Sctp);
+        let teller = Teller { addresses: &[source], is_vouched_for: false };
+        self.learn(now, &server, Carrier::Sctp, teller);
     }
 }

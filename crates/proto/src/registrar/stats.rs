@@ -102,6 +102,9 @@ pub struct Stats {
     pub table_parts: u64,
     /// Requests for lists and tables rejected.
     pub table_rejections: u64,
+    /// Of these, tables that those asked for who only look on: there were too many, or one took too
+    /// long.
+    pub observers_refused: u64,
     /// Registrars that were suspected.
     pub suspicions: u64,
     /// Registrars that were found dead.
@@ -122,6 +125,23 @@ pub struct Stats {
     pub strangers: u64,
     /// Messages with another sender than the association had before.
     pub impostors: u64,
+    /// Associations whose other end has the identifier of another registrar, as far as was known
+    /// then.
+    pub doubted: u64,
+    /// Messages over such associations, which nobody listened to.
+    pub doubted_messages: u64,
+    /// Takeovers of registrars that live, told by others: nothing was changed.
+    pub takeovers_refused: u64,
+    /// Changes to elements that live, told by registrars which are not their home: nothing was
+    /// changed.
+    pub foreign_claims_refused: u64,
+    /// Such changes that were not looked into, because there were too many.
+    pub foreign_claims_overflows: u64,
+    /// Registrars that others told of and that were not dialed: their addresses are out of scope,
+    /// or there are too many.
+    pub hearsay_refused: u64,
+    /// Elements of dead registrars that were not dialed: nobody who is known vouched for their home.
+    pub elements_not_dialed: u64,
     /// Associations ended because nobody said over them who it is.
     pub mutes: u64,
     /// Messages addressed to another registrar.

@@ -292,6 +292,7 @@ impl Registrar {
             return;
         }
         supervised.unanswered -= 1;
+        self.foreign_claims.note_answer(index);
         self.stats.keep_alive_acks += 1;
         // It lives, whoever says otherwise.
         self.reports.remove(index);
@@ -357,6 +358,11 @@ impl Registrar {
 
     /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
     pub(super) fn remove(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
+        let is_gone = !matches!(reason, LeaveReason::Deregistered | LeaveReason::Expired);
+        if is_gone && self.supervised.contains(index) && self.yield_claimed(index) {
+            return;
+        }
+        self.foreign_claims.close(index);
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };

@@ -154,7 +154,12 @@ impl Registrar {
         // What is supervised here is at home here, whatever a table says: only the element knows
         // better, and is asked.
         let is_own = index.is_some_and(|index| self.supervised.contains(index));
-        if is_own || (own_only && home != teller) {
+        let old_home = index.and_then(|index| self.handlespace.element(index)?.element.home);
+        // What lives elsewhere is that one's: who is no more known than others cannot have it.
+        let is_anothers = own_only
+            && old_home.is_some_and(|old| old != teller && self.is_heard(old))
+            && !self.is_vouched_for(teller);
+        if is_own || is_anothers || (own_only && home != teller) {
             self.stats.claims_ignored += 1;
             if let Some(index) = index.filter(|_| is_own && home == teller) {
                 self.dispute(teller, index);

@@ -1,5 +1,7 @@
 //! Telling the handle table: the mentor's side of a download (RFC 5353 §3.2.3, §3.6.3).
 
+use std::time::Duration;
+
 use rserpool_wire::Message;
 use rserpool_wire::codec::{Codec, HEADER_LEN};
 use rserpool_wire::enrp::{Body, PoolEntry, TableRequest, TableResponse};
@@ -17,9 +19,14 @@ pub(super) struct Download {
     own_only: bool,
     /// The last element that was told.
     cursor: (PoolHandle, PeId),
+    /// When it began.
+    since: Time,
     /// How often the wait for the next request was extended because this registrar was late.
     extensions: u8,
 }
+
+/// How long one who only looks on may take for a whole table.
+const OBSERVER_DOWNLOAD_MAX: Duration = Duration::from_secs(30);
 
 impl Registrar {
     pub(super) fn on_table_request(&mut self, now: Time, link: Peer, request: TableRequest) {
@@ -27,9 +34,9 @@ impl Registrar {
         let Some(association) = self.associations.get_mut(&link) else { return };
         // What was asked for before is over where something else is asked for now.
         let download = association.download.take().filter(|before| before.own_only == own_only);
-        let was_running = self.deadlines.disarm(Deadline::Download(link));
-        self.downloads -= usize::from(was_running);
-        if !self.is_serving() || self.downloads >= self.config.downloads_max {
+        let since = download.as_ref().map_or(now, |download| download.since);
+        self.end_download(link);
+        if !self.is_serving() || !self.may_download(now, link, since) {
             self.stats.table_rejections += 1;
             // Checklist 143, 150, 157.
             let rejection = TableResponse { rejected: true, more: false, pools: Vec::new() };
@@ -44,8 +51,8 @@ impl Registrar {
             part(&self.handlespace, cursor, home, octets_max.min(Message::MAX_LEN), elements_max);
         let more = next.is_some();
         if let (Some(cursor), Some(association)) = (next, self.associations.get_mut(&link)) {
-            association.download = Some(Download { own_only, cursor, extensions: 0 });
-            self.downloads += 1;
+            association.download = Some(Download { own_only, cursor, since, extensions: 0 });
+            self.downloads.insert(link);
             // Checklist 158: who does not go on is forgotten.
             self.await_next_request(now, link);
         }
@@ -73,9 +80,40 @@ impl Registrar {
         }
     }
 
-    /// Whoever fetched a table has not gone on, or its association ended.
+    /// True where there is room for one more download: always for registrars that the operator knows
+    /// of; else for so many in all and from one source. Who only looks on has a budget of its own,
+    /// and not for ever.
+    fn may_download(&mut self, now: Time, link: Peer, since: Time) -> bool {
+        let Some(association) = self.associations.get(&link) else { return false };
+        if association.registrar.is_some_and(|id| self.is_vouched_for(id)) {
+            return true;
+        }
+        let looks_on = association.registrar.is_none();
+        let source = association.link.source();
+        let of_its_kind = self.downloads.iter().filter_map(|other| {
+            let other = self.associations.get(other)?;
+            let is_known = other.registrar.is_some_and(|id| self.is_vouched_for(id));
+            (!is_known && other.registrar.is_none() == looks_on).then(|| other.link.source())
+        });
+        let (mut count, mut from_there) = (0, 0);
+        for other in of_its_kind {
+            count += 1;
+            from_there += usize::from(source.is_some() && other == source);
+        }
+        let (max, of_source_max) = match looks_on {
+            true => (self.config.observer_downloads_max, 1),
+            false => (self.config.downloads_max, self.config.downloads_max.div_ceil(4)),
+        };
+        let in_time = !looks_on || now - since <= OBSERVER_DOWNLOAD_MAX;
+        let may = count < max && from_there < of_source_max && in_time;
+        self.stats.observers_refused += u64::from(looks_on && !may);
+        may
+    }
+
+    /// Whoever fetched a table has come to its end or has not gone on, or its association ended.
     pub(super) fn end_download(&mut self, link: Peer) {
-        self.downloads = self.downloads.saturating_sub(1);
+        self.deadlines.disarm(Deadline::Download(link));
+        self.downloads.remove(&link);
         if let Some(association) = self.associations.get_mut(&link) {
             association.download = None;
         }

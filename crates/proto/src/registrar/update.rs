@@ -56,7 +56,7 @@ impl Registrar {
     pub(super) fn on_drained(&mut self, link: Peer) {
         let Some(association) = self.associations.get_mut(&link) else { return };
         association.is_congested = false;
-        let id = association.registrar;
+        let id = association.registrar.filter(|_| !association.is_doubted);
         let peer = id.and_then(|id| self.peers.get_mut(&id));
         if peer.is_some_and(|peer| std::mem::take(&mut peer.is_behind)) {
             self.send_presence(link, id, false);
@@ -73,9 +73,9 @@ impl Registrar {
         match action {
             UpdateAction::AddElement => {
                 let id = element.id;
-                let added = self.on_added(sender, &handle, element);
+                let added = self.on_added(now, sender, &handle, element);
                 if let Some(index) = added.filter(|_| takeover_suggested) {
-                    self.on_suggestion(now, index);
+                    self.on_suggestion(now, index, sender);
                 }
                 self.touch(&handle, id);
             }
@@ -86,6 +86,7 @@ impl Registrar {
     /// An element registered at another registrar, which is its home from now on.
     fn on_added(
         &mut self,
+        now: Time,
         sender: RegistrarId,
         handle: &PoolHandle,
         mut element: PoolElement,
@@ -97,6 +98,9 @@ impl Registrar {
             return None;
         }
         let id = element.id;
+        if self.is_claimed(now, sender, handle, &element) {
+            return None;
+        }
         match self.handlespace.register(handle, element) {
             Ok(registered) => {
                 self.stats.updates_received += 1;
@@ -179,6 +183,9 @@ impl Registrar {
 
     /// Takes an element of another registrar out; nobody is told.
     pub(super) fn forget_foreign(&mut self, index: ElementIndex) {
+        if self.yield_claimed(index) {
+            return;
+        }
         self.forget_adoption(index);
         if let Some((handle, _)) = self.handlespace.deregister(index) {
             self.pool_may_have_ended(&handle);

@@ -36,8 +36,13 @@ impl Network {
                     && association.ports(side) == [(from, port), (to, dial.port)]
             })
         };
-        if dial.carrier == Carrier::Sctp && self.associations.values().any(taken) {
-            return Err(Refused::Connected);
+        if dial.carrier == Carrier::Sctp
+            && let Some(association) = self.associations.values().find(|it| taken(it))
+        {
+            let own = Side::BOTH
+                .into_iter()
+                .find(|side| association.ports(*side) == [(from, port), (to, dial.port)]);
+            return Err(Refused::Connected(own.and_then(|side| association.end(side).peer)));
         }
         self.dialed += 1;
         let id = AssocId(self.dialed);

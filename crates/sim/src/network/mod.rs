@@ -220,7 +220,7 @@ pub(crate) enum Refused {
     /// More waits for this peer than may.
     Full,
     /// There is an association between these two ports already.
-    Connected,
+    Connected(Option<Peer>),
 }
 
 /// All hosts, links and associations.

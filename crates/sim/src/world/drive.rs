@@ -15,7 +15,7 @@ use crate::invariant::{
     Invariant, MESSAGES_PER_SECOND_AND_ELEMENT_MAX, MESSAGES_PER_SECOND_MAX,
     OUTPUTS_PER_ROUND_AND_ELEMENT_MAX, OUTPUTS_PER_ROUND_MAX,
 };
-use crate::network::{Dial, Payload, Reason};
+use crate::network::{Dial, Payload, Reason, Refused};
 use crate::node::{Brain, Fed, Known, NodeId, Order, Running, Told};
 use crate::trace::summary;
 
@@ -86,6 +86,15 @@ impl World {
             }
             let now = self.now;
             let Some(running) = self.running(node) else { return outputs };
+            if let Some((dialed, there)) = running.there.pop_front() {
+                running.known.remove(&dialed);
+                let name = &self.names[node.0];
+                self.trace.line(now, || format!("{name} has what it dialed"));
+                let Some(running) = self.running(node) else { return outputs };
+                let own = running.clock.show(now);
+                running.brain.feed(own, Fed::Known(dialed, there));
+                continue;
+            }
             let Some(lost) = running.failed.pop_front() else { return outputs };
             running.known.remove(&lost);
             running.just_lost.insert(lost);
@@ -151,8 +160,15 @@ impl World {
         let is_fresh = peer.is_dialed() && running.last_dialed.is_none_or(|last| last < peer);
         running.last_dialed = Some(peer);
         running.known.insert(peer, Known::Dialing);
-        if !matches!(connected, Some(Ok(()))) {
-            running.failed.push_back(peer);
+        match connected {
+            Some(Ok(())) => {}
+            // One that is being set up has no name yet: it is worth another attempt.
+            Some(Err(Refused::Connected(Some(there))))
+                if running.known.get(&there) == Some(&Known::Up) =>
+            {
+                running.there.push_back((peer, there));
+            }
+            _ => running.failed.push_back(peer),
         }
         if !is_fresh {
             self.violate(Invariant::NamesAreUsedOnce, || format!("{peer:?}"));

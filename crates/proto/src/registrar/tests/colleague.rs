@@ -85,7 +85,9 @@ pub(super) fn rejected_list() -> Body {
 
 pub(super) fn enrp_link(carrier: Carrier, id: u32) -> Link {
     let remote = server(id).transport.addresses.to_vec();
-    Link { protocol: Protocol::Enrp, ..link(carrier, &remote) }
+    // Over SCTP registrars come from where they listen.
+    let remote_port = if carrier == Carrier::Sctp { 9901 } else { 50_000 };
+    Link { protocol: Protocol::Enrp, remote_port, ..link(carrier, &remote) }
 }
 
 /// What goes where; ENRP messages by the identifier of the registrar.
@@ -118,6 +120,23 @@ impl Lab {
         change(&mut config);
         let mut lab = Self::with(config);
         lab.input(Input::Command(Command::Start));
+        others.iter().for_each(|id| lab.meet(*id));
+        lab
+    }
+
+    /// As [`Self::among_with`], but the first of the others is configured.
+    pub(super) fn among_configured(others: &[u32], change: impl FnOnce(&mut Config)) -> Self {
+        let mut lab = Self::among_with(&[], |config| {
+            config.peers = 1;
+            change(config);
+        });
+        let (first, others) = others.split_first().expect("there is one");
+        lab.input(Input::Up(from(*first), enrp_link(Carrier::Sctp, *first)));
+        lab.input(Input::Known(Peer::dialed(1), from(*first)));
+        lab.enrp(*first, presence(*first, EMPTY, false));
+        lab.enrp(*first, list(Vec::new()));
+        lab.enrp(*first, part(Vec::new(), false));
+        assert!(lab.registrar.is_serving());
         others.iter().for_each(|id| lab.meet(*id));
         lab
     }

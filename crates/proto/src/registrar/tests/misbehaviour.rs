@@ -109,7 +109,7 @@ fn who_tells_of_elements_that_are_not_its_own_is_told_once() {
     let what = Misbehaviour::ForeignElements;
     lab.enrp(0x33, add(homed(2, 0x22)));
     let addresses = server(0x33).transport.addresses.to_vec();
-    let (peer, port) = (Some(rid(0x33)), Some(4711));
+    let (peer, port) = (Some(rid(0x33)), Some(9901));
     assert_eq!(lab.events, [Event::Misbehaviour { peer, addresses, port, what }]);
 }
 

@@ -1,6 +1,7 @@
 //! Tables of what a registrar does with each input, and scopes of several registrars.
 
 mod audit;
+mod bounds;
 mod chaos;
 mod colleague;
 mod congestion;
@@ -18,6 +19,7 @@ mod registration;
 mod reports;
 mod resolution;
 mod scope;
+mod strangers;
 mod subscription;
 mod suggestion;
 mod supervision;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rserpool_wire::Message;
 use rserpool_wire::asap::{Asap, KeepAlive};
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
-use rserpool_wire::param::PeId;
+use rserpool_wire::param::{PeId, PoolElement};
 
 use super::colleague::{EMPTY, SELF, add, enrp_link, from, homed, presence, rid, sent, takeover};
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, link, pool};
@@ -19,7 +19,7 @@ const TARGET: u32 = 0x22;
 
 /// 0x22 has two elements, and is found dead; the others live.
 fn dead_among(others: &[u32], change: impl FnOnce(&mut Config)) -> (Lab, Vec<Output<Event>>) {
-    let mut lab = Lab::among_with(&[TARGET], change);
+    let mut lab = Lab::among_configured(&[TARGET], change);
     others.iter().for_each(|id| lab.meet(*id));
     lab.enrp(TARGET, add(homed(1, TARGET)));
     lab.enrp(TARGET, add(homed(2, TARGET)));
@@ -191,14 +191,18 @@ fn a_third_party_agrees_and_lets_the_elements_change_home() {
     let mut lab = Lab::among(&[TARGET, 0x33, 0x44]);
     lab.enrp(TARGET, add(homed(1, TARGET)));
     lab.enrp(0x44, add(homed(2, 0x44)));
+    // It was heard a moment ago: it is asked.
     let outputs = lab.enrp(0x33, Body::TakeoverInit(takeover(TARGET)));
-    assert_eq!(sent(&outputs), [(from(0x33), Body::TakeoverAck(takeover(TARGET)))]);
+    let ack = (from(0x33), Body::TakeoverAck(takeover(TARGET)));
+    assert_eq!(sent(&outputs), [(from(TARGET), presence(SELF, EMPTY, true)), ack]);
     // A target that is not known is agreed to as well.
     let outputs = lab.enrp(0x33, Body::TakeoverInit(takeover(0x99)));
     assert_eq!(sent(&outputs), [(from(0x33), Body::TakeoverAck(takeover(0x99)))]);
     lab.enrp(0x33, Body::TakeoverDone(takeover(TARGET)));
+    assert_eq!((lab.events.len(), lab.home(1)), (0, Some(rid(TARGET))));
+    lab.pass(600);
     let (target, by, elements) = (rid(TARGET), rid(0x33), 1);
-    assert_eq!(lab.events, [Event::TakenOver { target, by, elements }]);
+    assert!(lab.events.contains(&Event::TakenOver { target, by, elements }), "{:?}", lab.events);
     assert_eq!((lab.home(1), lab.home(2)), (Some(rid(0x33)), Some(rid(0x44))));
     assert!(lab.registrar.peers().all(|peer| peer.id != target));
 }
@@ -242,18 +246,32 @@ fn a_registrar_that_was_taken_for_dead_asks_its_elements_back() {
 
 #[test]
 fn an_element_that_registers_elsewhere_is_let_go_without_a_word_to_others() {
-    let mut lab = Lab::among(&[0x22, 0x33]);
-    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
-    let outputs = lab.enrp(0x22, add(homed(1, 0x22)));
-    assert_eq!(sent(&outputs), []);
-    // Should it still believe in this registrar, it registers again.
-    assert!(matches!(
-        outputs[..],
-        [Output::Send(ELEMENT, Message::Asap(Asap::DeregistrationResponse(_)))]
-    ));
-    assert_eq!(lab.events, [Event::Moved { handle: pool(), id: PeId(1), to: rid(0x22) }]);
-    assert_eq!(sent(&lab.input(Input::Down(ELEMENT))), []);
-    assert_eq!(lab.home(1), Some(rid(0x22)));
+    for ends in [true, false] {
+        let mut lab = Lab::among_configured(&[0x22, 0x33], |_| {});
+        lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+        let moved = PoolElement { home: Some(rid(0x22)), ..element(1, &[ELEMENT_ADDRESS]) };
+        let outputs = lab.enrp(0x22, add(moved));
+        assert_eq!(sent(&outputs), []);
+        // It is asked whether it lives; should it still believe in this registrar, it registers
+        // again. Nothing changes before.
+        assert!(matches!(
+            outputs[..],
+            [
+                Output::Send(ELEMENT, Message::Asap(Asap::KeepAlive(_))),
+                Output::Send(ELEMENT, Message::Asap(Asap::DeregistrationResponse(_)))
+            ]
+        ));
+        assert_eq!((lab.events.len(), lab.home(1)), (0, Some(rid(SELF))));
+        if ends {
+            assert_eq!(sent(&lab.input(Input::Down(ELEMENT))), []);
+        } else {
+            lab.acknowledge(ELEMENT, 1);
+            lab.pass(900);
+        }
+        let moved = Event::Moved { handle: pool(), id: PeId(1), to: rid(0x22) };
+        assert!(lab.events.contains(&moved), "{:?}", lab.events);
+        assert_eq!(lab.home(1), Some(rid(0x22)));
+    }
 }
 
 #[test]
@@ -292,7 +310,7 @@ fn suggest(id: u32, home: u32) -> Body {
 
 #[test]
 fn a_suggested_element_is_asked_and_adopted_when_it_agrees() {
-    let mut lab = Lab::among(&[0x22]);
+    let mut lab = Lab::among_configured(&[0x22], |_| {});
     let outputs = lab.enrp(0x22, suggest(1, 0x22));
     let dialed = dialed(&outputs);
     let outputs = lab.input(Input::Up(dialed[0], link(Carrier::Sctp, &[address(100)])));
@@ -304,7 +322,7 @@ fn a_suggested_element_is_asked_and_adopted_when_it_agrees() {
 
 #[test]
 fn a_suggested_element_that_does_not_agree_stays_where_it_is() {
-    let mut lab = Lab::among(&[0x22]);
+    let mut lab = Lab::among_configured(&[0x22], |_| {});
     let outputs = lab.enrp(0x22, suggest(1, 0x22));
     let dialed = dialed(&outputs);
     lab.input(Input::Up(dialed[0], link(Carrier::Sctp, &[address(100)])));
