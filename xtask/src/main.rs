@@ -6,6 +6,8 @@ mod api;
 mod compliance;
 mod counts;
 mod interop;
+#[cfg(test)]
+mod named_tests;
 mod tree;
 mod uml_test;
 
