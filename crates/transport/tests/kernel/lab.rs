@@ -68,12 +68,14 @@ pub(crate) async fn next(endpoint: &mut KernelEndpoint) -> Event {
     next_of(&mut [endpoint]).await.1
 }
 
-/// The next event of some endpoints, and which one's it is.
+/// The next event of some endpoints but for congestion, and which one's it is.
 pub(crate) async fn next_of(endpoints: &mut [&mut dyn Endpoint]) -> (usize, Event) {
     let event = poll_fn(|cx| {
         for (at, endpoint) in endpoints.iter_mut().enumerate() {
-            if let Poll::Ready(event) = endpoint.poll_event(cx) {
-                return Poll::Ready((at, event));
+            while let Poll::Ready(event) = endpoint.poll_event(cx) {
+                if !is_congestion(&event) {
+                    return Poll::Ready((at, event));
+                }
             }
         }
         Poll::Pending
@@ -81,12 +83,21 @@ pub(crate) async fn next_of(endpoints: &mut [&mut dyn Endpoint]) -> (usize, Even
     timeout(PATIENCE, event).await.expect("an event should have come")
 }
 
-/// What an endpoint has to say at the moment.
+fn is_congestion(event: &Event) -> bool {
+    matches!(event, Event::Congested { .. } | Event::Drained { .. })
+}
+
+/// What an endpoint has to say at the moment, but for congestion.
 pub(crate) async fn idle(endpoint: &mut KernelEndpoint) -> Option<Event> {
     tokio::task::yield_now().await;
-    poll_fn(|cx| match endpoint.poll_event(cx) {
-        Poll::Ready(event) => Poll::Ready(Some(event)),
-        Poll::Pending => Poll::Ready(None),
+    poll_fn(|cx| {
+        loop {
+            match endpoint.poll_event(cx) {
+                Poll::Ready(event) if is_congestion(&event) => {}
+                Poll::Ready(event) => return Poll::Ready(Some(event)),
+                Poll::Pending => return Poll::Ready(None),
+            }
+        }
     })
     .await
 }
