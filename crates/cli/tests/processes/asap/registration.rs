@@ -274,7 +274,8 @@ fn an_element_that_serves_where_it_did_may_register_over_another_connection() {
     let pool = echo_pool();
     first.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
     second.asks(&registration(&pool, &simple_element(ID, 7)), &registered(&pool, ID));
-    // It is the second connection's now, whatever becomes of the first.
+    // It is the second connection's now, whatever becomes of the first, which was asked and is told.
+    assert_eq!(first.answer(), deregistered(&pool, ID));
     let security = causes(&[(10, &[])]);
     first.asks(&deregistration(&pool, ID), &message(4, 0, &[&pool, &hex(PE_ID), &security]));
     first.hush();
