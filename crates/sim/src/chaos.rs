@@ -158,6 +158,8 @@ impl Chaos {
             .collect();
         let policies: Vec<Policy> = pools.iter().map(|_| self.policy()).collect();
         let has_sessions = self.rng.random_bool(0.5) && self.scope.twins.is_none();
+        // A session may choose a server that means no good.
+        let has_sessions = has_sessions && self.scope.hostile.is_empty();
         let serving = has_sessions.then(|| self.serving());
         for number in 0..self.rng.random_range(1..=9) {
             let which = number % pools.len();
@@ -187,6 +189,12 @@ impl Chaos {
             first += count;
         }
         asked.extend(crowded);
+        let attacked: Vec<(PoolHandle, Policy)> =
+            pools.iter().cloned().zip(policies.iter().cloned()).collect();
+        for kind in self.scope.hostile.clone() {
+            let pause = self.pace.mul_f64(self.rng.random_range(0.03..=0.3));
+            self.world.add_hostile(kind, attacked.clone(), pause);
+        }
         for _ in 0..self.rng.random_range(1..=3) {
             let subscribes = self.rng.random_bool(0.4);
             let subscribed = pools.choose(&mut self.rng).filter(|_| subscribes).cloned();

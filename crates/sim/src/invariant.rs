@@ -9,6 +9,7 @@ use rserpool_proto::registrar::{PeerState, State};
 use rserpool_proto::time::Time;
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
+use crate::hostile::LINKS_MAX;
 use crate::node::{NodeId, Program};
 use crate::world::{Application, World};
 
@@ -51,6 +52,8 @@ pub enum Invariant {
     DeadAreNowhere,
     /// In quiet: all registrars, and the element, agree on one home that lives.
     OneHome,
+    /// In quiet: every registrar has an element that lives at the address of its host.
+    EntriesAreTrue,
     /// In quiet: every registrar serves, and knows all others and nobody else.
     RegistrarsKnowEachOther,
     /// In quiet: all registrars have the same checksum for each of them.
@@ -111,6 +114,12 @@ pub const MESSAGES_PER_SECOND_AND_ELEMENT_MAX: u64 = 40;
 
 /// So many outputs in one round more for each element of a crowd.
 pub const OUTPUTS_PER_ROUND_AND_ELEMENT_MAX: usize = 8;
+
+/// Because of what strangers say, a registrar may dial so many registrars and elements at once.
+const DIALS_FOR_STRANGERS_MAX: usize = 256 + 256;
+
+/// For each message of a hostile node, others may send so many in the same second or the next.
+pub(crate) const ANSWERS_TO_STRANGERS_MAX: u64 = 8;
 
 /// So often a timeout may be handed in at one time.
 pub(crate) const TIMEOUTS_AT_ONCE_MAX: u32 = 100;
@@ -204,7 +213,10 @@ impl World {
                 self.check_members(registrar, &mut findings);
             }
             self.check_homes(&registrars, &mut findings);
-            self.check_checksums(&registrars, &mut findings);
+            if self.hostile == 0 {
+                // Strangers come and go all the time.
+                self.check_checksums(&registrars, &mut findings);
+            }
             self.check_peers(&registrars, &mut findings);
         }
         for node in self.nodes() {
@@ -232,7 +244,8 @@ impl World {
             findings.push((Invariant::LivingAreKnown, detail));
         }
         let dead = surplus(&known, &self.members());
-        if !dead.is_empty() {
+        // A stranger may be whoever is no more.
+        if !dead.is_empty() && self.hostile == 0 {
             let detail = format!("{} still knows {dead}", self.name(node));
             findings.push((Invariant::DeadAreNowhere, detail));
         }
@@ -247,6 +260,12 @@ impl World {
                 let handlespace = registrar.handlespace();
                 let found = handlespace.find(handle, id).and_then(|it| handlespace.element(it));
                 homes.extend(found.map(|view| view.element.home));
+                let at = found.map(|view| view.element.user_transport.addresses());
+                let own = &self.network().hosts[node.0].addresses;
+                if let Some(at) = at.filter(|at| !at.iter().all(|address| own.contains(address))) {
+                    let detail = format!("{id} of {} is said to be at {at:?}", self.name(node));
+                    findings.push((Invariant::EntriesAreTrue, detail));
+                }
             }
             homes.extend(home.flatten().map(Some));
             let is_alive = |home: &Option<RegistrarId>| home.is_some_and(|it| living.contains(&it));
@@ -270,7 +289,12 @@ impl World {
                 .filter(|peer| peer.state == PeerState::Active && peer.associations > 0);
             let connected: BTreeSet<RegistrarId> = connected.map(|peer| peer.id).collect();
             let known: BTreeSet<RegistrarId> = registrar.peers().map(|peer| peer.id).collect();
-            if registrar.state() != State::Serving || connected != wanted || known != wanted {
+            // Strangers may say that they are registrars.
+            let knows_all = match self.hostile {
+                0 => connected == wanted && known == wanted,
+                _ => connected.is_superset(&wanted),
+            };
+            if registrar.state() != State::Serving || !knows_all {
                 let state = registrar.state();
                 let detail = format!(
                     "{} is {state:?}, knows {known:?}, is connected to {connected:?}, not {wanted:?}",
@@ -298,7 +322,11 @@ impl World {
         let others = self.nodes().count();
         let most = match self.program(node) {
             // One with each element and user, and with each other registrar one either way.
+            Program::Registrar(_) if self.hostile > 0 => {
+                others + registrars + LINKS_MAX * self.hostile + DIALS_FOR_STRANGERS_MAX
+            }
             Program::Registrar(_) => others + registrars,
+            Program::Hostile(_) => LINKS_MAX + DIALS_FOR_STRANGERS_MAX,
             // The home, and one that a registrar has which looked after it before.
             Program::Element(_) => 2 + self.callers_of(node),
             // Its elements may be at home at each, on an association that either side dialed.
@@ -314,7 +342,11 @@ impl World {
         let (Some(handle), true) = (&asking.subscribed, is_told) else { return };
         let members = self.members();
         let wanted: Vec<PeId> = members.get(handle).into_iter().flatten().copied().collect();
-        if asked.told.as_ref() != Some(&wanted) {
+        let is_true = asked.told.as_ref().is_some_and(|told| match self.hostile {
+            0 => *told == wanted,
+            _ => wanted.iter().all(|id| told.contains(id)),
+        });
+        if !is_true {
             let told = &asked.told;
             let detail = format!("{} was told {told:?}, not {wanted:?}", self.name(node));
             findings.push((Invariant::AnswersAreTrue, detail));

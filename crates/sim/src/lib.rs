@@ -10,6 +10,7 @@
 //! | [`world`] | nodes, time, what happens |
 //! | [`network`] | hosts, links, associations |
 //! | [`node`] | processes and their machines |
+//! | [`hostile`] | strangers, elements that lie, those that read nothing |
 //! | [`crowd`] | very many elements of one process |
 //! | [`session`] | sessions: a service and its clients |
 //! | [`fault`] | what can go wrong |
@@ -30,6 +31,7 @@ mod clock;
 pub mod crowd;
 pub mod experiment;
 pub mod fault;
+pub mod hostile;
 pub mod invariant;
 pub mod network;
 pub mod node;

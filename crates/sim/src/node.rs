@@ -12,6 +12,7 @@ use rserpool_wire::param::RegistrarId;
 
 use crate::clock::Clock;
 use crate::crowd::{self, Crowd};
+use crate::hostile::{self, Hostile};
 use crate::network::{Arrival, Dial, Payload};
 use crate::session::{Role, Sessions};
 use crate::world::Application;
@@ -31,6 +32,8 @@ pub enum Program {
     User(user::Config),
     /// Very many elements.
     Crowd(crowd::Config),
+    /// Who means no good.
+    Hostile(hostile::Config),
 }
 
 /// A command for a machine.
@@ -61,6 +64,7 @@ pub(crate) enum Brain {
     Element(Box<PoolElement>),
     User(Box<PoolUser>),
     Crowd(Box<Crowd>),
+    Hostile(Box<Hostile>),
 }
 
 impl Program {
@@ -70,6 +74,7 @@ impl Program {
             Self::Element(config) => Brain::Element(Box::new(PoolElement::new(config, seed))),
             Self::User(config) => Brain::User(Box::new(PoolUser::new(config, seed))),
             Self::Crowd(config) => Brain::Crowd(Box::new(Crowd::new(config, seed))),
+            Self::Hostile(config) => Brain::Hostile(Box::new(Hostile::new(config, seed))),
         }
     }
 }
@@ -98,6 +103,7 @@ impl Brain {
             Self::Element(machine) => feed(machine.as_mut(), own, fed),
             Self::User(machine) => feed(machine.as_mut(), own, fed),
             Self::Crowd(machine) => feed(machine.as_mut(), own, fed),
+            Self::Hostile(machine) => feed(machine.as_mut(), own, fed),
         }
     }
 
@@ -114,7 +120,7 @@ impl Brain {
                 machine.handle(own, Input::Command(command));
             }
             // One for another machine, or for none.
-            (Self::Registrar(_) | Self::Element(_) | Self::User(_) | Self::Crowd(_), _) => {}
+            _ => {}
         }
     }
 
@@ -123,6 +129,9 @@ impl Brain {
             Self::Registrar(machine) => machine.poll().map(|output| told(output, Told::Registrar)),
             Self::Element(machine) => machine.poll().map(|output| told(output, Told::Element)),
             Self::User(machine) => machine.poll().map(|output| told(output, Told::User)),
+            Self::Hostile(machine) => {
+                machine.poll().map(|output| told(output, |never| match never {}))
+            }
             Self::Crowd(machine) => {
                 machine.poll().map(|output| told(output, |never| match never {}))
             }
@@ -135,6 +144,7 @@ impl Brain {
             Self::Element(machine) => machine.next_timeout(),
             Self::User(machine) => machine.next_timeout(),
             Self::Crowd(machine) => machine.next_timeout(),
+            Self::Hostile(machine) => machine.next_timeout(),
         }
     }
 }
@@ -297,6 +307,27 @@ impl Running {
         }
     }
 
+    /// The next thing that has arrived and that the process takes.
+    pub(crate) fn next_arrival(&mut self) -> Option<Arrival> {
+        let row = match &self.brain {
+            Brain::Hostile(machine) if machine.kind().reads_nothing() => {
+                self.inbox.iter().position(|arrival| !matches!(arrival, Arrival::Message { .. }))?
+            }
+            _ => 0,
+        };
+        self.inbox.remove(row)
+    }
+
+    /// True where something has arrived that the process takes.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        match &self.brain {
+            Brain::Hostile(machine) if machine.kind().reads_nothing() => {
+                self.inbox.iter().any(|arrival| !matches!(arrival, Arrival::Message { .. }))
+            }
+            _ => !self.inbox.is_empty(),
+        }
+    }
+
     /// When something is to be handed a timeout, by its own clock.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         [self.brain.next_timeout(), self.sessions.next_timeout()].into_iter().flatten().min()
@@ -307,21 +338,29 @@ impl Node {
     pub(crate) fn registrar(&self) -> Option<&Registrar> {
         match &self.running.as_ref()?.brain {
             Brain::Registrar(machine) => Some(machine),
-            Brain::Element(_) | Brain::User(_) | Brain::Crowd(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn element(&self) -> Option<&PoolElement> {
         match &self.running.as_ref()?.brain {
             Brain::Element(machine) => Some(machine),
-            Brain::Registrar(_) | Brain::User(_) | Brain::Crowd(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn crowd(&self) -> Option<&Crowd> {
         match &self.running.as_ref()?.brain {
             Brain::Crowd(machine) => Some(machine),
-            Brain::Registrar(_) | Brain::Element(_) | Brain::User(_) => None,
+            _ => None,
+        }
+    }
+
+    /// What it is where it means no good.
+    pub(crate) fn hostile(&self) -> Option<hostile::Kind> {
+        match &self.program {
+            Program::Hostile(config) => Some(config.kind),
+            _ => None,
         }
     }
 }

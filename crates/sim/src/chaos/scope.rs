@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rserpool_proto::dialect::Dialect;
 use rserpool_proto::registrar;
 use rserpool_wire::param::RegistrarId;
+
+use crate::hostile::Kind;
 
 /// What is unusual about a scope.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,8 @@ pub(super) struct Scope {
     suggestion_pause: Option<Duration>,
     /// Very many elements share few associations: so many each.
     pub(super) crowds: Vec<u32>,
+    /// Who means no good.
+    pub(super) hostile: Vec<Kind>,
 }
 
 /// Who speaks as rsplib does. Where anyone does, elements do.
@@ -34,12 +39,16 @@ pub(super) enum Speakers {
     All,
 }
 
+/// Hostile nodes that honest ones have to put up with.
+const PLAYED: &[Kind] = &[Kind::Mute, Kind::MuteRegistrar];
+
 /// Shares of the worlds.
 const RSPLIB: f64 = 0.15;
 const ANNOUNCED_ONLY: f64 = 0.1;
 const TWINS: f64 = 0.05;
 const SUGGESTION: f64 = 0.25;
 const CROWDED: f64 = 0.06;
+const HOSTILE: f64 = 0.1;
 
 /// Makes what is drawn here another thing than the rest of a world.
 const APART: u64 = 0x5343_4f50_4520_2121;
@@ -59,7 +68,17 @@ impl Scope {
         let suggestion_pause = rng.random_bool(SUGGESTION).then_some(pause);
         let crowds = if rng.random_bool(CROWDED) { rng.random_range(1..=3) } else { 0 };
         let crowds = (0..crowds).map(|_| rng.random_range(10..=100)).collect();
-        Self { rsplib, is_announced_only, twins, suggestion_pause, crowds }
+        let is_hostile = rng.random_bool(HOSTILE);
+        let count = rng.random_range(1..=3);
+        let hostile = (0..count).filter_map(|_| PLAYED.choose(&mut rng).copied());
+
+        let hostile: Vec<Kind> = hostile.filter(|_| is_hostile).collect();
+        if hostile.is_empty() {
+            return Self { rsplib, is_announced_only, twins, suggestion_pause, crowds, hostile };
+        }
+        // Whose identifiers are given cannot draw another one, and what holds of twins holds of little.
+        let (twins, crowds) = (None, Vec::new());
+        Self { rsplib, is_announced_only, twins, suggestion_pause, crowds, hostile }
     }
 
     /// How elements speak.
@@ -100,6 +119,7 @@ mod tests {
         assert!((150..250).contains(&count(|scope| scope.is_announced_only)));
         assert!((60..140).contains(&count(|scope| scope.twins.is_some())));
         assert!((420..580).contains(&count(|scope| scope.suggestion_pause.is_some())));
+        assert!((150..250).contains(&count(|scope| !scope.hostile.is_empty())));
         assert!((80..160).contains(&count(|scope| !scope.crowds.is_empty())));
         let usual = count(|scope| {
             let knows = scope.rsplib == Speakers::Nobody && !scope.is_announced_only;

@@ -13,7 +13,7 @@ impl World {
     pub fn has_twins(&self) -> bool {
         let given = |node: NodeId| match self.program(node) {
             Program::Registrar(config) => config.id,
-            Program::Element(_) | Program::User(_) | Program::Crowd(_) => None,
+            _ => None,
         };
         let mut given: Vec<RegistrarId> = self.nodes().filter_map(given).collect();
         let count = given.len();

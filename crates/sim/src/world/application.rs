@@ -249,7 +249,9 @@ impl World {
     fn mark_exam(&mut self, node: NodeId, handle: &PoolHandle, ids: Vec<PeId>) {
         let Some(expected) = &self.expected else { return };
         let wanted = expected.get(handle).cloned().unwrap_or_default();
-        if ids.iter().copied().collect::<BTreeSet<_>>() != wanted {
+        let told: BTreeSet<PeId> = ids.iter().copied().collect();
+        let is_true = if self.hostile == 0 { told == wanted } else { told.is_superset(&wanted) };
+        if !is_true {
             let name = self.name(node).to_owned();
             let detail = format!("{name} is told of {ids:?} in {handle}, not of {wanted:?}");
             self.violate(Invariant::AnswersAreTrue, || detail);

@@ -12,8 +12,8 @@ use rserpool_wire::param::Transport;
 
 use super::{Event, World};
 use crate::invariant::{
-    Invariant, MESSAGES_PER_SECOND_AND_ELEMENT_MAX, MESSAGES_PER_SECOND_MAX,
-    OUTPUTS_PER_ROUND_AND_ELEMENT_MAX, OUTPUTS_PER_ROUND_MAX,
+    ANSWERS_TO_STRANGERS_MAX, Invariant, MESSAGES_PER_SECOND_AND_ELEMENT_MAX,
+    MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_AND_ELEMENT_MAX, OUTPUTS_PER_ROUND_MAX,
 };
 use crate::network::{Dial, Payload, Reason, Refused};
 use crate::node::{Brain, Fed, Known, NodeId, Order, Running, Told};
@@ -67,7 +67,7 @@ impl World {
         let Some(running) = &mut self.nodes[node.0].running else { return };
         running.busy_until = now + cost;
         running.just_lost.clear();
-        let has_more = !running.inbox.is_empty() || !running.orders.is_empty();
+        let has_more = running.has_arrivals() || !running.orders.is_empty();
         let timer = running.next_timeout().map(|own| running.clock.when(own));
         match timer {
             _ if has_more => self.plan_wake(node, now + cost),
@@ -155,6 +155,11 @@ impl World {
             let other = other.map_or("?", |other| &self.names[other.0]);
             format!("{} dials {other} ({})", self.names[node.0], protocol_text(protocol))
         });
+        let mut dial = dial;
+        if let Some(dial) = dial.as_mut().filter(|_| self.nodes[node.0].hostile().is_some()) {
+            // As many associations as it likes.
+            dial.from = Some(self.network.hosts[node.0].draw_port());
+        }
         let connected = dial.map(|dial| self.network.connect(now, node, peer, &dial));
         let Some(running) = self.running(node) else { return };
         let is_fresh = peer.is_dialed() && running.last_dialed.is_none_or(|last| last < peer);
@@ -253,14 +258,25 @@ impl World {
     /// A machine sends one more message; what applications do in sessions does not count.
     pub(super) fn check_traffic(&mut self, node: NodeId) {
         let second = self.now.since_origin().as_secs();
+        let (at, now, before) = self.hostile_sent;
+        let (now, before) = match second - at {
+            0 => (now, before),
+            1 => (0, now),
+            _ => (0, 0),
+        };
+        if self.nodes[node.0].hostile().is_some() {
+            self.hostile_sent = (second, now + 1, before);
+            return;
+        }
         let of_crowds = MESSAGES_PER_SECOND_AND_ELEMENT_MAX * self.crowded as u64;
-        let most = (MESSAGES_PER_SECOND_MAX + of_crowds) * self.bounds.traffic_scale();
+        let most = (MESSAGES_PER_SECOND_MAX + of_crowds) * self.bounds.traffic_scale()
+            + ANSWERS_TO_STRANGERS_MAX * (now + before);
         let Some(running) = self.running(node) else { return };
         running.sent = match running.sent {
             (at, count) if at == second => (at, count + 1),
             _ => (second, 1),
         };
-        if running.sent.1 == most {
+        if running.sent.1 == most + 1 {
             let name = self.names[node.0].clone();
             self.violate(Invariant::TrafficIsBounded, || format!("{name} sends without end"));
         }

@@ -16,7 +16,7 @@ impl World {
     pub(super) fn feed(&mut self, node: NodeId) -> usize {
         let Some(running) = &mut self.nodes[node.0].running else { return 0 };
         let own = running.clock.show(self.now);
-        if !running.inbox.is_empty() {
+        if running.has_arrivals() {
             let count = running.inbox.len().min(BATCH_MAX);
             for _ in 0..count {
                 self.feed_arrival(node, own);
@@ -61,7 +61,7 @@ impl World {
 
     fn feed_arrival(&mut self, node: NodeId, own: Time) {
         let Some(running) = self.running(node) else { return };
-        let Some(arrival) = running.inbox.pop_front() else { return };
+        let Some(arrival) = running.next_arrival() else { return };
         if let Arrival::Message { peer, octets, over, .. } = &arrival {
             self.network.read(*over, octets.len());
             self.heard_over(node, *peer);
@@ -82,7 +82,14 @@ impl World {
                 self.session_message(node, peer, payload, &octets);
             }
             arrival => {
-                if running.brain.feed(own, Fed::Arrival(arrival)) == Legible::No {
+                let from = match &arrival {
+                    Arrival::Message { peer, .. } => self.network.other_host(node, *peer),
+                    _ => None,
+                };
+                let is_hostile = from.is_some_and(|it| self.nodes[it.0].hostile().is_some());
+                let Some(running) = self.running(node) else { return };
+                let legible = running.brain.feed(own, Fed::Arrival(arrival));
+                if legible == Legible::No && !is_hostile {
                     let name = self.names[node.0].clone();
                     self.violate(Invariant::MessagesAreLegible, || {
                         format!("{name} cannot read it")

@@ -87,6 +87,10 @@ pub struct World {
     identities: Vec<Option<RegistrarId>>,
     /// How many elements crowds have.
     crowded: usize,
+    /// How many nodes mean no good.
+    pub(crate) hostile: usize,
+    /// The second in which their messages are counted, how many there were, and in the one before.
+    hostile_sent: (u64, u64, u64),
     rng: StdRng,
     trace: Trace,
     counts: Counts,
@@ -117,6 +121,8 @@ impl World {
             names: Vec::new(),
             identities: Vec::new(),
             crowded: 0,
+            hostile: 0,
+            hostile_sent: (0, 0, 0),
             rng,
             trace: Trace::new(setup.trace),
             counts: Counts::default(),

@@ -1,6 +1,7 @@
 //! Who is in a world, and whom each of them knows.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use rand::RngExt;
 use rserpool_proto::machine::Carrier;
@@ -12,6 +13,7 @@ use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
 
 use super::{Acquaintance, Application, Asked, Asking, COST, Membership, SERVICE_PORT, World};
 use crate::crowd;
+use crate::hostile;
 use crate::network::{Dial, Host, Payload};
 use crate::node::{Node, NodeId, Program};
 
@@ -100,6 +102,23 @@ impl World {
         id
     }
 
+    /// Adds a node that means no good to the elements of these pools, switched on and not started. It
+    /// knows all registrars.
+    pub fn add_hostile(
+        &mut self,
+        kind: hostile::Kind,
+        pools: Vec<(PoolHandle, Policy)>,
+        pause: Duration,
+    ) -> NodeId {
+        self.hostile += 1;
+        let number = self.numbered("H");
+        let transport = self.transport(address_of(self.nodes.len()), SERVICE_PORT);
+        let config = hostile::Config { kind, pools, pause, registrars: 0, transport };
+        let id = self.add(number, Program::Hostile(config), Application::Nothing);
+        self.refresh_programs();
+        id
+    }
+
     fn add(&mut self, name: String, program: Program, application: Application) -> NodeId {
         let id = NodeId(self.nodes.len());
         let address = address_of(id.0);
@@ -128,7 +147,11 @@ impl World {
         let registrars: Vec<NodeId> = self.nodes().filter(is_registrar).collect();
         for id in self.nodes() {
             let is_registrar = registrars.contains(&id);
-            let protocol = if is_registrar { Protocol::Enrp } else { Protocol::Asap };
+            let protocol = match self.nodes[id.0].hostile() {
+                Some(kind) => kind.protocol(),
+                None if is_registrar => Protocol::Enrp,
+                None => Protocol::Asap,
+            };
             let knows = |other: &NodeId| match self.setup.acquaintance {
                 _ if !is_registrar => true,
                 Acquaintance::All => *other != id,
@@ -145,6 +168,7 @@ impl World {
                 Program::Element(config) => config.registrars = count,
                 Program::User(config) => config.registrars = count,
                 Program::Crowd(config) => config.registrars = count,
+                Program::Hostile(config) => config.registrars = count,
             }
         }
     }

@@ -175,7 +175,7 @@ impl World {
                 self.nodes[node.0].application = Application::Registrar(leaves);
                 return self.order(node, Order::Registrar(registrar::Command::Leave));
             }
-            Program::Element(_) | Program::User(_) | Program::Crowd(_) => {}
+            Program::Element(_) | Program::User(_) | Program::Crowd(_) | Program::Hostile(_) => {}
         }
         if let Application::Element(membership) = &mut self.nodes[node.0].application {
             membership.wanted = wanted;
