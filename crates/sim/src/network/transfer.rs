@@ -109,8 +109,11 @@ impl Network {
         let waits: usize = end.early.values().map(Parcel::octets).sum();
         if is_new && end.unread + waits + parcel.octets() > self.settings.window && end.unread > 0 {
             // The process does not read: its host says so, and that is a sign of life.
+            // What is to be read first asks for room, the rest follows.
+            let is_first = number == end.expected;
             association.end_mut(side.other()).errors = 0;
-            return self.repeat_later(now, id, side.other(), number, 1);
+            let doublings = if is_first { 1 } else { 4 };
+            return self.repeat_later(now, id, side.other(), number, doublings);
         }
         if is_new {
             end.early.insert(number, parcel);

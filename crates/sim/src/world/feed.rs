@@ -86,7 +86,9 @@ impl World {
                     Arrival::Message { peer, .. } => self.network.other_host(node, *peer),
                     _ => None,
                 };
-                let is_hostile = from.is_some_and(|it| self.nodes[it.0].hostile().is_some());
+                // Where the association is gone, nobody knows any more who it was.
+                let may_be = |it: NodeId| self.nodes[it.0].hostile().is_some();
+                let is_hostile = self.hostile > 0 && from.is_none_or(may_be);
                 let Some(running) = self.running(node) else { return };
                 let legible = running.brain.feed(own, Fed::Arrival(arrival));
                 if legible == Legible::No && !is_hostile {
