@@ -185,6 +185,7 @@ impl KernelEndpoint {
     fn dry(&mut self, kernel: KernelId) {
         let Some((assoc, association)) = self.table.find(kernel) else { return };
         let outbound = &mut association.outbound;
+        self.full -= usize::from(outbound.full().is_some());
         outbound.dry(self.socket.get_ref(), kernel);
         if !outbound.is_empty() {
             self.backlogs.moved(assoc, &mut association.backlog);

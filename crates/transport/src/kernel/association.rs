@@ -127,6 +127,14 @@ impl Table {
         self.by_id.iter().map(|(assoc, association)| (*assoc, &association.backlog))
     }
 
+    /// Octets that fill the windows of those whose window is full, and since when.
+    pub(super) fn full(&self) -> impl Iterator<Item = (AssocId, usize, Instant)> {
+        self.by_id.iter().filter_map(|(assoc, association)| {
+            let (octets, since) = association.outbound.full()?;
+            Some((*assoc, octets, since))
+        })
+    }
+
     /// The association with a peer at this port and one of these addresses that is not about to
     /// end. The kernel has at most one.
     pub(super) fn usable(&self, addresses: &[IpAddr], port: u16) -> Option<AssocId> {
@@ -236,8 +244,8 @@ pub(super) struct Outbound {
     octets: usize,
     /// Octets handed to the kernel since it last had none.
     handed: usize,
-    /// The window is full; the kernel will notify when the peer has acknowledged all.
-    waiting: bool,
+    /// Since when the window is full; the kernel will notify when the peer has acknowledged all.
+    full_since: Option<Instant>,
     /// In the endpoint's list of those that can write.
     pub(super) listed: bool,
 }
@@ -245,7 +253,7 @@ pub(super) struct Outbound {
 impl Outbound {
     /// True where a message need not wait for another of the same association.
     pub(super) fn is_clear(&self) -> bool {
-        self.queue.is_empty() && !self.waiting
+        self.queue.is_empty() && self.full_since.is_none()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -254,7 +262,7 @@ impl Outbound {
 
     /// True where something could be handed to the kernel.
     pub(super) fn can_write(&self) -> bool {
-        !self.queue.is_empty() && !self.waiting
+        !self.queue.is_empty() && self.full_since.is_none()
     }
 
     /// Octets that wait.
@@ -281,7 +289,8 @@ impl Outbound {
         self.handed = handed;
         if full {
             // Where this fails the association is gone, and a notification says so.
-            self.waiting = socket.notify_dry(kernel, true).is_ok();
+            let is_told = socket.notify_dry(kernel, true).is_ok();
+            self.full_since = is_told.then(Instant::now);
         }
         Ok(())
     }
@@ -305,11 +314,15 @@ impl Outbound {
 
     /// The peer has acknowledged all.
     pub(super) fn dry(&mut self, socket: &Socket, kernel: KernelId) {
-        if self.waiting {
-            self.waiting = false;
+        if self.full_since.take().is_some() {
             self.handed = 0;
             let _ = socket.notify_dry(kernel, false);
         }
+    }
+
+    /// Octets that fill the window, and since when, where it is full.
+    pub(super) fn full(&self) -> Option<(usize, Instant)> {
+        self.full_since.map(|since| (self.handed, since))
     }
 
     /// How many messages wait.

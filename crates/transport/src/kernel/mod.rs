@@ -56,8 +56,12 @@ use crate::numbers::ByNumber;
 use crate::source_limit::Sources;
 use crate::sys::sctp::{self, Batch};
 
-/// What one association may have in the kernel, unacknowledged, before the rest waits.
+/// What one association may have in the kernel, unacknowledged, before the rest waits; less where
+/// there are many that have so much.
 const WINDOW_OCTETS: usize = 256 << 10;
+const WINDOW_MIN: usize = 8 << 10;
+/// So many associations with a full window are a reason to make it smaller.
+const WINDOWS_FULL: usize = 4;
 /// A limit on waiting that nobody lives to see.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
@@ -76,6 +80,10 @@ pub struct KernelEndpoint {
     writers: VecDeque<AssocId>,
     /// The kernel's send buffer is full.
     blocked: bool,
+    /// Ends when it has been full for too long.
+    blocked_timer: Option<Pin<Box<Sleep>>>,
+    /// How many associations have a full window.
+    full: usize,
     /// Dials by the time when they are given up, and those that wait for their turn.
     deadlines: BTreeSet<(Instant, AssocId)>,
     waiting: Vec<AssocId>,
@@ -155,6 +163,8 @@ impl KernelEndpoint {
             events: VecDeque::new(),
             writers: VecDeque::new(),
             blocked: false,
+            blocked_timer: None,
+            full: 0,
             deadlines: BTreeSet::new(),
             waiting: Vec::new(),
             timer: None,
@@ -218,6 +228,7 @@ impl KernelEndpoint {
         if let Some(from) = association.from {
             self.sources.left(from);
         }
+        self.full -= usize::from(association.outbound.full().is_some());
         self.undelivered += association.outbound.messages();
         if let Some(deadline) = association.state.deadline() {
             self.deadlines.remove(&(deadline, assoc));
@@ -285,8 +296,12 @@ impl Endpoint for KernelEndpoint {
         }
         if !self.blocked && outbound.is_clear() {
             let socket = self.socket.get_ref();
-            match outbound.write(socket, kernel, self.window, (ppid, octets)) {
-                Ok(()) => return Ok(()),
+            let window = window(self.window, self.full);
+            match outbound.write(socket, kernel, window, (ppid, octets)) {
+                Ok(()) => {
+                    self.full += usize::from(outbound.full().is_some());
+                    return Ok(());
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
                 Err(e) if is_gone(&e) => return Err(SendError::Gone),
                 Err(error) => {
@@ -370,6 +385,12 @@ impl Endpoint for KernelEndpoint {
     fn counters(&self) -> Counters {
         self.counters
     }
+}
+
+/// What one association may have in the kernel where so many have as much as they may: all share one
+/// buffer.
+fn window(most: usize, full: usize) -> usize {
+    (most / (1 + full / WINDOWS_FULL)).max(WINDOW_MIN.min(most))
 }
 
 fn cannot_bind(url: &Address, source: io::Error) -> Error {

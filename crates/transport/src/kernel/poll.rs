@@ -3,11 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::association::State;
-use super::{KernelEndpoint, is_gone};
+use super::{KernelEndpoint, is_gone, window};
 use crate::backlog::{Overdue, TooMuch};
 use crate::endpoint::{AssocId, DownReason, Event};
+
+/// How long the kernel's send buffer may be full before those end that fill it.
+const BLOCKED_MAX: Duration = Duration::from_secs(1);
 
 impl KernelEndpoint {
     /// Gives up dials that take too long.
@@ -42,13 +48,18 @@ impl KernelEndpoint {
                 Some(Poll::Ready(Ok(guard))) => Some(guard),
                 Some(Poll::Ready(Err(_)) | Poll::Pending) => {
                     self.writers.push_front(assoc);
-                    return;
+                    if self.poll_blocked(cx).is_pending() {
+                        return;
+                    }
+                    self.relieve_kernel();
+                    continue;
                 }
             };
             let Some(association) = self.table.get_mut(assoc) else { continue };
             let Some(kernel) = association.state.kernel() else { continue };
             let outbound = &mut association.outbound;
-            match outbound.write_first(self.socket.get_ref(), kernel, self.window) {
+            let window = window(self.window, self.full);
+            match outbound.write_first(self.socket.get_ref(), kernel, window) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
                     if let Some(mut guard) = guard {
@@ -65,7 +76,11 @@ impl KernelEndpoint {
                     self.end(assoc, DownReason::System);
                     continue;
                 }
-                Ok(()) => self.blocked = false,
+                Ok(()) => {
+                    self.blocked = false;
+                    self.blocked_timer = None;
+                    self.full += usize::from(outbound.full().is_some());
+                }
             }
             outbound.listed = outbound.can_write();
             let (is_listed, is_empty) = (outbound.listed, outbound.is_empty());
@@ -140,6 +155,35 @@ impl KernelEndpoint {
     /// Ends the greatest queues while more waits in all than may.
     pub(super) fn relieve(&mut self) {
         for assoc in self.backlogs.excess(self.table.backlogs()) {
+            self.counters.over_budget += 1;
+            self.cut_off(assoc, DownReason::Stalled);
+        }
+    }
+
+    /// Whether the kernel's send buffer has been full for too long.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = || Box::pin(tokio::time::sleep(BLOCKED_MAX));
+        let timer = self.blocked_timer.get_or_insert_with(sleep);
+        ready!(timer.as_mut().poll(cx));
+        self.blocked_timer = None;
+        Poll::Ready(())
+    }
+
+    /// The kernel's send buffer is full, and what fills it is taken by nobody: those end whose windows
+    /// have been full the longest, until a part of it is free.
+    fn relieve_kernel(&mut self) {
+        let now = Instant::now();
+        let stuck = self.table.full().filter(|(_, _, since)| *since + BLOCKED_MAX <= now);
+        let mut stuck: Vec<_> =
+            stuck.map(|(assoc, octets, since)| (since, assoc, octets)).collect();
+        stuck.sort_unstable();
+        let enough = self.socket.get_ref().send_buffer() / 4;
+        let mut freed = 0;
+        for (_, assoc, octets) in stuck {
+            if freed >= enough {
+                break;
+            }
+            freed += octets;
             self.counters.over_budget += 1;
             self.cut_off(assoc, DownReason::Stalled);
         }

@@ -1,6 +1,9 @@
 //! Messages: odd ones, long ones, and those of associations that end.
 
-use rserpool_transport::{DownReason, Endpoint, Event, Options, Ppid, SendError};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rserpool_transport::{DownReason, Endpoint, Event, KernelEndpoint, Options, Ppid, SendError};
 
 use crate::lab::{
     associate, bind, bind_with, down, idle, message, next, next_of, numbered, remote, skips, up,
@@ -127,4 +130,48 @@ async fn what_a_short_association_said_is_heard_after_its_end() {
     assert_eq!((&info.remote, info.remote_port), (&client.local().addresses, client.local().port));
     assert_eq!(next(&mut server).await, message(here, Ppid::ASAP, b"in short"));
     assert_eq!(next(&mut server).await, down(here, DownReason::Closed));
+}
+
+/// A peer with little room, which never reads: the kernel answers for it.
+fn never_reads(server: &KernelEndpoint) -> socket2::Socket {
+    let kind = (socket2::Type::STREAM, Some(socket2::Protocol::SCTP));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, kind.0, kind.1).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.local().port)).into()).unwrap();
+    socket
+}
+
+// The kernel shares one send buffer among all associations of a socket.
+#[tokio::test]
+async fn peers_that_never_read_do_not_fill_the_buffer_of_all() {
+    const PEERS: usize = 100;
+    if skips() {
+        return;
+    }
+    let patient = Options { stall_timeout: Duration::from_secs(3600), ..Options::default() };
+    let (mut server, mut honest) = (bind_with("127.0.0.1", &patient), bind("127.0.0.1"));
+    let (there, here) = associate(&mut honest, &mut server).await;
+    let mut silent = Vec::new();
+    for _ in 0..PEERS {
+        silent.push(never_reads(&server));
+        let (assoc, _) = up(&mut server).await;
+        for _ in 0..40 {
+            let _ = server.send(assoc, Ppid::ASAP, &numbered(10_000));
+        }
+        while let Some(event) = idle(&mut server).await {
+            assert_eq!(event, down(event.assoc(), DownReason::Stalled));
+        }
+    }
+    for _ in 0..20 {
+        server.send(here, Ppid::ASAP, &numbered(10_000)).unwrap();
+        loop {
+            match next_of(&mut [&mut honest, &mut server]).await {
+                (0, event) => {
+                    assert_eq!(event, message(there, Ppid::ASAP, &numbered(10_000)));
+                    break;
+                }
+                (_, event) => assert_eq!(event, down(event.assoc(), DownReason::Stalled)),
+            }
+        }
+    }
 }
