@@ -1,3 +1,4 @@
+use rserpool_proto::session::cookie::SetKeysError;
 use rserpool_proto::user::ResolveError;
 use rserpool_transport::ParseError;
 use rserpool_wire::param::Cause;
@@ -42,6 +43,9 @@ pub enum Error {
     /// The system has no random numbers, and what is encrypted needs some.
     #[error("the system has no random numbers")]
     NoRandomness(#[source] rand::rngs::SysError),
+    /// Keys for cookies that cannot be used; nothing has changed.
+    #[error("the keys of the cookies are not changed: {0}")]
+    CookieKeys(#[from] SetKeysError),
     /// The object has been stopped, or the runtime in which it was started has ended.
     #[error("stopped")]
     Stopped,

@@ -262,9 +262,12 @@ impl Args {
     fn read_keys_again(&self, server: &Server) {
         match self.cookies.keys() {
             Ok(Some(keys)) => {
-                // Who sends the signal wants to know, at every level.
-                warn!(keys = keys.len(), "cookie keys read again");
-                server.set_keys(keys);
+                let count = keys.len();
+                match server.set_keys(keys) {
+                    // Who sends the signal wants to know, at every level.
+                    Ok(()) => warn!(keys = count, "cookie keys read again"),
+                    Err(error) => warn!(%error, "the old cookie keys stay"),
+                }
             }
             Ok(None) => warn!("SIGHUP is ignored: there is no file with cookie keys to read again"),
             Err(error) => warn!("the old cookie keys stay: {error:#}"),

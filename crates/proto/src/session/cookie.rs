@@ -140,25 +140,94 @@ pub enum Refusal {
 /// How the servers of a pool make and take cookies.
 #[derive(Debug)]
 pub struct Cookies {
-    keys: Vec<Key>,
+    sealing: Sealing,
     life: Duration,
     encrypts: bool,
-    accepts_unsealed: bool,
-    rng: StdRng,
+}
+
+/// Whether cookies are sealed, and what that takes.
+#[derive(Debug)]
+enum Sealing {
+    /// A cookie is the state itself.
+    Plain,
+    /// Only servers with a key can make cookies.
+    Sealed {
+        keys: Keys,
+        /// Nonces are drawn from it.
+        rng: Box<StdRng>,
+        /// What has no seal is taken, too.
+        accepts_unsealed: bool,
+    },
+}
+
+/// One key or more.
+#[derive(Debug)]
+struct Keys {
+    /// It seals; all of them open.
+    first: Key,
+    rest: Vec<Key>,
+}
+
+impl Keys {
+    fn new(keys: Vec<Key>) -> Option<Self> {
+        let mut keys = keys.into_iter();
+        Some(Self { first: keys.next()?, rest: keys.collect() })
+    }
+
+    fn find(&self, id: [u8; 4]) -> Option<&Key> {
+        std::iter::once(&self.first).chain(&self.rest).find(|key| key.id == id)
+    }
+}
+
+/// Why the keys of cookies were not changed. Nothing has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetKeysError {
+    /// Without a key the cookies that are about could not be opened, and clients could make others.
+    #[error("there is no key")]
+    Empty,
+    /// Cookies are plain: there is nothing to draw nonces from. [`Cookies::seal_with`] takes a seed.
+    #[error("cookies are not sealed here")]
+    Plain,
 }
 
 impl Cookies {
     /// Cookies that are the state itself: whoever has one can change it.
     pub fn plain() -> Self {
-        let rng = StdRng::from_seed([0; 32]);
-        Self { keys: Vec::new(), life: LIFE, encrypts: false, accepts_unsealed: true, rng }
+        Self { sealing: Sealing::Plain, life: LIFE, encrypts: false }
     }
 
-    /// Sealed cookies: the first key seals, all of them open. Without keys as [`plain`](Self::plain).
-    /// `seed` is what nonces are drawn from; it has to come from the system's generator.
+    /// Sealed cookies: the first key seals, all of them open, and what is not sealed is refused.
+    /// Without any key they are [`plain`](Self::plain). `seed` is what nonces are drawn from: two
+    /// servers with the same one would use the same nonces, so it comes from the system's generator.
     pub fn sealed(keys: Vec<Key>, seed: [u8; 32]) -> Self {
-        let accepts_unsealed = keys.is_empty();
-        Self { keys, accepts_unsealed, rng: StdRng::from_seed(seed), ..Self::plain() }
+        let mut cookies = Self::plain();
+        // Only an empty list is refused.
+        let _ = cookies.seal_with(keys, seed);
+        cookies
+    }
+
+    /// Seals from now on, with these keys and nonces drawn from this seed, whatever was before.
+    /// Cookies that were plain are refused then, unless they were
+    /// [accepted](Self::accepting_unsealed) by a sealing server before.
+    ///
+    /// # Errors
+    ///
+    /// [`SetKeysError::Empty`]; nothing has changed.
+    pub fn seal_with(&mut self, keys: Vec<Key>, seed: [u8; 32]) -> Result<(), SetKeysError> {
+        let keys = Keys::new(keys).ok_or(SetKeysError::Empty)?;
+        let accepts_unsealed =
+            matches!(self.sealing, Sealing::Sealed { accepts_unsealed: true, .. });
+        let rng = Box::new(StdRng::from_seed(seed));
+        self.sealing = Sealing::Sealed { keys, rng, accepts_unsealed };
+        Ok(())
+    }
+
+    /// Draws nonces from another seed from now on. Plain cookies have none.
+    pub fn reseed(&mut self, seed: [u8; 32]) {
+        if let Sealing::Sealed { rng, .. } = &mut self.sealing {
+            **rng = StdRng::from_seed(seed);
+        }
     }
 
     /// How long a cookie is good for. Default: 1 h.
@@ -175,10 +244,13 @@ impl Cookies {
         self
     }
 
-    /// Takes cookies without seal as well: for pools with members that have no key.
+    /// Takes cookies without seal as well: for pools with members that have no key. Plain cookies
+    /// have no seal anyway.
     #[must_use]
     pub fn accepting_unsealed(mut self) -> Self {
-        self.accepts_unsealed = true;
+        if let Sealing::Sealed { accepts_unsealed, .. } = &mut self.sealing {
+            *accepts_unsealed = true;
+        }
         self
     }
 
@@ -191,18 +263,32 @@ impl Cookies {
 
     /// True where cookies are sealed.
     pub fn is_sealing(&self) -> bool {
-        !self.keys.is_empty()
+        matches!(self.sealing, Sealing::Sealed { .. })
     }
 
-    /// Changes the keys, as after their file was read again.
-    pub fn set_keys(&mut self, keys: Vec<Key>) {
-        self.keys = keys;
+    /// Changes the keys of sealed cookies, as after their file was read again: the first seals from
+    /// now on, all of them open.
+    ///
+    /// # Errors
+    ///
+    /// There is no key, or cookies are plain; nothing has changed.
+    pub fn set_keys(&mut self, keys: Vec<Key>) -> Result<(), SetKeysError> {
+        let keys_new = Keys::new(keys).ok_or(SetKeysError::Empty)?;
+        match &mut self.sealing {
+            Sealing::Plain => Err(SetKeysError::Plain),
+            Sealing::Sealed { keys, .. } => {
+                *keys = keys_new;
+                Ok(())
+            }
+        }
     }
 
     /// The cookie of a state; `now` in seconds of Unix time.
     pub fn seal(&mut self, pool: &PoolHandle, now: u64, state: &[u8]) -> Vec<u8> {
-        let Some(key) = self.keys.first() else { return state.to_vec() };
-        let sealed = self.encrypts.then(|| encrypt(key, &mut self.rng, state)).flatten();
+        let Sealing::Sealed { keys: Keys { first: key, .. }, rng, .. } = &mut self.sealing else {
+            return state.to_vec();
+        };
+        let sealed = self.encrypts.then(|| encrypt(key, rng, state)).flatten();
         let flags = if sealed.is_some() { ENCRYPTED } else { 0 };
         let body = sealed.as_deref().unwrap_or(state);
         let handle = pool.as_bytes();
@@ -227,20 +313,18 @@ impl Cookies {
     ///
     /// The cookie is not to be trusted; nothing has changed.
     pub fn open(&self, pool: &PoolHandle, now: u64, cookie: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let (keys, accepts_unsealed) = match &self.sealing {
+            Sealing::Plain => (None, true),
+            Sealing::Sealed { keys, accepts_unsealed, .. } => (Some(keys), *accepts_unsealed),
+        };
         if !cookie.starts_with(MAGIC) {
-            return if self.accepts_unsealed {
-                Ok(cookie.to_vec())
-            } else {
-                Err(Refusal::Unsealed)
-            };
+            return if accepts_unsealed { Ok(cookie.to_vec()) } else { Err(Refusal::Unsealed) };
         }
-        if self.keys.is_empty() {
-            return Err(Refusal::NoKey);
-        }
+        let keys = keys.ok_or(Refusal::NoKey)?;
         let (content, mac) = cookie.split_last_chunk::<MAC>().ok_or(Refusal::Tampered)?;
         let (header, rest) = content.split_first_chunk::<HEADER>().ok_or(Refusal::Tampered)?;
         let [_, _, _, _, version, flags, l0, l1, id @ .., _, _, _, _, _, _, _, _] = header;
-        let key = self.keys.iter().find(|key| key.id == *id).ok_or(Refusal::UnknownKey)?;
+        let key = keys.find(*id).ok_or(Refusal::UnknownKey)?;
         let expected = key.mac.clone().chain_update(content);
         expected.verify_slice(mac).map_err(|_| Refusal::Tampered)?;
         // From here on a server of the pool has written it.

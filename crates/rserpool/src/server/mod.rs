@@ -26,7 +26,7 @@ use office::{Office, Order};
 
 pub use office::Stats;
 pub use rserpool_proto::session::Cookies;
-pub use rserpool_proto::session::cookie::Key;
+pub use rserpool_proto::session::cookie::{Key, SetKeysError};
 pub use session::{CookieError, Event, Gone, Session};
 
 /// What an element does for its users: one call for each session.
@@ -110,7 +110,7 @@ impl Config {
 ///
 /// # Errors
 ///
-/// [`Error::NoRandomness`].
+/// [`Error::NoRandomness`], and [`Error::CookieKeys`] where there is no key.
 ///
 /// # Examples
 ///
@@ -123,7 +123,9 @@ impl Config {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub fn sealed_cookies(keys: Vec<Key>) -> Result<Cookies, Error> {
-    Ok(Cookies::sealed(keys, secret().map_err(Error::NoRandomness)?))
+    let mut cookies = Cookies::plain();
+    cookies.seal_with(keys, secret().map_err(Error::NoRandomness)?)?;
+    Ok(cookies)
 }
 
 /// A service as an element of a pool. Dropping it ends its sessions and its membership at once;
@@ -144,11 +146,16 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] where the endpoint cannot be opened, and as [`PoolElement::start`].
-    /// Nothing runs then.
+    /// [`Error::Transport`] where the endpoint cannot be opened, [`Error::NoRandomness`], and as
+    /// [`PoolElement::start`]. Nothing runs then.
     pub fn start(config: Config, service: impl Service) -> Result<Self, Error> {
-        let Config { url, transport_use, advertise, mut element, sessions_max, cookies, .. } =
-            config;
+        let Config {
+            url, transport_use, advertise, mut element, sessions_max, mut cookies, ..
+        } = config;
+        if cookies.is_sealing() {
+            // Whatever seed they were made with: no two servers may use the same nonces.
+            cookies.reseed(secret().map_err(Error::NoRandomness)?);
+        }
         let has_control =
             transport_use == TransportUse::DataPlusControl && url.scheme != Scheme::Udp;
         let framing = match (url.scheme, has_control) {
@@ -214,9 +221,22 @@ impl Server {
         *self.stats.borrow()
     }
 
-    /// Replaces the keys of the cookies, as after their file has changed.
-    pub fn set_keys(&self, keys: Vec<Key>) {
-        let _ = self.orders.send(Order::Keys(keys));
+    /// Replaces the keys of the cookies, as after their file has changed: the first seals from now
+    /// on, all of them open. A server whose cookies were plain seals them from now on, and takes
+    /// none without a seal any more. Nonces are drawn from a fresh seed of the system.
+    ///
+    /// # Errors
+    ///
+    /// The keys are as they were.
+    ///
+    /// - [`Error::CookieKeys`] without any key.
+    /// - [`Error::NoRandomness`].
+    pub fn set_keys(&self, keys: Vec<Key>) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Err(SetKeysError::Empty.into());
+        }
+        let seed = secret().map_err(Error::NoRandomness)?;
+        self.orders.send(Order::Keys(keys, seed)).map_err(|_| Error::Stopped)
     }
 
     /// Leaves in good order: out of the pool first, so that no more users come; sessions are told,

@@ -29,8 +29,8 @@ pub(super) enum Order {
     Of(AssocId, Do),
     /// The standing of the service has changed.
     Standing,
-    /// Other keys for cookies.
-    Keys(Vec<Key>),
+    /// Other keys for cookies, at least one, and a fresh seed for nonces.
+    Keys(Vec<Key>, [u8; 32]),
     /// Take no more sessions, tell those that are there, and say when there are none.
     Drain { done: oneshot::Sender<()> },
     /// End all sessions in good order.
@@ -294,7 +294,10 @@ impl<S: Service> Office<S> {
                 self.forget(assoc);
             }
             Order::Standing => self.tell_standing(),
-            Order::Keys(keys) => self.setup.cookies.set_keys(keys),
+            Order::Keys(keys, seed) => {
+                // Only an empty list is refused, and by the server itself.
+                let _ = self.setup.cookies.seal_with(keys, seed);
+            }
             Order::Drain { done } => self.drain(done),
             Order::CloseAll { done } => {
                 self.leaving.get_or_insert_default().push(done);

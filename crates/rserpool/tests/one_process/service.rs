@@ -160,7 +160,8 @@ async fn a_server_with_another_key_begins_the_session_anew() {
     assert_eq!((stats.resumed, stats.cookies_refused), (0, 1));
     // The key that both know from now on.
     let keys = vec![Key::new(&[9; 32]).unwrap(), Key::new(&[7; 32]).unwrap()];
-    second.set_keys(keys);
+    second.set_keys(keys).unwrap();
+    assert!(matches!(second.set_keys(Vec::new()), Err(rserpool::Error::CookieKeys(_))));
     assert_eq!(count(&mut session).await, 2);
 }
 
@@ -375,6 +376,24 @@ impl Rude {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn servers_that_were_made_with_the_same_seed_use_different_nonces() {
+    let registrar = registrar();
+    let mut cookies = Vec::new();
+    for _ in 0..2 {
+        let mut config = config(&registrar, Scheme::Tcp, "round-robin");
+        config.cookies = sealed().encrypted();
+        let server = start(config).await;
+        let mut rude = Rude::dial(server.url()).await;
+        rude.say(Ppid(9), b"count");
+        let (ppid, octets) = rude.hears().await;
+        assert_eq!(ppid, Ppid::ASAP);
+        cookies.push(octets);
+    }
+    let nonce = |cookie: &[u8]| cookie[4 + 24..4 + 48].to_vec();
+    assert_ne!(nonce(&cookies[0]), nonce(&cookies[1]));
 }
 
 // Checklist 39.

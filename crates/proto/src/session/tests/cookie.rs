@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rserpool_wire::param::{Cookie, PoolHandle};
 
 use super::handle;
-use crate::session::cookie::{Cookies, Key, KeyError, Refusal};
+use crate::session::cookie::{Cookies, Key, KeyError, Refusal, SetKeysError};
 
 const NOW: u64 = 1_790_000_000;
 
@@ -68,8 +68,52 @@ fn keys_can_be_changed_while_cookies_are_about() {
     assert_eq!(new.open(&handle(), NOW, &cookie), Err(Refusal::UnknownKey));
     let cookie = both.seal(&handle(), NOW, b"state");
     assert!(new.open(&handle(), NOW, &cookie).is_ok());
-    old.set_keys(vec![key(2)]);
+    let before = old.seal(&handle(), NOW, b"before");
+    old.set_keys(vec![key(2), key(1)]).unwrap();
+    // The new key seals; what the old one has sealed is still good.
     assert!(old.open(&handle(), NOW, &cookie).is_ok());
+    assert_eq!(old.open(&handle(), NOW, &before).unwrap(), b"before");
+    assert!(new.open(&handle(), NOW, &old.seal(&handle(), NOW, b"after")).is_ok());
+}
+
+#[test]
+fn without_a_key_nothing_is_changed() {
+    let mut cookies = sealed(&[1]);
+    let cookie = cookies.seal(&handle(), NOW, b"state");
+    assert_eq!(cookies.set_keys(Vec::new()), Err(SetKeysError::Empty));
+    assert_eq!(cookies.seal_with(Vec::new(), [0; 32]), Err(SetKeysError::Empty));
+    assert_eq!(cookies.open(&handle(), NOW, &cookie).unwrap(), b"state");
+    assert!(cookies.is_sealing());
+}
+
+#[test]
+fn who_gets_a_key_takes_nothing_without_a_seal_any_more() {
+    let mut cookies = Cookies::plain();
+    assert_eq!(cookies.set_keys(vec![key(1)]), Err(SetKeysError::Plain));
+    assert_eq!(cookies.open(&handle(), NOW, b"state").unwrap(), b"state");
+    cookies.seal_with(vec![key(1)], [3; 32]).unwrap();
+    assert_eq!(cookies.open(&handle(), NOW, b"state"), Err(Refusal::Unsealed));
+    let cookie = cookies.seal(&handle(), NOW, b"state");
+    assert_eq!(sealed(&[1]).open(&handle(), NOW, &cookie).unwrap(), b"state");
+    // Who accepts them by the operator's wish goes on to do so.
+    let mut lenient = sealed(&[1]).accepting_unsealed();
+    lenient.set_keys(vec![key(2)]).unwrap();
+    assert!(lenient.open(&handle(), NOW, b"state").is_ok());
+}
+
+#[test]
+fn servers_with_different_seeds_never_use_the_same_nonce() {
+    let nonces = |seed: u8| -> Vec<Vec<u8>> {
+        let mut cookies = Cookies::plain().encrypted();
+        cookies.seal_with(vec![key(1)], [seed; 32]).unwrap();
+        let nonce = |cookie: Vec<u8>| cookie[24..48].to_vec();
+        (0..100).map(|_| nonce(cookies.seal(&handle(), NOW, b"state"))).collect()
+    };
+    let mut all = [nonces(1), nonces(2)].concat();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count);
 }
 
 #[test]
