@@ -65,8 +65,19 @@ pub(crate) struct SessionArgs {
     registrars: RegistrarArgs,
 }
 
+/// Sends a message. To a server that has failed nothing is sent, and that is no error: the failover
+/// that the session tells of says what is to be sent again.
+pub(crate) async fn say(session: &Session, octets: &[u8]) -> anyhow::Result<()> {
+    match session.send(octets).await {
+        Ok(()) | Err(session::SendError::ServerLost) => Ok(()),
+        Err(error) => Err(error).context("cannot send"),
+    }
+}
+
 /// So many servers in a row may take a session and do nothing of use in it.
 pub(crate) const FRUITLESS_MAX: u32 = 10;
+/// How long a server may take what is still on its way at the end of a session.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// As good as for ever.
 pub(crate) const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -121,6 +132,7 @@ impl SessionArgs {
             waits_for_pool: self.wait,
             dials_max: self.dials_max,
             keep_alive: (!interval.is_zero()).then_some(KeepAlive { interval, deadline }),
+            close_timeout: CLOSE_TIMEOUT,
             transport: session_options(&self.registrars.timing()),
             ..session::Config::default()
         }

@@ -100,6 +100,10 @@ pub struct SessionStats {
     pub cards: u64,
     /// Keep-alives sent.
     pub keep_alives: u64,
+    /// Answers to keep-alives, and such answers without a question: the server lives.
+    pub keep_alives_answered: u64,
+    /// Cookies echoed that the server refused: the session began anew there.
+    pub cookies_refused: u64,
     /// Messages of the control channel that could not be read, or not all of them.
     pub malformed: u64,
     /// Messages of the control channel that do not belong there.

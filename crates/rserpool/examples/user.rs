@@ -26,12 +26,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let pool = PoolHandle::new("ExamplePool".as_bytes()).ok_or("no pool handle")?;
     let user = PoolUser::start(user::Config::new(registrars))?;
-    let mut session = Session::connect(user, pool, session::Config::default()).await?;
+    let session = Session::connect(user, pool, session::Config::default()).await?;
 
     let mut pace = tokio::time::interval(Duration::from_secs(1));
     for number in 1_u64.. {
         pace.tick().await;
-        let answer = ask(&mut session, &format!("question {number}\n")).await?;
+        let answer = ask(&session, &format!("question {number}\n")).await?;
         let server = session.server().map_or_else(String::new, |server| server.id.to_string());
         println!("{server} answers {}", answer.trim_end());
     }
@@ -39,8 +39,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One line there, one line back. Where the server fails, the next one is asked the same.
-async fn ask(session: &mut Session, question: &str) -> Result<String, Box<dyn Error>> {
-    session.send(question.as_bytes())?;
+async fn ask(session: &Session, question: &str) -> Result<String, Box<dyn Error>> {
+    // Where nothing is sent the server has failed, and a failover follows.
+    let _ = session.send(question.as_bytes()).await;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\n") {
         match session.next().await? {
@@ -48,7 +49,7 @@ async fn ask(session: &mut Session, question: &str) -> Result<String, Box<dyn Er
             Event::FailedOver { from, to, .. } => {
                 println!("{from} has failed, {to} takes over");
                 answer.clear();
-                session.send(question.as_bytes())?;
+                let _ = session.send(question.as_bytes()).await;
             }
             _ => {}
         }

@@ -34,6 +34,9 @@ pub enum Error {
     /// Every element that was tried failed, as often as the session may try.
     #[error("no element of the pool answers")]
     NoElement,
+    /// A message of a session cannot be sent over its transport: it was dropped.
+    #[error("a message was not sent: {0}")]
+    Send(rserpool_transport::SendError),
     /// A registrar does not tell its handlespace: it is starting, or does not know who asks.
     #[error("the registrar does not tell its handlespace")]
     TableRefused,

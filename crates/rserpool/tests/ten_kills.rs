@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rserpool::element::{self, PoolElement};
 use rserpool::registrar::{self, Registrar};
-use rserpool::session::{self, Event, FailureReason, Session};
+use rserpool::session::{self, Event, FailureReason, SendError, Session};
 use rserpool::transport::{Address, Endpoints, Event as TransportEvent, Framing, Options, Ppid};
 use rserpool::user::{self, PoolUser};
 use rserpool::wire::param::{PeId, PoolHandle, Transport, TransportUse};
@@ -76,15 +76,23 @@ struct Client {
 }
 
 impl Client {
-    fn ask(&mut self) {
+    async fn ask(&mut self) {
         while self.unanswered.len() < WINDOW && self.asked < REQUESTS {
             self.unanswered.push_back(self.asked);
-            self.session.send(format!("{}\n", self.asked).as_bytes()).unwrap();
+            self.send(self.asked).await;
             self.asked += 1;
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    async fn send(&self, number: u64) {
+        match self.session.send(format!("{number}\n").as_bytes()).await {
+            // The failover says when to send it again.
+            Ok(()) | Err(SendError::ServerLost) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) {
         match event {
             Event::Received(octets) => self.begun.extend(octets),
             Event::FailoverNeeded { from, reason } => {
@@ -95,8 +103,8 @@ impl Client {
                 assert_ne!(from, to);
                 self.failovers += 1;
                 self.begun.clear();
-                for number in &self.unanswered {
-                    self.session.send(format!("{number}\n").as_bytes()).unwrap();
+                for &number in &self.unanswered {
+                    self.send(number).await;
                 }
             }
             _ => {}
@@ -137,9 +145,9 @@ async fn ten_random_kills_lose_nothing() {
     let mut kills: VecDeque<u64> =
         (0..KILLS as u64).map(|kill| kill * part + rng.random_range(0..part)).collect();
     while client.answered < REQUESTS || !kills.is_empty() {
-        client.ask();
+        client.ask().await;
         let event = client.session.next().await.unwrap();
-        client.on_event(event);
+        client.on_event(event).await;
         let server = client.session.server().unwrap().id;
         // What a dead server has sent may still arrive.
         let is_alive = servers.tasks.contains_key(&server);

@@ -159,6 +159,7 @@ pub(crate) fn session_in_words(event: &session::client::Event) -> String {
         }
         Event::FailedOver { to, resumed: true, .. } => format!("session resumed at {to}"),
         Event::FailedOver { to, resumed: false, .. } => format!("session begun anew at {to}"),
+        Event::CookieRefused { by } => format!("server {by} refuses the session's cookie"),
         Event::CookieStored { octets } => format!("session has a cookie of {octets} octets"),
         Event::GaveUp(problem) => format!("session without server: {problem:?}"),
     }

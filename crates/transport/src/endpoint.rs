@@ -49,6 +49,23 @@ pub trait Endpoint: Send {
     /// is ignored.
     fn abort(&mut self, assoc: AssocId);
 
+    /// Takes no more messages of an association, so that the transport's flow control slows its
+    /// peer down, until [`resume_reading`](Self::resume_reading) or [`close`](Self::close). What was
+    /// taken in already may still be handed out. The end of the association may be noticed only
+    /// when reading goes on.
+    ///
+    /// False, and nothing has changed, where this back end cannot do so for one association: a
+    /// socket of the kernel's SCTP that others use as well, SCTP in userland, UDP.
+    fn pause_reading(&mut self, assoc: AssocId) -> bool {
+        let _ = assoc;
+        false
+    }
+
+    /// Goes on after [`pause_reading`](Self::pause_reading). Others are ignored.
+    fn resume_reading(&mut self, assoc: AssocId) {
+        let _ = assoc;
+    }
+
     /// Writes what is queued and returns the next event; `Pending` when there is none.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
 

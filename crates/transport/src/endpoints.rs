@@ -133,6 +133,20 @@ impl Endpoints {
         }
     }
 
+    /// Takes no more messages of an association; see [`Endpoint::pause_reading`]. False where that
+    /// cannot be done for this one alone.
+    pub fn pause_reading(&mut self, assoc: AssocId) -> bool {
+        let member = self.member_mut(assoc);
+        member.is_some_and(|(member, inner)| member.endpoint.pause_reading(inner))
+    }
+
+    /// Goes on after [`pause_reading`](Self::pause_reading).
+    pub fn resume_reading(&mut self, assoc: AssocId) {
+        if let Some((member, inner)) = self.member_mut(assoc) {
+            member.endpoint.resume_reading(inner);
+        }
+    }
+
     /// Writes what is queued everywhere and returns the next event of any endpoint.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let count = self.members.len();

@@ -338,6 +338,20 @@ impl Endpoint for SctpEndpoint {
         self.events.retain(|event| event.assoc() != assoc);
     }
 
+    fn pause_reading(&mut self, assoc: AssocId) -> bool {
+        let Some(&Association::On(side, inner)) = self.associations.get(&assoc) else {
+            return false;
+        };
+        self.side(side).is_some_and(|endpoint| endpoint.pause_reading(inner))
+    }
+
+    fn resume_reading(&mut self, assoc: AssocId) {
+        let Some(&Association::On(side, inner)) = self.associations.get(&assoc) else { return };
+        if let Some(endpoint) = self.side(side) {
+            endpoint.resume_reading(inner);
+        }
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             self.poll_second_ways(cx);

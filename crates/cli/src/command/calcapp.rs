@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rserpool::session::{Event, FailureReason};
@@ -17,7 +17,7 @@ use crate::output::{Format, Output};
 use crate::runtime::{self, EndSignals};
 use crate::service;
 use crate::service::calcapp::packet::{Kind, PPID, Packet};
-use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs};
+use crate::sessions::{self, FRUITLESS_MAX, PoolArg, SessionArgs};
 
 mod report;
 
@@ -131,8 +131,8 @@ impl Client<'_> {
     async fn job(&mut self, job: Job) -> anyhow::Result<Delays> {
         let started = Instant::now();
         for _ in 0..REJECTIONS_MAX {
-            let mut session = self.args.sessions.connect(&self.user, &self.pool, PPID).await?;
-            let outcome = self.run(&mut session, job, started).await?;
+            let session = self.args.sessions.connect(&self.user, &self.pool, PPID).await?;
+            let outcome = self.run(&session, job, started).await?;
             tokio::spawn(session.close());
             if let Some(delays) = outcome {
                 return Ok(delays);
@@ -147,12 +147,12 @@ impl Client<'_> {
     /// One job in one session; `None` where the server rejects it.
     async fn run(
         &mut self,
-        session: &mut Session,
+        session: &Session,
         job: Job,
         started: Instant,
     ) -> anyhow::Result<Option<Delays>> {
         let request = Packet { size: job.size, ..Packet::about(Kind::Request, job.number) };
-        say(session, request)?;
+        say(session, request).await?;
         let (mut accepted, mut is_asked, mut fruitless, mut left) = (None, false, 0, 0);
         // The server may have refused the state, and wait for a request.
         let mut is_in_doubt = false;
@@ -161,7 +161,7 @@ impl Client<'_> {
                 let question = Packet::about(Kind::KeepAlive, job.number);
                 match is_asked {
                     true => session.fail_over(),
-                    false => say(session, if is_in_doubt { request } else { question })?,
+                    false => say(session, if is_in_doubt { request } else { question }).await?,
                 }
                 is_asked = !is_asked;
                 continue;
@@ -174,7 +174,7 @@ impl Client<'_> {
                     is_in_doubt = resumed;
                     fruitless += self.note(reason, resumed);
                     if !resumed {
-                        say(session, request)?;
+                        say(session, request).await?;
                     }
                     continue;
                 }
@@ -195,7 +195,9 @@ impl Client<'_> {
                     session.move_on();
                 }
                 Kind::Reject | Kind::Abort => return Ok(None),
-                Kind::KeepAlive => say(session, Packet::about(Kind::KeepAliveAck, job.number))?,
+                Kind::KeepAlive => {
+                    say(session, Packet::about(Kind::KeepAliveAck, job.number)).await?;
+                }
                 Kind::Complete => {
                     let done = Instant::now();
                     let accepted = accepted.unwrap_or(done);
@@ -239,6 +241,6 @@ impl Client<'_> {
     }
 }
 
-fn say(session: &mut Session, packet: Packet) -> anyhow::Result<()> {
-    session.send(&packet.encode()).context("cannot send")
+async fn say(session: &Session, packet: Packet) -> anyhow::Result<()> {
+    sessions::say(session, &packet.encode()).await
 }

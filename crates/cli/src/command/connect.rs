@@ -1,17 +1,18 @@
 //! `rserpool connect`: a session with a pool, from a terminal or a script.
 
-use std::collections::VecDeque;
-use std::io::{BufRead as _, Write as _};
+mod lines;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::mem;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rserpool::Session;
-use rserpool::session::{Event, FailureReason};
-use rserpool::transport::{Ppid, SendError};
-use rserpool::wire::param::{PoolHandle, Transport};
-use tokio::sync::mpsc;
+use rserpool::session::{Event, FailureReason, SendError};
+use rserpool::transport::Ppid;
+use rserpool::wire::param::{PeId, PoolHandle, Transport};
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
@@ -19,19 +20,23 @@ use crate::command::resolve::pool_handle;
 use crate::failure::OutputError;
 use crate::output::Output;
 use crate::runtime;
-use crate::sessions::SessionArgs;
+use crate::sessions::{FRUITLESS_MAX, SessionArgs};
+use lines::{LINE_MAX, Lines, Piece, lines_of_stdin};
 
 /// Sends each line of standard input to a server of a pool, and writes what comes back to standard
 /// output. When the server fails, another one takes over: lines without an answer are sent again.
 /// At the end of the input it waits for the answers that are due; where nothing was asked, for what
-/// the service says by itself.
+/// the service says by itself. A server that takes lines and says nothing is left for another one;
+/// where none says anything, and none ends the session in good order either, it fails. A line may
+/// have 64 MiB; over SCTP, framed TCP and UDP a long one goes out as messages of 32 KiB.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pool handle.
     #[arg(value_parser = pool_handle)]
     pool: PoolHandle,
 
-    /// A server that has answered before and then does not answer for so long has failed.
+    /// A server that does not answer for so long has failed, or is left for another one where it has
+    /// never answered.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 
@@ -49,30 +54,29 @@ impl Args {
     }
 }
 
-/// Lines that wait for their answers: so many are kept to be sent again.
-const UNANSWERED_MAX: usize = 10_000;
-/// And so many octets, so that neither side has to keep more for the other than it is ready to.
-const UNANSWERED_OCTETS_MAX: usize = 1 << 20;
-/// When to try again where the server takes less than is sent.
-const RETRY: Duration = Duration::from_millis(10);
-
 /// A session between standard input and standard output.
 struct Terminal<'a> {
     args: &'a Args,
     session: Session,
-    /// Lines without an answer, oldest first; the first `sent` of them are on their way.
-    lines: VecDeque<Vec<u8>>,
-    sent: usize,
-    /// The octets of these lines.
-    octets: usize,
+    lines: Lines,
     input_ended: bool,
     service: Answers,
+    /// Nothing can be sent until another server has the session.
+    is_lost: bool,
     /// This server has sent something, and nothing was sent to it.
     speaks_first: bool,
     /// The beginning of a line that the server has not ended yet.
     begun: Vec<u8>,
-    /// When the server was last heard of, or asked for the first time.
+    /// When the server was last heard of, has taken something, or was asked for the first time.
     heard: Instant,
+    /// Servers that were asked and said nothing.
+    silent: BTreeSet<PeId>,
+    /// Answers to keep-alives before the server of the moment.
+    keep_alives_before: u64,
+    /// Servers in a row that did not answer.
+    fruitless: u32,
+    /// Lines that nobody has answered, and that are not asked again.
+    unanswered: usize,
 }
 
 /// Whether a service answers what it is asked.
@@ -82,8 +86,10 @@ enum Answers {
     Unknown,
     /// It has answered before.
     Always,
-    /// It has had its time, and owes nothing.
+    /// It lives, has had its time, and owes nothing.
     Never,
+    /// Every server has had its time; whether one of them lives shows at the end.
+    Doubtful,
 }
 
 impl<'a> Terminal<'a> {
@@ -91,18 +97,21 @@ impl<'a> Terminal<'a> {
         Self {
             args,
             session,
-            lines: VecDeque::new(),
-            sent: 0,
-            octets: 0,
+            lines: Lines::default(),
             input_ended: false,
             service: Answers::Unknown,
+            is_lost: false,
             speaks_first: false,
             begun: Vec::new(),
             heard: Instant::now(),
+            silent: BTreeSet::new(),
+            keep_alives_before: 0,
+            fruitless: 0,
+            unanswered: 0,
         }
     }
 
-    async fn run(&mut self) -> anyhow::Result<()> {
+    async fn run(mut self) -> anyhow::Result<()> {
         if let Some(server) = self.session.server() {
             info!("server {} has the session", server.id);
         }
@@ -110,17 +119,19 @@ impl<'a> Terminal<'a> {
         let mut was_asked = false;
         loop {
             if self.input_ended && self.lines.is_empty() && was_asked {
-                return self.write_begun();
+                self.write_begun()?;
+                return self.finish().await;
             }
-            let has_room = self.lines.len() < UNANSWERED_MAX && self.octets < UNANSWERED_OCTETS_MAX;
+            let reads = !self.input_ended && self.lines.has_room();
             let patience = self.args.answer_timeout.saturating_sub(self.heard.elapsed());
             // A service that speaks without being asked is heard out.
             let waits = !self.lines.is_empty() || !self.begun.is_empty() || self.input_ended;
+            let unsent = self.lines.unsent().filter(|_| !self.is_lost);
             tokio::select! {
-                line = input.recv(), if !self.input_ended && has_room => match line {
-                    Some(line) => {
+                piece = input.recv(), if reads => match piece {
+                    Some(piece) => {
                         was_asked = true;
-                        self.ask(line)?;
+                        self.ask(piece?)?;
                     }
                     None => {
                         self.input_ended = true;
@@ -134,8 +145,10 @@ impl<'a> Terminal<'a> {
                         return Ok(());
                     }
                 }
-                () = sleep(RETRY), if self.sent < self.lines.len() => self.send()?,
-                () = sleep(patience), if waits => {
+                sent = self.session.send(unsent.unwrap_or_default()), if unsent.is_some() => {
+                    self.on_sent(sent)?;
+                }
+                () = sleep(patience), if waits && !self.is_lost => {
                     if self.on_overdue()?.is_break() {
                         return Ok(());
                     }
@@ -144,36 +157,36 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    fn ask(&mut self, line: Vec<u8>) -> anyhow::Result<()> {
+    fn ask(&mut self, piece: Piece) -> anyhow::Result<()> {
         if self.lines.is_empty() {
             self.heard = Instant::now();
         }
-        self.octets += line.len();
-        self.lines.push_back(line);
-        self.send()
+        self.lines.push(piece)
     }
 
-    /// Sends what was not sent yet, as far as the server takes it.
-    fn send(&mut self) -> anyhow::Result<()> {
-        while let Some(line) = self.lines.get(self.sent) {
-            match self.session.send(line) {
-                Ok(()) => self.sent += 1,
-                Err(SendError::Full) => break,
-                Err(error) => return Err(error).context("cannot send"),
+    /// A piece is on its way, or its server has failed.
+    fn on_sent(&mut self, sent: Result<(), SendError>) -> anyhow::Result<()> {
+        match sent {
+            // What takes something lives.
+            Ok(()) => (self.heard, self.speaks_first) = (Instant::now(), false),
+            Err(SendError::ServerLost) => {
+                self.is_lost = true;
+                return Ok(());
             }
-            self.speaks_first = false;
+            Err(error) => return Err(error).context("cannot send"),
         }
-        if self.service == Answers::Never {
-            self.answered(self.sent);
-        }
+        self.lines.sent();
+        self.expect_nothing();
         Ok(())
     }
 
-    /// Forgets lines that have their answers.
-    fn answered(&mut self, count: usize) {
-        let count = count.min(self.sent);
-        self.octets -= self.lines.drain(..count).map(|line| line.len()).sum::<usize>();
-        self.sent -= count;
+    /// Forgets what is on its way to a service that does not answer.
+    fn expect_nothing(&mut self) {
+        match self.service {
+            Answers::Unknown | Answers::Always => {}
+            Answers::Never => drop(self.lines.forget_sent()),
+            Answers::Doubtful => self.unanswered += self.lines.forget_sent(),
+        }
     }
 
     fn on_event(&mut self, event: Event) -> anyhow::Result<ControlFlow<()>> {
@@ -185,35 +198,57 @@ impl<'a> Terminal<'a> {
                 self.write_begun()?;
                 return Ok(ControlFlow::Break(()));
             }
-            Event::FailedOver { from, to, .. } => {
-                eprintln!("server {from} failed, going on with {to}");
-                self.begun.clear();
-                self.sent = 0;
-                self.speaks_first = false;
-                self.send()?;
-            }
+            Event::FailoverNeeded { .. } => self.is_lost = true,
+            Event::FailedOver { from, to, .. } => self.on_failover(from, to)?,
             _ => {}
         }
         Ok(ControlFlow::Continue(()))
     }
 
+    fn on_failover(&mut self, from: PeId, to: PeId) -> anyhow::Result<()> {
+        let was_asked_before = self.silent.contains(&to);
+        // That there is nobody else is no news.
+        if !(was_asked_before && from == to) {
+            eprintln!("server {from} failed, going on with {to}");
+        }
+        self.fruitless += 1;
+        if self.fruitless > FRUITLESS_MAX {
+            bail!("the servers of {} do not answer", self.args.pool);
+        }
+        if self.service == Answers::Unknown && was_asked_before {
+            self.service = Answers::Doubtful;
+        }
+        (self.is_lost, self.speaks_first) = (false, false);
+        self.keep_alives_before = self.session.stats().keep_alives_answered;
+        self.begun.clear();
+        self.lines.send_again();
+        Ok(())
+    }
+
     /// A message is an answer, whatever it has in it; in a stream each line is one.
     fn on_answer(&mut self, octets: Vec<u8>) -> anyhow::Result<()> {
         self.service = Answers::Always;
-        self.speaks_first |= self.sent == 0;
+        self.fruitless = 0;
+        self.speaks_first |= !self.lines.has_sent();
         if self.is_stream() {
-            self.begun.extend(octets);
-            let end = self.begun.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
-            let rest = self.begun.split_off(end);
-            let lines = mem::replace(&mut self.begun, rest);
-            self.answered(count_lines(&lines));
-            write(&lines)?;
+            let end = octets.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
+            let (ends, begins) = octets.split_at(end);
+            let early = self.lines.answered_lines(count_lines(ends));
+            self.unanswered = self.unanswered.saturating_sub(early);
+            if !ends.is_empty() {
+                self.begun.extend(ends);
+                self.write_begun()?;
+            }
+            self.begun.extend(begins);
+            if self.begun.len() > LINE_MAX {
+                self.write_begun()?;
+            }
         } else {
-            self.answered(count_lines(&octets).max(1));
+            let early = self.lines.answered_messages(count_lines(&octets).max(1));
+            self.unanswered = self.unanswered.saturating_sub(early);
             write(&octets)?;
         }
-        // There is room for more.
-        self.send()
+        Ok(())
     }
 
     fn is_stream(&self) -> bool {
@@ -226,18 +261,52 @@ impl<'a> Terminal<'a> {
         self.heard = Instant::now();
         if !self.begun.is_empty() {
             // A service that does not end its answers with a line end.
-            self.answered(1);
+            self.lines.answered_lines(1);
             self.write_begun()?;
         } else if self.lines.is_empty() {
             // The input has ended, nothing was asked, and nothing is said.
             return Ok(ControlFlow::Break(()));
-        } else if self.service == Answers::Always {
-            self.session.fail_over();
+        } else if self.lives() {
+            if self.service == Answers::Always {
+                self.leave();
+            } else if self.lines.unsent().is_none() {
+                self.service = Answers::Never;
+                self.expect_nothing();
+            }
         } else {
-            self.service = Answers::Never;
-            self.send()?;
+            self.leave();
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Wants another server than this one, which says nothing.
+    fn leave(&mut self) {
+        self.silent.extend(self.session.server().map(|server| server.id));
+        self.is_lost = true;
+        self.session.fail_over();
+    }
+
+    /// True where the server has told on its control channel that it lives.
+    fn lives(&self) -> bool {
+        self.session.stats().keep_alives_answered > self.keep_alives_before
+    }
+
+    /// All input is sent, and what is due has come. Where nothing has come, a server that ends its
+    /// connection in good order has taken all, and did not want to say anything.
+    async fn finish(self) -> anyhow::Result<()> {
+        let server = self.session.server();
+        let is_tcp =
+            server.is_some_and(|server| matches!(server.user_transport, Transport::Tcp { .. }));
+        if self.unanswered == 0 {
+            return Ok(());
+        }
+        let is_taken = self.session.close().await && is_tcp;
+        if !is_taken {
+            let (count, pool) = (self.unanswered, &self.args.pool);
+            let lines = if count == 1 { "1 line has" } else { &format!("{count} lines have") };
+            bail!("{lines} no answer: the servers of {pool} accept, and say nothing");
+        }
+        Ok(())
     }
 
     fn write_begun(&mut self) -> anyhow::Result<()> {
@@ -252,21 +321,4 @@ fn count_lines(octets: &[u8]) -> usize {
 fn write(octets: &[u8]) -> Result<(), OutputError> {
     let mut stdout = std::io::stdout();
     Ok(stdout.write_all(octets).and_then(|()| stdout.flush())?)
-}
-
-/// The lines of standard input, each with its line end. A thread waits for them, since standard
-/// input cannot be waited for in another way everywhere.
-fn lines_of_stdin() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel(16);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        loop {
-            let mut line = Vec::new();
-            match stdin.read_until(b'\n', &mut line) {
-                Ok(1..) if sender.blocking_send(line).is_ok() => {}
-                _ => return,
-            }
-        }
-    });
-    receiver
 }

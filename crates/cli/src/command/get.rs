@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
 use rserpool::Session;
 use rserpool::session::{Event, FailureReason};
@@ -21,7 +21,7 @@ use crate::output::{Format, Output, progress};
 use crate::runtime;
 use crate::service::download::packet::{PPID, Refusal};
 use crate::service::download::receiver::{Arrival, Receiver};
-use crate::sessions::{FRUITLESS_MAX, SessionArgs};
+use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
 use crate::whole_file::WholeFile;
 
 /// Fetches a file from a server of a pool that has it. When the server fails, another one sends the
@@ -175,8 +175,8 @@ impl<'a> Fetch<'a> {
 
     async fn run(mut self) -> anyhow::Result<Fetched> {
         let Args { from, sessions, answer_timeout, .. } = self.args;
-        let mut session = sessions.connect(&sessions.user()?, &from.pool, PPID).await?;
-        self.ask(&mut session)?;
+        let session = sessions.connect(&sessions.user()?, &from.pool, PPID).await?;
+        self.ask(&session).await?;
         while self.fruitless < FRUITLESS_MAX {
             let Ok(event) = timeout(*answer_timeout, session.next()).await else {
                 session.fail_over();
@@ -184,7 +184,7 @@ impl<'a> Fetch<'a> {
             };
             match event.map_err(|error| sessions.explain(&from.pool, error))? {
                 Event::Received(octets) => {
-                    if let Some(digest) = self.receive(&mut session, &octets)? {
+                    if let Some(digest) = self.receive(&session, &octets)? {
                         self.bar.finish_and_clear();
                         let (octets, failovers) = (self.receiver.offset(), self.failovers);
                         session.close().await;
@@ -200,7 +200,7 @@ impl<'a> Fetch<'a> {
                         self.fruitless += 1;
                         self.bar.set_message(format!("{} failovers", self.failovers));
                     }
-                    self.ask(&mut session)?;
+                    self.ask(&session).await?;
                 }
                 _ => {}
             }
@@ -209,11 +209,7 @@ impl<'a> Fetch<'a> {
     }
 
     /// Takes a message; the SHA-256 where that was the last one.
-    fn receive(
-        &mut self,
-        session: &mut Session,
-        octets: &[u8],
-    ) -> anyhow::Result<Option<[u8; 32]>> {
+    fn receive(&mut self, session: &Session, octets: &[u8]) -> anyhow::Result<Option<[u8; 32]>> {
         match self.receiver.receive(octets) {
             Arrival::Size(size) => self.bar.set_length(size),
             Arrival::Octets(octets) => {
@@ -250,9 +246,8 @@ impl<'a> Fetch<'a> {
         Ok(None)
     }
 
-    fn ask(&self, session: &mut Session) -> anyhow::Result<()> {
-        let ask = self.receiver.ask().encode();
-        session.send(&ask).map_err(|error| anyhow!("cannot send: {error}"))
+    async fn ask(&self, session: &Session) -> anyhow::Result<()> {
+        say(session, &self.receiver.ask().encode()).await
     }
 }
 

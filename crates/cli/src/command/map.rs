@@ -21,7 +21,7 @@ mod order;
 mod worker;
 
 use order::Order;
-use worker::{Ended, Worker};
+use worker::{Ended, UnknownJob, Worker};
 
 /// Runs a job for each line of standard input on the servers of a pool, many at once: the line is
 /// the job's standard input. What the jobs say comes out in the order of the lines. A job whose
@@ -80,6 +80,11 @@ impl Args {
             list.bar.finish_and_clear();
             list.bracket("]")?;
             worked?;
+            if let Some(error) = list.fatal {
+                return Err(
+                    error.context(format!("{} of {} jobs failed", list.failed, list.printed))
+                );
+            }
             Ok((list.printed, list.failed))
         })?;
         if failed > 0 {
@@ -96,6 +101,8 @@ struct List<'a> {
     ended: Order<Ended>,
     printed: u64,
     failed: u64,
+    /// Why no more jobs are tried: each still has its place in the results.
+    fatal: Option<anyhow::Error>,
     bar: ProgressBar,
 }
 
@@ -103,7 +110,7 @@ impl<'a> List<'a> {
     fn new(output: &'a mut Output, parallel: NonZeroUsize) -> Self {
         let bar = progress(None, "{spinner} {pos} jobs {elapsed} {msg}");
         let (parallel, ended) = (parallel.get(), Order::default());
-        Self { output, parallel, ended, printed: 0, failed: 0, bar }
+        Self { output, parallel, ended, printed: 0, failed: 0, fatal: None, bar }
     }
 
     async fn work(&mut self, worker: Arc<Worker>) -> anyhow::Result<()> {
@@ -127,14 +134,22 @@ impl<'a> List<'a> {
                     }
                     number += 1;
                     let (worker, input) = (Arc::clone(&worker), std::mem::take(&mut line));
+                    if let Some(error) = &self.fatal {
+                        self.ended.put(number, Ended::failed(format!("not tried: {error:#}")));
+                        self.print_all()?;
+                        continue;
+                    }
                     workers.spawn(async move { (number, worker.run(number, &input).await) });
                 }
                 Some(ended) = workers.join_next(), if !workers.is_empty() => {
-                    let (number, ended) = ended.context("a job was dropped")?;
-                    self.ended.put(number, ended?);
-                    while let Some(ended) = self.ended.take() {
-                        self.print(&ended)?;
+                    let (number, (ended, fatal)) = ended.context("a job was dropped")?;
+                    match fatal {
+                        Some(error) if error.is::<UnknownJob>() => return Err(error),
+                        Some(error) => drop(self.fatal.get_or_insert(error)),
+                        None => {}
                     }
+                    self.ended.put(number, ended);
+                    self.print_all()?;
                 }
             }
         }
@@ -147,6 +162,13 @@ impl<'a> List<'a> {
             Format::Json => self.output.line(bracket),
             Format::Table | Format::Plain => Ok(()),
         }
+    }
+
+    fn print_all(&mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.ended.take() {
+            self.print(&ended)?;
+        }
+        Ok(())
     }
 
     fn print(&mut self, ended: &Ended) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use rserpool::Session;
 use rserpool::session::{Event, FailureReason};
 use rserpool::wire::param::{PeId, PoolHandle};
@@ -13,8 +13,9 @@ use tracing::debug;
 use crate::output::{Format, Output};
 use crate::runtime::{self, EndSignals};
 use crate::service::Kind;
+use crate::service::pingpong::FIRST_REPLY;
 use crate::service::pingpong::packet::{self, Packet};
-use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs};
+use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs, say};
 
 pub(crate) mod tally;
 
@@ -60,6 +61,7 @@ impl Args {
                 heard: Instant::now(),
                 answered: Instant::now(),
                 fruitless: 0,
+                refused: 0,
                 output,
             };
             let played = player.play().await;
@@ -86,6 +88,8 @@ struct Player<'a> {
     answered: Instant,
     /// Servers in a row that did not answer.
     fruitless: u32,
+    /// Cookies that servers have refused so far.
+    refused: u64,
     output: &'a mut Output,
 }
 
@@ -107,11 +111,11 @@ impl Player<'_> {
             tokio::select! {
                 event = self.session.next() => {
                     let event = event.map_err(|error| sessions.explain(&self.pool, error))?;
-                    self.on_event(event)?;
+                    self.on_event(event).await?;
                 }
                 _ = ticks.tick(), if !has_asked_all => {
                     let number = self.tally.ask(Instant::now());
-                    self.ask(number)?;
+                    self.ask(number).await?;
                 }
                 () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => {
                     self.heard = Instant::now();
@@ -123,7 +127,7 @@ impl Player<'_> {
         }
     }
 
-    fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
+    async fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::Received(octets) => return self.receive(&octets),
             Event::FailedOver { from, to, reason, resumed } => {
@@ -134,7 +138,9 @@ impl Player<'_> {
                 }
                 self.note_failover(from, to, reason, resumed)?;
                 let numbers: Vec<u64> = self.tally.fail_over(resumed).collect();
-                numbers.into_iter().try_for_each(|number| self.ask(number))?;
+                for number in numbers {
+                    self.ask(number).await?;
+                }
             }
             _ => {}
         }
@@ -153,6 +159,7 @@ impl Player<'_> {
         self.heard = Instant::now();
         self.note_pause();
         self.fruitless = 0;
+        self.note_refusal(reply);
         let verdict = self.tally.answer(self.heard, message, reply);
         if let Verdict::Answered(latency) = verdict
             && self.output.format() != Format::Json
@@ -166,10 +173,9 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn ask(&mut self, number: u64) -> anyhow::Result<()> {
+    async fn ask(&self, number: u64) -> anyhow::Result<()> {
         let text = format!("question {number}").into_bytes();
-        let ping = Packet::Ping { message: number, text }.encode();
-        self.session.send(&ping).context("cannot send")
+        say(&self.session, &Packet::Ping { message: number, text }.encode()).await
     }
 
     fn note_failover(
@@ -193,6 +199,18 @@ impl Player<'_> {
             "pause_ms": null,
         }));
         Ok(())
+    }
+
+    /// The server had a state to go on from, and has begun anew: it says so, or its count does.
+    fn note_refusal(&mut self, reply: u64) {
+        let refused = self.session.stats().cookies_refused;
+        let is_refused = std::mem::replace(&mut self.refused, refused) != refused;
+        if (is_refused || reply == FIRST_REPLY)
+            && self.tally.begin_anew()
+            && let Some(failover) = self.failovers.last_mut()
+        {
+            failover["resumed"] = false.into();
+        }
     }
 
     /// The first answer after a failover tells how long there was none.

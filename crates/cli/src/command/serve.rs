@@ -63,6 +63,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     sessions_max: u32,
 
+    /// Sessions at once of one IP address. Seven eighths of all by default.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    sessions_per_source_max: Option<u32>,
+
     /// How long sessions may take to finish, or to be handed over, when it is to end.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     drain: Duration,
@@ -224,6 +228,10 @@ impl Args {
         }
         config.advertise.clone_from(&self.advertise);
         config.sessions_max = self.sessions_max as usize;
+        config.sessions_per_source_max = self.sessions_per_source_max.map(|max| max as usize);
+        if self.service.speaks_first() {
+            config.first_message_timeout = None;
+        }
         config.cookies = self.cookies.cookies().context(Failure::Configuration)?;
         config.card_items = self.card;
         config.element.listen = self.registrars.listen();

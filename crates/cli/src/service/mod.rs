@@ -81,6 +81,20 @@ impl Kind {
         }
     }
 
+    /// True for a service whose clients have nothing to say.
+    pub(crate) fn speaks_first(self) -> bool {
+        match self {
+            Self::Daytime | Self::Chargen => true,
+            Self::Echo
+            | Self::Discard
+            | Self::Pingpong
+            | Self::Calcapp
+            | Self::Fractal
+            | Self::Exec
+            | Self::Download => false,
+        }
+    }
+
     /// True for a service that makes no sense where messages get lost or overtake each other.
     pub(crate) fn needs_order(self) -> bool {
         match self {

@@ -53,9 +53,12 @@ pub(crate) struct Answer {
     pub(crate) pong: Vec<u8>,
 }
 
+/// The number of the first reply of a session.
+pub(crate) const FIRST_REPLY: u64 = 1;
+
 impl Default for Counter {
     fn default() -> Self {
-        Self { next: 1 }
+        Self { next: FIRST_REPLY }
     }
 }
 

@@ -205,3 +205,58 @@ fn more_lines_than_are_remembered_can_be_thrown_away() {
     let ended = client.ended();
     assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
 }
+
+/// `rserpool connect` to EchoPool with these lines, to its end.
+fn asks(registrar: &Registrar, text: &str) -> crate::programs::Ended {
+    let args = ["connect", "EchoPool", "--answer-timeout", "500ms"];
+    let mut client =
+        Program::start(rserpool(&[&args[..], &["--registrar", registrar.tcp()]].concat()));
+    client.say(text);
+    client.end()
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_a_failure() {
+    for transport in ["tcp", "udp"] {
+        let registrar = Registrar::patient();
+        let server = Server::start(registrar.tcp(), &["echo", "--transport", transport]);
+        server.program.signal(Signal::STOP);
+        let ended = asks(&registrar, "anybody?");
+        assert!(ended.failure(1).contains("1 line has no answer"), "{transport} {ended:?}");
+        server.program.signal(Signal::CONT);
+    }
+}
+
+#[test]
+fn a_server_that_accepts_and_says_nothing_is_left_for_another_one() {
+    for transport in ["tcp", "udp", "sctp"] {
+        let registrar = Registrar::patient();
+        let servers = three_servers(&registrar, transport);
+        servers[0].program.signal(Signal::STOP);
+        let ended = asks(&registrar, "anybody?");
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), "anybody?\n"), "{transport} {ended:?}");
+        servers[0].program.signal(Signal::CONT);
+    }
+}
+
+#[test]
+fn a_long_line_comes_back_whole() {
+    let line = "0123456789abcdef".repeat((13 << 20) / 16);
+    for transport in ["tcp", "sctp"] {
+        let registrar = Registrar::patient();
+        let _server = Server::start(registrar.tcp(), &["echo", "--transport", transport]);
+        let mut client = connect(&registrar, "EchoPool");
+        let mut input = client.stdin();
+        std::thread::scope(|scope| {
+            let line = &line;
+            scope.spawn(move || {
+                input.say(line);
+                input.say("short");
+            });
+            assert!(client.line() == *line, "{transport}");
+            assert_eq!(client.line(), "short");
+        });
+        let ended = client.ended();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{transport}");
+    }
+}

@@ -57,6 +57,8 @@ enum State {
         since: Time,
         /// It has said something: it does more than accept.
         has_served: bool,
+        /// It got a cookie, and has not said anything that follows from it.
+        echoed: bool,
         watch: Option<Watch>,
     },
 }
@@ -142,8 +144,10 @@ impl Client {
             (State::Connected { peer, .. }, Input::Down(down, loss)) if *peer == down => {
                 self.lose(now, loss.into());
             }
-            (State::Connected { peer, has_served, .. }, Input::Data(from)) if *peer == from => {
-                *has_served = true;
+            (State::Connected { peer, has_served, echoed, .. }, Input::Data(from))
+                if *peer == from =>
+            {
+                (*has_served, *echoed) = (true, false);
                 self.heard(now);
             }
             (State::Connected { peer, .. }, Input::Malformed(from)) if *peer == from => {
@@ -228,8 +232,8 @@ impl Client {
         }
         let watch = keep_alive.map(|keep_alive| Watch::new(keep_alive, now, answers));
         self.named.clear();
-        let (server, has_served) = (Box::new(server), false);
-        self.state = State::Connected { peer, server, since: now, has_served, watch };
+        let (server, has_served, echoed) = (Box::new(server), false, resumed);
+        self.state = State::Connected { peer, server, since: now, has_served, echoed, watch };
     }
 
     /// Asks the server whether it is still there.
@@ -253,10 +257,11 @@ impl Client {
 
     fn control(&mut self, now: Time, message: Asap) {
         self.heard(now);
-        let State::Connected { watch, server, .. } = &mut self.state else { return };
+        let State::Connected { watch, server, echoed, .. } = &mut self.state else { return };
         match message {
             Asap::Cookie(cookie) => {
                 let octets = cookie.as_bytes().len();
+                *echoed = false;
                 self.cookie = Some(cookie);
                 self.stats.cookies += 1;
                 self.outputs.push_back(Output::Event(Event::CookieStored { octets }));
@@ -268,7 +273,16 @@ impl Client {
             Asap::KeepAliveAck(ack) if ack.handle == self.config.handle => {
                 // It may have been started anew since it was listed under another identifier.
                 server.id = ack.id;
+                self.stats.keep_alives_answered += 1;
                 watch.iter_mut().for_each(|watch| watch.answered(now));
+            }
+            // An error in answer to the cookie, before anything else of this server: our servers say
+            // so that the session begins anew. Whatever comes next of them is a state that follows.
+            Asap::Error(_) if std::mem::take(echoed) => {
+                let by = server.id;
+                self.cookie = None;
+                self.stats.cookies_refused += 1;
+                self.outputs.push_back(Output::Event(Event::CookieRefused { by }));
             }
             // Cards of other pools, and what belongs elsewhere.
             _ => self.stats.unexpected += 1,

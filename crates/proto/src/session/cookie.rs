@@ -152,7 +152,7 @@ enum Sealing {
     Plain,
     /// Only servers with a key can make cookies.
     Sealed {
-        keys: Keys,
+        keys: Box<Keys>,
         /// Nonces are drawn from it.
         rng: Box<StdRng>,
         /// What has no seal is taken, too.
@@ -215,7 +215,7 @@ impl Cookies {
     ///
     /// [`SetKeysError::Empty`]; nothing has changed.
     pub fn seal_with(&mut self, keys: Vec<Key>, seed: [u8; 32]) -> Result<(), SetKeysError> {
-        let keys = Keys::new(keys).ok_or(SetKeysError::Empty)?;
+        let keys = Box::new(Keys::new(keys).ok_or(SetKeysError::Empty)?);
         let accepts_unsealed =
             matches!(self.sealing, Sealing::Sealed { accepts_unsealed: true, .. });
         let rng = Box::new(StdRng::from_seed(seed));
@@ -277,7 +277,7 @@ impl Cookies {
         match &mut self.sealing {
             Sealing::Plain => Err(SetKeysError::Plain),
             Sealing::Sealed { keys, .. } => {
-                *keys = keys_new;
+                **keys = keys_new;
                 Ok(())
             }
         }
@@ -285,9 +285,10 @@ impl Cookies {
 
     /// The cookie of a state; `now` in seconds of Unix time.
     pub fn seal(&mut self, pool: &PoolHandle, now: u64, state: &[u8]) -> Vec<u8> {
-        let Sealing::Sealed { keys: Keys { first: key, .. }, rng, .. } = &mut self.sealing else {
+        let Sealing::Sealed { keys, rng, .. } = &mut self.sealing else {
             return state.to_vec();
         };
+        let key = &keys.first;
         let sealed = self.encrypts.then(|| encrypt(key, rng, state)).flatten();
         let flags = if sealed.is_some() { ENCRYPTED } else { 0 };
         let body = sealed.as_deref().unwrap_or(state);

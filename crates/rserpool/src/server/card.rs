@@ -1,10 +1,11 @@
 //! Business cards: which other elements of the pool a user may turn to (RFC 5352 §3.6).
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rserpool_wire::asap::BusinessCard;
-use rserpool_wire::param::{PeId, PoolElement, PoolHandle};
+use rserpool_wire::param::{PeId, PoolElement, PoolHandle, Transport};
 
 use crate::user::{self, PoolUser};
 use crate::{Error, element};
@@ -17,8 +18,9 @@ pub(super) struct Neighbours {
     known: Mutex<Vec<PoolElement>>,
 }
 
-/// How often the pool is looked at.
+/// How often the pool is looked at for cards, and over UDP, where it tells whom not to answer.
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const INTERVAL_UDP: Duration = Duration::from_secs(1);
 
 impl Neighbours {
     pub(super) fn start(element: &element::Config, items: u32) -> Result<Self, Error> {
@@ -40,11 +42,20 @@ impl Neighbours {
         }
     }
 
-    /// Whom the element `own` names; `None` where it is alone.
-    pub(super) fn card(&self, own: PeId) -> Option<BusinessCard> {
+    /// Whether an element of the pool serves datagrams at this address.
+    pub(super) fn serve_at(&self, client: SocketAddr) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|element| {
+            matches!(&element.user_transport, Transport::Udp { port, address }
+                if *port == client.port() && address.to_canonical() == client.ip())
+        })
+    }
+
+    /// Whom the element `own` names, at most so many; `None` where it is alone.
+    pub(super) fn card(&self, own: PeId, items: u32) -> Option<BusinessCard> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let others = known.iter().filter(|element| element.id != own);
-        let elements: Vec<_> = others.take(self.items as usize).cloned().collect();
+        let elements: Vec<_> = others.take(items as usize).cloned().collect();
         let handle = self.handle.clone();
         (!elements.is_empty()).then_some(BusinessCard { handle, elements })
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rserpool_transport::{Address, Endpoints, Framing, Local, Scheme};
+use rserpool_transport::{Address, Endpoints, Framing, Local, Options, Scheme};
 use rserpool_wire::param::{
     Load, PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse,
 };
@@ -27,7 +27,7 @@ use office::{Office, Order};
 pub use office::Stats;
 pub use rserpool_proto::session::Cookies;
 pub use rserpool_proto::session::cookie::{Key, SetKeysError};
-pub use session::{CookieError, Event, Gone, Session};
+pub use session::{CookieError, Event, Gone, SendError, Session};
 
 /// What an element does for its users: one call for each session.
 pub trait Service: Send + Sync + 'static {
@@ -78,8 +78,22 @@ pub struct Config {
     pub advertise: Vec<IpAddr>,
     /// The membership; its user transport is filled in.
     pub element: element::Config,
-    /// Sessions at once; more are refused. Default: 1000.
+    /// Sessions at once; more are refused. Default: 1000. Where there are as many, a session of
+    /// which nothing was heard for a second makes room for one that comes.
     pub sessions_max: usize,
+    /// Sessions at once of one IP address. Default: `None`, seven eighths of
+    /// [`sessions_max`](Self::sessions_max), rounded up: others find some left.
+    pub sessions_per_source_max: Option<usize>,
+    /// How long a client may be silent at the beginning of its session, before that is ended in good
+    /// order: neither data nor a message of the control channel. Default: 60 s. `None` where the
+    /// service speaks and its clients only listen.
+    pub first_message_timeout: Option<Duration>,
+    /// How long a service may take nothing from a client that was slowed down for that, before the
+    /// session is ended. Default: 60 s.
+    pub stall_timeout: Duration,
+    /// How long a session that was ended may take to deliver what was sent, from the last octets
+    /// that its client took. Default: 5 s.
+    pub close_timeout: Duration,
     /// How cookies are made and taken. Default: plain, so that users can change the state of their
     /// sessions; [`sealed_cookies`] makes others.
     pub cookies: Cookies,
@@ -98,6 +112,10 @@ impl Config {
             advertise: Vec::new(),
             element: element::Config::new(registrars, handle, nowhere),
             sessions_max: 1000,
+            sessions_per_source_max: None,
+            first_message_timeout: Some(Duration::from_secs(60)),
+            stall_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(5),
             cookies: Cookies::plain(),
             card_items: 0,
         }
@@ -162,7 +180,15 @@ impl Server {
             (Scheme::Tcp, true) => Framing::Record,
             _ => Framing::Stream,
         };
-        let mut endpoints = Endpoints::new(session_options(&element.element.timing));
+        let close_timeout = config.close_timeout.min(FAR_FUTURE);
+        let options = Options { close_timeout, ..session_options(&element.element.timing) };
+        let is_stream = url.scheme == Scheme::Tcp && framing == Framing::Stream;
+        let message_max = match url.scheme {
+            Scheme::Udp => Some(options.message_max.min(DATAGRAM_MAX)),
+            _ => (!is_stream).then_some(options.message_max),
+        };
+        let is_udp = url.scheme == Scheme::Udp;
+        let mut endpoints = Endpoints::new(options);
         let local = endpoints.listen(&url, framing)?;
         if element.dial_from.is_empty() && advertise.is_empty() {
             let fixed = local.addresses.iter().filter(|address| !address.is_unspecified());
@@ -170,8 +196,9 @@ impl Server {
         }
         element.element.user_transport = user_transport(&local, transport_use, &advertise);
         let neighbours = match config.card_items {
-            0 => None,
-            items => Some(Arc::new(Neighbours::start(&element, items)?)),
+            0 if !is_udp => None,
+            // Over UDP no element may be taken for a user.
+            items => Some(Arc::new(Neighbours::start(&element, items.max(NEIGHBOURS))?)),
         };
         let handle = element.element.handle.clone();
         let element = Arc::new(PoolElement::start(element)?);
@@ -181,7 +208,17 @@ impl Server {
             office::Setup {
                 handle,
                 has_control,
+                message_max,
                 sessions_max,
+                sessions_per_source_max: config.sessions_per_source_max,
+                first_message_timeout: config
+                    .first_message_timeout
+                    .map(|time| time.min(FAR_FUTURE)),
+                stall_timeout: config.stall_timeout.min(FAR_FUTURE),
+                close_timeout,
+                card_items: config.card_items,
+                is_udp,
+                port: local.port,
                 cookies,
                 element: Arc::clone(&element),
                 neighbours: neighbours.clone(),
@@ -279,6 +316,10 @@ impl Server {
     }
 }
 
+/// The longest datagram (RFC 768), in octets.
+const DATAGRAM_MAX: usize = 65_507;
+/// How many elements of the pool are known at least, where any are.
+const NEIGHBOURS: u32 = 100;
 /// How long the farewell to the registrar may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// How long a last look at the pool may take.

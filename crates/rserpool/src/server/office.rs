@@ -1,27 +1,31 @@
 //! The task that owns a server's endpoint, and hands everything to the sessions.
 
+mod datagrams;
+mod inbox;
 mod outbox;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use rserpool_proto::session::Cookies;
 use rserpool_proto::session::cookie::Key;
-use rserpool_proto::session::server::{Control, Identity, Reaction};
-use rserpool_transport::{AssocId, Backend, Endpoints, Event as TransportEvent, Ppid};
+use rserpool_proto::session::server::Control;
+use rserpool_transport::{AssocId, AssocInfo, Backend, Endpoints, Event as TransportEvent, Ppid};
 use rserpool_wire::param::PoolHandle;
-use rserpool_wire::{Message, Protocol};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::{debug, warn};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::debug;
 
-use super::card::{INTERVAL, Neighbours};
-use super::session::{Desk, EVENT_COST, ROOM, WAITING_MAX};
+use super::card::{INTERVAL, INTERVAL_UDP, Neighbours};
+use super::session::{Desk, Limits, ROOM};
 use super::{Event, Service, Session, Standing};
 use crate::PoolElement;
+use datagrams::Datagrams;
+use sources::{Admission, Sources};
 
 /// What is asked of the office.
 pub(super) enum Order {
@@ -41,6 +45,8 @@ pub(super) enum Order {
 pub(super) enum Do {
     Send(Ppid, Vec<u8>),
     Cookie(Vec<u8>),
+    /// Enough was taken for the client to go on.
+    ReadOn,
     Close,
     Abort,
 }
@@ -62,15 +68,34 @@ pub struct Stats {
     pub cookies_late: u64,
     /// Messages of control channels that could not be read, or do not belong there.
     pub malformed: u64,
-    /// Sessions cut off because they sent more than their service took.
+    /// Sessions cut off because they sent more than their service took, where they could not be
+    /// slowed down, or where it took nothing for the stall timeout.
     pub overrun: u64,
+    /// How often a client was slowed down for its service.
+    pub paused: u64,
+    /// Sessions ended because nothing was heard of them in time, or to make room for others.
+    pub silent: u64,
+    /// Sessions ended before all was delivered, for their clients took nothing any more.
+    pub undelivered: u64,
+    /// Datagrams refused: of servers, or more than one source may send.
+    pub datagrams_refused: u64,
 }
 
 /// What an office is made of.
 pub(super) struct Setup {
     pub(super) handle: PoolHandle,
     pub(super) has_control: bool,
+    /// The longest message; `None` on a stream.
+    pub(super) message_max: Option<usize>,
     pub(super) sessions_max: usize,
+    pub(super) sessions_per_source_max: Option<usize>,
+    pub(super) first_message_timeout: Option<Duration>,
+    pub(super) stall_timeout: Duration,
+    pub(super) close_timeout: Duration,
+    pub(super) card_items: u32,
+    pub(super) is_udp: bool,
+    /// The own port.
+    pub(super) port: u16,
     pub(super) cookies: Cookies,
     pub(super) element: Arc<PoolElement>,
     pub(super) neighbours: Option<Arc<Neighbours>>,
@@ -84,9 +109,21 @@ pub(super) struct Office<S> {
     endpoints: Endpoints,
     service: Arc<S>,
     sessions: BTreeMap<AssocId, Entry>,
+    sources: Sources,
+    /// Sessions in the order in which they have to be heard of, until when.
+    silent: VecDeque<(Instant, AssocId)>,
+    /// Sessions whose clients are slowed down, what waited when their service last took something,
+    /// and when that was.
+    paused: BTreeMap<AssocId, (usize, Instant)>,
+    /// When they are told next that the server lives.
+    next_sign: Instant,
+    /// Sessions that their service has ended, with what is still to be sent, and until when.
+    ending: BTreeMap<AssocId, Instant>,
+    datagrams: Datagrams,
     /// What the services do with the sessions; it ends with the office.
     tasks: JoinSet<()>,
-    /// Sessions with something in the outbox.
+    /// Sessions with something in the outbox of which the transport does not say when it takes more:
+    /// UDP, and queues that filled up since it was polled.
     backlog: BTreeSet<AssocId>,
     stats: Stats,
     standing: Option<Standing>,
@@ -104,22 +141,35 @@ struct Entry {
     control: Control,
     /// What the transport has not taken yet.
     outbox: VecDeque<(Ppid, Vec<u8>, usize)>,
-    /// The service has ended it: what is in the outbox is still to be sent.
-    is_ending: bool,
+    source: IpAddr,
+    /// Nothing was heard of it yet.
+    is_silent: bool,
+    /// The transport will say when it takes more.
+    is_congested: bool,
 }
 
 /// So many orders are carried out before the transport has its turn.
 const ORDERS_MAX: usize = 256;
-/// When to try again where a client takes less than is sent.
+/// When to try again where a client takes less than is sent and the transport says nothing of it.
 const RETRY: Duration = Duration::from_millis(5);
+/// How often a client that is slowed down is told that the server lives.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
 
 impl<S: Service> Office<S> {
     pub(super) fn new(setup: Setup, endpoints: Endpoints, service: Arc<S>) -> Self {
+        let sources = Sources::new(setup.sessions_max, setup.sessions_per_source_max);
+        let datagrams = Datagrams::new(setup.port, Instant::now());
         Self {
             setup,
             endpoints,
             service,
             sessions: BTreeMap::new(),
+            sources,
+            silent: VecDeque::new(),
+            paused: BTreeMap::new(),
+            next_sign: Instant::now(),
+            ending: BTreeMap::new(),
+            datagrams,
             tasks: JoinSet::new(),
             backlog: BTreeSet::new(),
             stats: Stats::default(),
@@ -133,10 +183,11 @@ impl<S: Service> Office<S> {
     pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut retry = interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let neighbours = keep_fresh(self.setup.neighbours.clone());
+        let neighbours = keep_fresh(self.setup.neighbours.clone(), self.setup.is_udp);
         tokio::pin!(neighbours);
         self.tell_standing();
         loop {
+            let due = self.next_timeout();
             tokio::select! {
                 event = self.endpoints.next() => self.on_event(event),
                 order = orders.recv() => {
@@ -148,6 +199,7 @@ impl<S: Service> Office<S> {
                     }
                 }
                 _ = retry.tick(), if !self.backlog.is_empty() => self.flush_all(),
+                () = until(due), if due.is_some() => self.timeout(Instant::now()),
                 Some(_) = self.tasks.join_next() => {}
                 () = &mut neighbours => {}
             }
@@ -159,8 +211,11 @@ impl<S: Service> Office<S> {
 
     fn on_event(&mut self, event: TransportEvent) {
         match event {
-            TransportEvent::Up { assoc, info } => self.begin(assoc, info.backend),
+            TransportEvent::Up { assoc, info } => self.begin(assoc, info),
             TransportEvent::Down { assoc, .. } => self.forget(assoc),
+            TransportEvent::Message { assoc, .. } if !self.takes_datagram(assoc) => {}
+            TransportEvent::Congested { assoc } => self.congested(assoc),
+            TransportEvent::Drained { assoc } => self.drained(assoc),
             TransportEvent::Message { assoc, ppid: Ppid::ASAP, octets }
                 if self.setup.has_control =>
             {
@@ -172,26 +227,42 @@ impl<S: Service> Office<S> {
             // A control channel where none was registered; addresses and paths.
             TransportEvent::Message { .. }
             | TransportEvent::Addresses { .. }
-            | TransportEvent::Path { .. }
-            | TransportEvent::Congested { .. }
-            | TransportEvent::Drained { .. } => {}
+            | TransportEvent::Path { .. } => {}
         }
     }
 
-    fn begin(&mut self, assoc: AssocId, backend: Backend) {
-        let is_full = self.sessions.len() >= self.setup.sessions_max;
-        let orders = self.setup.orders.upgrade().filter(|_| !is_full && self.leaving.is_none());
+    fn begin(&mut self, assoc: AssocId, info: AssocInfo) {
+        let source = info.remote.first().copied().unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
+        let source = source.to_canonical();
+        let admission = match self.leaving {
+            None => self.sources.admit(Instant::now(), source),
+            Some(_) => Admission::Refused,
+        };
+        if let Admission::InPlaceOf(silent) = admission {
+            self.end_silent(silent);
+        }
+        let orders = self.setup.orders.upgrade().filter(|_| admission != Admission::Refused);
         let Some(orders) = orders else {
             // In good order: users take anything else for a failure, and report it.
             self.endpoints.close(assoc);
             self.stats.sessions_refused += 1;
             return;
         };
-        let Setup { has_control, handle, .. } = &self.setup;
+        if info.backend == Backend::Udp {
+            self.datagrams.begin(assoc, source, info.remote_port);
+        }
+        let Setup { has_control, handle, message_max, .. } = &self.setup;
         let state_max = has_control.then(|| Cookies::state_max(handle));
-        let (session, desk) = Session::new(assoc, backend, state_max, orders);
+        let limits = Limits { state_max, message_max: *message_max };
+        let (session, desk) = Session::new(assoc, info, limits, orders);
         let (control, outbox) = (Control::default(), VecDeque::new());
-        self.sessions.insert(assoc, Entry { desk, control, outbox, is_ending: false });
+        let (is_silent, is_congested) = (true, false);
+        let entry = Entry { desk, control, outbox, source, is_silent, is_congested };
+        self.sessions.insert(assoc, entry);
+        self.sources.add(Instant::now(), source, assoc);
+        if let Some(timeout) = self.setup.first_message_timeout {
+            self.silent.push_back((Instant::now() + timeout, assoc));
+        }
         self.stats.sessions_begun += 1;
         self.send_card(assoc);
         self.tasks.spawn(Arc::clone(&self.service).serve(session));
@@ -200,10 +271,44 @@ impl<S: Service> Office<S> {
 
     fn forget(&mut self, assoc: AssocId) {
         self.backlog.remove(&assoc);
+        self.paused.remove(&assoc);
+        self.ending.remove(&assoc);
+        self.datagrams.end(assoc);
         if let Some(entry) = self.sessions.remove(&assoc) {
             entry.desk.room.close();
+            self.sources.remove(entry.source, assoc);
             self.sessions_changed();
         }
+    }
+
+    /// Ends a session of which nothing was heard, in good order. It counts no more.
+    fn end_silent(&mut self, assoc: AssocId) {
+        debug!(?assoc, "nothing was heard of it: ended");
+        self.stats.silent += 1;
+        self.endpoints.close(assoc);
+        self.forget(assoc);
+    }
+
+    /// When something is to be done if nothing happens before.
+    fn next_timeout(&self) -> Option<Instant> {
+        let sign = (!self.paused.is_empty()).then_some(self.next_sign);
+        let silent = self.silent.front().map(|(due, _)| *due);
+        self.ending.values().copied().chain(sign).chain(silent).min()
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        while let Some(&(due, assoc)) = self.silent.front() {
+            let is_silent = self.sessions.get(&assoc).is_some_and(|entry| entry.is_silent);
+            if is_silent && due > now {
+                break;
+            }
+            self.silent.pop_front();
+            if is_silent {
+                self.end_silent(assoc);
+            }
+        }
+        self.look_after_paused(now);
+        self.look_after_ending(now);
     }
 
     fn sessions_changed(&mut self) {
@@ -230,55 +335,15 @@ impl<S: Service> Office<S> {
         self.standing = Some(standing);
     }
 
-    fn on_data(&mut self, assoc: AssocId, ppid: Ppid, octets: Vec<u8>) {
-        let Some(entry) = self.sessions.get_mut(&assoc) else { return };
-        entry.control.data();
-        let count = octets.len();
-        self.hand_over(assoc, Event::Message { ppid, octets }, count);
-    }
-
-    /// What came in so many octets is for a session's service, unless too much waits already.
-    fn hand_over(&mut self, assoc: AssocId, event: Event, octets: usize) {
-        let Some(entry) = self.sessions.get(&assoc) else { return };
-        let cost = EVENT_COST + octets;
-        let waiting = entry.desk.waiting.fetch_add(cost, Ordering::Relaxed);
-        if waiting > WAITING_MAX {
-            debug!(?assoc, "sends more than is taken: cut off");
-            self.stats.overrun += 1;
-            self.endpoints.abort(assoc);
-            self.forget(assoc);
-            return;
+    /// False where a datagram is not to be answered; anything else is taken.
+    fn takes_datagram(&mut self, assoc: AssocId) -> bool {
+        let takes = self.datagrams.takes(assoc, Instant::now(), |client| {
+            self.setup.neighbours.as_ref().is_some_and(|known| known.serve_at(client))
+        });
+        if !takes {
+            self.stats.datagrams_refused += 1;
         }
-        // Who has ended the session wants no more of it.
-        let _ = entry.desk.events.send((event, cost));
-    }
-
-    fn on_control(&mut self, assoc: AssocId, octets: &[u8]) {
-        let Some(entry) = self.sessions.get_mut(&assoc) else { return };
-        let Ok(Message::Asap(message)) =
-            Message::decode(Protocol::Asap, octets).map(|decoded| decoded.message)
-        else {
-            self.stats.malformed += 1;
-            return;
-        };
-        let Setup { handle, element, cookies, .. } = &self.setup;
-        let identity = Identity { handle: handle.clone(), id: element.id() };
-        match entry.control.handle(unix_time(), message, &identity, cookies) {
-            Reaction::Reply(asap) => self.control(assoc, asap),
-            Reaction::Resumed(state) => {
-                self.stats.resumed += 1;
-                self.hand_over(assoc, Event::Resumed(state), octets.len());
-            }
-            Reaction::Refused(refusal) => {
-                self.stats.cookies_refused += 1;
-                if !std::mem::replace(&mut self.has_warned, true) {
-                    warn!(%refusal, "a session's cookie is refused: it begins anew");
-                }
-            }
-            Reaction::TooLate => self.stats.cookies_late += 1,
-            Reaction::Card(card) => self.hand_over(assoc, Event::Card(card), octets.len()),
-            Reaction::Ignored => self.stats.malformed += 1,
-        }
+        takes
     }
 
     fn on_order(&mut self, order: Order) {
@@ -288,6 +353,7 @@ impl<S: Service> Office<S> {
                 self.queue(assoc, ppid, octets, room);
             }
             Order::Of(assoc, Do::Cookie(state)) => self.send_cookie(assoc, &state),
+            Order::Of(assoc, Do::ReadOn) => self.read_on(assoc),
             Order::Of(assoc, Do::Close) => self.end(assoc),
             Order::Of(assoc, Do::Abort) => {
                 self.endpoints.abort(assoc);
@@ -303,7 +369,7 @@ impl<S: Service> Office<S> {
                 self.leaving.get_or_insert_default().push(done);
                 let all: Vec<_> = self.sessions.keys().copied().collect();
                 for assoc in all {
-                    self.endpoints.close(assoc);
+                    self.end(assoc);
                 }
                 self.sessions_changed();
             }
@@ -323,12 +389,19 @@ impl<S: Service> Office<S> {
     }
 }
 
-async fn keep_fresh(neighbours: Option<Arc<Neighbours>>) {
+async fn keep_fresh(neighbours: Option<Arc<Neighbours>>, is_udp: bool) {
     let Some(neighbours) = neighbours else { return std::future::pending().await };
-    let mut ticks = interval(INTERVAL);
+    let mut ticks = interval(if is_udp { INTERVAL_UDP } else { INTERVAL });
     loop {
         ticks.tick().await;
         neighbours.refresh().await;
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

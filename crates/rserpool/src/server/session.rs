@@ -1,9 +1,10 @@
 //! One session, as its service sees it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rserpool_transport::{AssocId, Backend, Ppid};
+use rserpool_transport::{AssocId, AssocInfo, Backend, Ppid};
 use rserpool_wire::asap::BusinessCard;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -35,6 +36,27 @@ pub enum Event {
 #[error("the client is gone")]
 pub struct Gone;
 
+/// Why a message was not sent. Nothing of it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The client is gone, and with it the session.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// No transport has messages without octets. The session goes on.
+    #[error("a message without octets cannot be sent")]
+    Empty,
+    /// The message is longer than the transport takes; a plain TCP stream takes any. The session
+    /// goes on.
+    #[error("a message of {octets} octets: at most {octets_max} can be sent")]
+    TooLong {
+        /// Octets of the message.
+        octets: usize,
+        /// How many there may be.
+        octets_max: usize,
+    },
+}
+
 /// Why a state was not handed over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +64,9 @@ pub enum CookieError {
     /// The client is gone, and with it the session.
     #[error(transparent)]
     Gone(#[from] Gone),
+    /// What goes with it was not sent.
+    #[error(transparent)]
+    NotSent(#[from] SendError),
     /// The state does not fit into a cookie. Nothing was sent: the session goes on, and its client
     /// keeps the cookie before.
     #[error("a state of {octets} octets: at most {octets_max} fit into a cookie of this pool")]
@@ -56,13 +81,11 @@ pub enum CookieError {
 /// One session at its server. Dropping it ends the session in good order.
 pub struct Session {
     assoc: AssocId,
-    backend: Backend,
-    /// Octets of a state at most; `None` without a control channel.
-    state_max: Option<usize>,
+    info: AssocInfo,
+    limits: Limits,
     /// Each with what it costs.
     events: mpsc::UnboundedReceiver<(Event, usize)>,
-    /// What the events cost that wait to be taken.
-    waiting: Arc<AtomicUsize>,
+    inbox: Arc<Inbox>,
     /// Octets that may be sent until the transport has taken some.
     room: Arc<Semaphore>,
     orders: mpsc::UnboundedSender<Order>,
@@ -75,9 +98,31 @@ enum Ending {
     AtOnce,
 }
 
+/// What fits into a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Octets of a state at most; `None` without a control channel.
+    pub(super) state_max: Option<usize>,
+    /// Octets of a message at most; `None` where there are none but a stream.
+    pub(super) message_max: Option<usize>,
+}
+
+/// What both ends know of the events that wait to be taken.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    /// What they cost.
+    pub(super) waiting: AtomicUsize,
+    /// The client is slowed down until some are taken.
+    pub(super) is_paused: AtomicBool,
+}
+
 /// Octets that a session may have sent and not delivered to the transport.
 pub(super) const ROOM: usize = 256 << 10;
-/// Octets that a service may have left untaken; a client that sends more is cut off.
+/// Octets that a service may have left untaken before its client is slowed down, where the transport
+/// can do that.
+pub(super) const PAUSE_AT: usize = 256 << 10;
+/// Octets that a service may have left untaken of a client that cannot be slowed down; one that
+/// sends more is cut off.
 pub(super) const WAITING_MAX: usize = 4 << 20;
 /// What an event counts for beside its octets: keeping it takes some, too.
 pub(super) const EVENT_COST: usize = 128;
@@ -85,35 +130,43 @@ pub(super) const EVENT_COST: usize = 128;
 /// What the office keeps of a session's way in and out.
 pub(super) struct Desk {
     pub(super) events: mpsc::UnboundedSender<(Event, usize)>,
-    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) inbox: Arc<Inbox>,
     pub(super) room: Arc<Semaphore>,
 }
 
 impl Session {
     pub(super) fn new(
         assoc: AssocId,
-        backend: Backend,
-        state_max: Option<usize>,
+        info: AssocInfo,
+        limits: Limits,
         orders: mpsc::UnboundedSender<Order>,
     ) -> (Self, Desk) {
         let (sender, events) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let inbox = Arc::new(Inbox::default());
         let room = Arc::new(Semaphore::new(ROOM));
-        let desk = Desk { events: sender, waiting: Arc::clone(&waiting), room: Arc::clone(&room) };
+        let desk = Desk { events: sender, inbox: Arc::clone(&inbox), room: Arc::clone(&room) };
         let ending = Ending::InGoodOrder;
-        (Self { assoc, backend, state_max, events, waiting, room, orders, ending }, desk)
+        (Self { assoc, info, limits, events, inbox, room, orders, ending }, desk)
     }
 
-    /// Waits for what happens next; `None` where the client is gone. A client whose messages are not
-    /// taken is not slowed down but cut off, when some 4 MiB wait: a service that takes its time
-    /// gives its clients leave to send, as the credit of `rserpool serve exec` does.
+    /// Waits for what happens next; `None` where the client is gone.
+    ///
+    /// A client whose messages are not taken is slowed down over TCP, when some 256 KiB wait; it
+    /// goes on to be told that the server lives. Where nothing at all is taken for
+    /// [`Config::stall_timeout`](super::Config::stall_timeout) the session is ended. Over SCTP one
+    /// socket has the messages of all clients, and UDP slows nobody down: there a client is cut off
+    /// when some 4 MiB wait, and a service that takes its time gives its clients leave to send, as
+    /// the credit of `rserpool serve exec` does.
     ///
     /// # Cancel safety
     ///
     /// Cancelling loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
         let (event, cost) = self.events.recv().await?;
-        self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        let left = self.inbox.waiting.fetch_sub(cost, Ordering::Relaxed) - cost;
+        if left < PAUSE_AT / 2 && self.inbox.is_paused.swap(false, Ordering::Relaxed) {
+            let _ = self.order(Do::ReadOn);
+        }
         Some(event)
     }
 
@@ -121,15 +174,21 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Gone`]; also where the message is longer than the transport takes: that ends the session.
+    /// [`SendError`]; whatever it is, nothing was sent.
     ///
     /// # Cancel safety
     ///
     /// Cancelling sends nothing.
-    pub async fn send(&self, ppid: Ppid, octets: &[u8]) -> Result<(), Gone> {
+    pub async fn send(&self, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
+        if octets.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if let Some(octets_max) = self.limits.message_max.filter(|&max| octets.len() > max) {
+            return Err(SendError::TooLong { octets: octets.len(), octets_max });
+        }
         self.wait_for_room(octets.len()).await?;
         // Checklist 40.
-        self.order(Do::Send(ppid.of_data(), octets.to_vec()))
+        Ok(self.order(Do::Send(ppid.of_data(), octets.to_vec()))?)
     }
 
     /// Hands over the state of the session to whatever server comes after this one: sealed with the
@@ -145,7 +204,9 @@ impl Session {
     ///
     /// Cancelling sends nothing.
     pub async fn send_cookie(&self, state: &[u8]) -> Result<(), CookieError> {
-        let (Some(octets_max), octets) = (self.state_max, state.len()) else { return Ok(()) };
+        let (Some(octets_max), octets) = (self.limits.state_max, state.len()) else {
+            return Ok(());
+        };
         if octets > octets_max {
             return Err(CookieError::TooLong { octets, octets_max });
         }
@@ -160,12 +221,17 @@ impl Session {
 
     /// What carries the session.
     pub fn backend(&self) -> Backend {
-        self.backend
+        self.info.backend
+    }
+
+    /// Where the client is, as its transport tells it: no proof of who it is.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.info.remote.first().copied()
     }
 
     /// True where cookies can be sent.
     pub fn has_control_channel(&self) -> bool {
-        self.state_max.is_some()
+        self.limits.state_max.is_some()
     }
 
     /// Ends the session at once, as a crash would.

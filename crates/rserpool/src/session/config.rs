@@ -38,7 +38,11 @@ pub struct Config {
     pub card: Option<BusinessCard>,
     /// The payload protocol identifier of what is sent. Default: 0.
     pub ppid: Ppid,
-    /// Transport values. Default: the `fast` profile.
+    /// How long [`Session::close`](super::Session::close) lets the server take what was sent.
+    /// Default: 1 s.
+    pub close_timeout: Duration,
+    /// Transport values. Default: the `fast` profile. Of the octets that may wait for a slow server
+    /// no more than [`SEND_MAX`](Self::SEND_MAX) are used.
     pub transport: Options,
 }
 
@@ -54,12 +58,23 @@ impl Default for Config {
             order: Order::default(),
             card: None,
             ppid: Ppid::default(),
+            close_timeout: Duration::from_secs(1),
             transport: session_options(&Timing::of(Profile::Fast)),
         }
     }
 }
 
 impl Config {
+    /// Octets that may have been sent and not been taken by the transport, and again as many in the
+    /// transport that the server has not taken; each message counts 128 octets more than it has.
+    pub const SEND_MAX: usize = 256 << 10;
+    /// Octets that the application may leave untaken before the server is slowed down; each message
+    /// counts 128 octets more than it has.
+    pub const UNREAD_MAX: usize = 512 << 10;
+    /// Octets that the application may leave untaken of a server that cannot be slowed down: more
+    /// are not kept.
+    pub const UNREAD_LIMIT: usize = 4 << 20;
+
     pub(super) fn machine(&self, handle: PoolHandle) -> machine::Config {
         machine::Config {
             failover_timeout: self.failover_timeout.min(FAR_FUTURE),

@@ -1,25 +1,22 @@
 //! A client's connection to a pool: moved to another server when its server fails.
 
+mod channel;
 mod config;
 mod driver;
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use rserpool_proto::machine::Peer;
-use rserpool_proto::session::client::{Client, Input};
 use rserpool_proto::stats::SessionStats;
-use rserpool_proto::time::Time;
-use rserpool_transport::{
-    AssocId, Endpoints, Error as TransportError, Event as TransportEvent, Options, SendError,
-};
+use rserpool_transport::{Endpoints, Options};
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle};
-use tokio::time::{Instant, timeout};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::node::FAR_FUTURE;
-use crate::user::Resolving;
 use crate::{Error, PoolUser};
 
+use channel::{Channel, Notice};
+use driver::Driver;
+
+pub use channel::SendError;
 pub use config::Config;
 pub use rserpool_proto::session::KeepAlive;
 pub use rserpool_proto::session::client::{FailureReason, Order};
@@ -31,8 +28,7 @@ pub enum Event {
     /// Octets from the server: over SCTP and framed TCP a message, over UDP a datagram, over plain
     /// TCP whatever was there.
     Received(Vec<u8>),
-    /// The server failed; another one is sought with the next call. Not told where the application
-    /// said so itself.
+    /// The server failed; another one is sought. Not told where the application said so itself.
     FailoverNeeded {
         /// The server that failed.
         from: PeId,
@@ -47,7 +43,9 @@ pub enum Event {
         to: PeId,
         /// How the failure showed.
         reason: FailureReason,
-        /// The newest cookie went before, so that the server knows what the last one told in it.
+        /// The newest cookie went before, so that the server knows what the last one told in it,
+        /// unless it refuses the cookie for its age or for want of the key: then
+        /// [`SessionStats::cookies_refused`] has grown when the first answer of that server comes.
         /// Without one the session begins anew.
         resumed: bool,
     },
@@ -57,25 +55,78 @@ pub enum Event {
 ///
 /// Where servers have a control channel it carries the session's state: the newest cookie of a
 /// server goes to the next one before anything else.
+///
+/// The session lives in a task of its own: what was sent leaves, the server is watched, and another
+/// one is found when it fails, whether or not the application calls anything meanwhile. This is the
+/// handle of that task. Its methods take `&self`, so that one task can send while another one waits
+/// for what happens. Dropping it ends the session at once; [`close`](Self::close) does it in good
+/// order.
+///
+/// # Bounds
+///
+/// - What the server has not taken: [`send`](Self::send) waits while more than some
+///   [`Config::SEND_MAX`] octets are under way.
+/// - What the application has not taken: beyond [`Config::UNREAD_MAX`] octets nothing more is read
+///   of the server, so that TCP slows it down, and so does SCTP of the kernel. Keep-alives rest
+///   until reading goes on. SCTP in userland cannot hold back a single peer, and UDP nobody: a
+///   server that goes on to send is left as failed, or its datagrams are dropped, beyond
+///   [`Config::UNREAD_LIMIT`] octets.
+/// - Who has a few failovers untaken gets no further ones until they are taken.
+///
+/// # Examples
+///
+/// A client that asks, and asks again where its server has failed:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use rserpool::{registrar, server, Registrar, Server, Service};
+/// use rserpool::session::{Config, Event, SendError};
+/// use rserpool::wire::param::PoolHandle;
+/// use rserpool::{PoolUser, Session, user};
+///
+/// # struct Echo;
+/// # impl Service for Echo {
+/// #     async fn serve(self: Arc<Self>, mut session: server::Session) {
+/// #         while let Some(event) = session.next().await {
+/// #             let server::Event::Message { ppid, octets } = event else { continue };
+/// #             let _ = session.send(ppid, &octets).await;
+/// #         }
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let asap = vec!["tcp://127.0.0.1:0".parse()?];
+/// # let registrar = Registrar::start(registrar::Config { asap, ..Default::default() })?;
+/// # let registrars = registrar.urls().to_vec();
+/// # let pool = PoolHandle::new("EchoPool".as_bytes()).ok_or("no pool handle")?;
+/// # let config = server::Config::new(registrars.clone(), pool.clone(), "tcp://127.0.0.1:0".parse()?);
+/// # let server = Server::start(config, Echo)?;
+/// # server.element().registered().await?;
+/// let user = PoolUser::start(user::Config::new(registrars))?;
+/// let session = Session::connect(user, pool, Config::default()).await?;
+/// // What is said to a server that has failed is said again when another one has the session.
+/// let ask = async || match session.send(b"hello").await {
+///     Err(SendError::ServerLost) => Ok(()),
+///     sent => sent,
+/// };
+/// ask().await?;
+/// let answer = loop {
+///     match session.next().await? {
+///         Event::Received(answer) => break answer,
+///         Event::FailedOver { .. } => ask().await?,
+///         _ => {}
+///     }
+/// };
+/// assert_eq!(answer, b"hello");
+/// session.close().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Session {
-    pool: Pool,
-    client: Client,
-    origin: Instant,
-    /// The association of the moment: dialed, or up.
-    assoc: Option<(Peer, AssocId)>,
-    /// What is asked of the registrars.
-    resolving: Option<(u64, Resolving)>,
-    /// The server of the moment; while another one is sought, the last one.
-    server: Option<PoolElement>,
-    /// Why this host could not dial.
-    refusal: Option<TransportError>,
-    /// What the application is still to be told.
-    told: VecDeque<Result<Told, Error>>,
-}
-
-enum Told {
-    Connected,
-    Event(Event),
+    channel: Channel,
+    close_timeout: std::time::Duration,
+    /// The task that has the session; it ends with the handle.
+    task: AbortHandle,
 }
 
 /// The pool, and what it takes to reach it.
@@ -86,11 +137,8 @@ struct Pool {
     endpoints: Endpoints,
 }
 
-/// How long the farewell to a server may take.
-const FAREWELL_MAX: Duration = Duration::from_secs(1);
-
 impl Session {
-    /// Connects to a server of the pool.
+    /// Connects to a server of the pool, in a task of the current runtime.
     ///
     /// # Errors
     ///
@@ -111,7 +159,9 @@ impl Session {
         config: Config,
     ) -> Result<Self, Error> {
         let options = Options {
+            close_timeout: config.close_timeout.min(FAR_FUTURE),
             connect_timeout: config.connect_timeout.min(FAR_FUTURE),
+            send_queue_max: config.transport.send_queue_max.min(Config::SEND_MAX),
             ..config.transport.clone()
         };
         let endpoints = Endpoints::new(options);
@@ -119,64 +169,60 @@ impl Session {
     }
 
     async fn connect_over(pool: Pool) -> Result<Self, Error> {
-        let mut session = Self::new(pool);
+        let close_timeout = pool.config.close_timeout.min(FAR_FUTURE);
+        let (channel, ends) = channel::open(pool.config.transport.message_max);
+        let task = tokio::spawn(Driver::new(pool, ends).run()).abort_handle();
+        let session = Self { channel, close_timeout, task };
         loop {
-            if let Told::Connected = session.told().await? {
+            if let Notice::Connected(_) = session.channel.next().await? {
                 return Ok(session);
             }
         }
     }
 
-    fn new(pool: Pool) -> Self {
-        Self {
-            client: Client::new(pool.config.machine(pool.handle.clone())),
-            pool,
-            origin: Instant::now(),
-            assoc: None,
-            resolving: None,
-            server: None,
-            refusal: None,
-            told: VecDeque::new(),
-        }
-    }
-
-    /// The server of the moment; while another one is sought, the last one.
-    pub fn server(&self) -> Option<&PoolElement> {
-        self.server.as_ref()
+    /// The server that the last event was of: while another one is sought, the last one.
+    pub fn server(&self) -> Option<PoolElement> {
+        self.channel.server()
     }
 
     /// True where the last server has handed over a state that the next one will get.
     pub fn has_cookie(&self) -> bool {
-        self.client.cookie().is_some()
+        self.channel.status().has_cookie
     }
 
     /// What was counted.
     pub fn stats(&self) -> SessionStats {
-        self.client.stats()
+        self.channel.status().stats
     }
 
-    /// Queues octets for the server: over SCTP as one message. They leave with the next call of
-    /// [`next`](Self::next). Where the server has failed they are dropped: the failover that
-    /// `next` reports says that they are to be sent again.
+    /// Hands octets to the server, over SCTP and framed TCP as one message; waits while it takes
+    /// less than is sent. They leave by themselves.
+    ///
+    /// That they are on their way does not say that they arrive: what was not answered when
+    /// [`Event::FailedOver`] comes is to be sent again.
+    ///
+    /// Who waits here and takes nothing from [`next`](Self::next) meanwhile may wait for a server
+    /// that waits for its answers to be taken: do both at once where there is much of both.
     ///
     /// # Errors
     ///
-    /// - [`SendError::Full`]: the server takes less than is sent, and nothing of it was queued. There
-    ///   is room again when [`next`](Self::next) has run for a while, be it some milliseconds.
-    /// - [`SendError::TooLong`]: over [`Options::message_max`].
-    pub fn send(&mut self, octets: &[u8]) -> Result<(), SendError> {
-        // A failover that nobody was told of yet is one, too.
-        let Some(assoc) = self.connected() else { return Ok(()) };
-        // Checklist 40.
-        match self.pool.endpoints.send(assoc, self.pool.config.ppid.of_data(), octets) {
-            Err(SendError::Gone) => Ok(()),
-            sent => sent,
-        }
+    /// Whatever the error is, nothing was sent.
+    ///
+    /// - [`SendError::ServerLost`]: the server that the application knows has failed. `next` tells
+    ///   who has the session then.
+    /// - [`SendError::TooLong`], [`SendError::Empty`]: it is no message of this transport.
+    /// - [`SendError::Ended`]: the runtime of the session has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling sends nothing.
+    pub async fn send(&self, octets: &[u8]) -> Result<(), SendError> {
+        self.channel.send(octets).await
     }
 
-    /// Waits for what happens next. Where the server fails, it reports it, resolves again, and
-    /// connects to another one. A server that ended the session in good order is not reported, but
-    /// another one comes first.
+    /// Waits for what happens next. Where the server fails, the session reports it, resolves again,
+    /// and connects to another one. A server that ended the session in good order is not reported,
+    /// but another one comes first.
     ///
     /// # Errors
     ///
@@ -185,59 +231,44 @@ impl Session {
     ///
     /// # Cancel safety
     ///
-    /// Cancelling loses nothing and delays nothing: what is under way goes on with the next call.
-    pub async fn next(&mut self) -> Result<Event, Error> {
+    /// Cancelling loses nothing and delays nothing: what is under way goes on.
+    pub async fn next(&self) -> Result<Event, Error> {
         loop {
-            if let Told::Event(event) = self.told().await? {
-                return Ok(event);
+            match self.channel.next().await? {
+                Notice::Connected(_) => {}
+                Notice::Event(event) | Notice::Moved(event, _) => return Ok(event),
             }
         }
     }
 
-    /// Says that the server of the moment has failed, though its association has not: the next call
-    /// of [`next`](Self::next) moves on to another one.
-    pub fn fail_over(&mut self) {
-        self.client.handle(self.now(), Input::FailOver);
-        self.drain();
+    /// Says that the server has failed, though its association has not: another one is sought. Does
+    /// nothing where the session has left that server already.
+    pub fn fail_over(&self) {
+        self.channel.leave(FailureReason::Reported);
     }
 
     /// Wants another server, though the one of the moment has not failed: it may not have what is
-    /// asked for. The next call of [`next`](Self::next) moves on; nobody is reported. Where there is
-    /// no other server, the same one has the session again after a pause.
-    pub fn move_on(&mut self) {
-        self.client.handle(self.now(), Input::MoveOn);
-        self.drain();
+    /// asked for. Nobody is reported. Where there is no other server, the same one has the session
+    /// again after a pause.
+    pub fn move_on(&self) {
+        self.channel.leave(FailureReason::Left);
     }
 
-    /// Ends the session after what was sent is delivered, as far as the server takes it in a
-    /// second.
+    /// Ends the session after what was sent is delivered. What still arrives is dropped. True where
+    /// the server has taken all and ended the session, too, within [`Config::close_timeout`]; false
+    /// where it has not, or where no server had the session.
     ///
     /// # Cancel safety
     ///
     /// Cancelling ends the session at once; what was not delivered by then is lost.
-    pub async fn close(mut self) {
-        let Some(current) = self.connected() else { return };
-        let endpoints = &mut self.pool.endpoints;
-        endpoints.close(current);
-        let gone = async {
-            loop {
-                match endpoints.next().await {
-                    TransportEvent::Down { assoc, .. } if assoc == current => return,
-                    _ => {}
-                }
-            }
-        };
-        let _ = timeout(FAREWELL_MAX, gone).await;
+    pub async fn close(self) -> bool {
+        timeout(self.close_timeout, self.channel.close()).await.unwrap_or(false)
     }
+}
 
-    /// The association to the server of the moment.
-    fn connected(&self) -> Option<AssocId> {
-        let (peer, _) = self.client.server()?;
-        self.assoc.filter(|(known, _)| *known == peer).map(|(_, assoc)| assoc)
-    }
-
-    fn now(&self) -> Time {
-        Time::from_origin(self.origin.elapsed())
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -5,17 +5,18 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rserpool_transport::endpoint::Endpoint;
 use rserpool_transport::{
-    Address, DownReason, Error as TransportError, Event as TransportEvent, Framing, Local,
-    MemoryNetwork, Ppid, Remote,
+    Address, AssocId, DownReason, Error as TransportError, Event as TransportEvent, Framing, Local,
+    MemoryNetwork, Ppid, Remote, SendError as TransportSendError,
 };
 use rserpool_wire::asap::HandleResolutionResponse;
 use rserpool_wire::param::{Policy, RegistrationLife, SctpTransport, Transport, TransportUse};
 use rserpool_wire::{Asap, Message, Protocol};
 use tokio::task::JoinHandle;
-use tokio::time::{Sleep, interval, sleep};
+use tokio::time::{Instant, Sleep, interval, sleep};
 
 use rserpool_proto::session::client::SETTLED;
 
@@ -77,7 +78,12 @@ impl Endpoint for Far {
         self.near.connect(remote)
     }
 
-    fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
+    fn send(
+        &mut self,
+        assoc: AssocId,
+        ppid: Ppid,
+        octets: &[u8],
+    ) -> Result<(), TransportSendError> {
         self.near.send(assoc, ppid, octets)
     }
 
@@ -218,7 +224,7 @@ fn id(session: &Session) -> u32 {
 }
 
 /// The next event, waited for by somebody who does something else every 5 ms.
-async fn next_between_ticks(session: &mut Session) -> Event {
+async fn next_between_ticks(session: &Session) -> Event {
     let mut ticks = interval(ms(5));
     loop {
         tokio::select! {
@@ -233,7 +239,7 @@ async fn who_cancels_and_calls_again_loses_no_time() {
     let world = World::with(ms(20), vec![element(1), element(2), element(3)]);
     let first = world.serve(1, FOREVER);
     let _third = world.serve(3, FOREVER);
-    let mut session = world.connect().await;
+    let session = world.connect().await;
     assert_eq!(id(&session), 1);
     sleep(SETTLED).await;
     let asked = world.asked.resolutions();
@@ -241,9 +247,9 @@ async fn who_cancels_and_calls_again_loses_no_time() {
     first.abort();
     let start = Instant::now();
     let (from, reason) = (PeId(1), FailureReason::Lost);
-    assert_eq!(next_between_ticks(&mut session).await, Event::FailoverNeeded { from, reason });
+    assert_eq!(next_between_ticks(&session).await, Event::FailoverNeeded { from, reason });
     let failed_over = Event::FailedOver { from, to: PeId(3), reason, resumed: false };
-    assert_eq!(next_between_ticks(&mut session).await, failed_over);
+    assert_eq!(next_between_ticks(&session).await, failed_over);
     // The loss, the answer of the registrar, the refusal of the second server, and the third.
     assert_eq!(start.elapsed(), ms(4 * 20));
     assert_eq!(world.asked.resolutions() - asked, 1);
@@ -254,7 +260,7 @@ async fn a_closed_session_moves_on_at_once_and_nobody_is_reported() {
     let world = World::with(ms(1), vec![element(1), element(2)]);
     let _first = world.serve(1, Duration::from_secs(5));
     let _second = world.serve(2, FOREVER);
-    let mut session = world.connect().await;
+    let session = world.connect().await;
     let (from, reason) = (PeId(1), FailureReason::Closed);
     assert_eq!(session.next().await.unwrap(), Event::FailoverNeeded { from, reason });
     let start = Instant::now();
@@ -271,7 +277,7 @@ async fn servers_that_hang_up_at_once_are_called_ever_less_often() {
         let world = World::with(ms(1), (1..=servers).map(element).collect());
         let _servers: Vec<_> =
             (1..=servers).map(|number| world.serve(number, Duration::ZERO)).collect();
-        let mut session = world.connect().await;
+        let session = world.connect().await;
         let mut sessions = 1;
         let _ = timeout(Duration::from_secs(6), async {
             loop {
@@ -306,6 +312,8 @@ async fn what_this_host_cannot_dial_is_passed_over_and_not_reported() {
     assert_eq!(id(&session), 2);
     sleep(ms(100)).await;
     assert_eq!(world.asked.reported(), []);
+    // It would notice the end of its server.
+    drop(session);
 
     // No room for another association.
     let mut pool = world.pool(Config::default());
@@ -353,7 +361,7 @@ async fn there_may_be_as_much_time_as_there_is() {
     let _first = world.serve(1, FOREVER);
     let (connect_timeout, failover_timeout) = (Duration::MAX, Duration::MAX);
     let config = Config { connect_timeout, failover_timeout, ..Config::default() };
-    let mut session = Session::connect_over(world.pool(config)).await.unwrap();
+    let session = Session::connect_over(world.pool(config)).await.unwrap();
     session.fail_over();
     let (id, reason) = (PeId(1), FailureReason::Reported);
     let event = session.next().await.unwrap();
@@ -365,7 +373,7 @@ async fn without_a_registrar_the_candidates_of_earlier_are_tried() {
     let world = World::with(ms(1), vec![element(1), element(2)]);
     let first = world.serve(1, FOREVER);
     let _second = world.serve(2, FOREVER);
-    let mut session = world.connect().await;
+    let session = world.connect().await;
     sleep(SETTLED).await;
 
     world.registrar.abort();

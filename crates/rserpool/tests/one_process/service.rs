@@ -1,7 +1,7 @@
 //! Servers with sessions, and the state that outlives them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rserpool::element::{self, PoolElement};
@@ -9,8 +9,8 @@ use rserpool::proto::session::Cookies;
 use rserpool::proto::session::cookie::Key;
 use rserpool::registrar::Registrar;
 use rserpool::server::{self, CookieError, Server, Service, Standing};
-use rserpool::session::{Config, Event, FailureReason, Session};
-use rserpool::transport::{Address, Endpoints, Framing, Options, Ppid, Scheme, SendError};
+use rserpool::session::{self, Config, Event, FailureReason, SendError, Session};
+use rserpool::transport::{Address, Endpoints, Framing, Options, Ppid, Scheme};
 use rserpool::wire::asap::{BusinessCard, KeepAlive, KeepAliveAck};
 use rserpool::wire::param::{Cookie, Load, PeId, Policy, PoolHandle, Transport, TransportUse};
 use rserpool::wire::{Asap, Message, Protocol};
@@ -89,7 +89,7 @@ async fn connect(registrar: &Registrar) -> Session {
     soon(Session::connect(user(&[registrar]), pool(), Config::default())).await.unwrap()
 }
 
-async fn answer(session: &mut Session) -> Vec<u8> {
+async fn answer(session: &Session) -> Vec<u8> {
     match soon(session.next()).await.unwrap() {
         Event::Received(octets) => octets,
         other => panic!("{other:?}"),
@@ -97,12 +97,12 @@ async fn answer(session: &mut Session) -> Vec<u8> {
 }
 
 /// Counts one further, and says how far.
-async fn count(session: &mut Session) -> u32 {
-    session.send(b"count").unwrap();
+async fn count(session: &Session) -> u32 {
+    session.send(b"count").await.unwrap();
     u32::from_be_bytes(answer(session).await.try_into().unwrap())
 }
 
-async fn fails_over(session: &mut Session) -> (PeId, FailureReason, bool) {
+async fn fails_over(session: &Session) -> (PeId, FailureReason, bool) {
     loop {
         match soon(session.next()).await.unwrap() {
             Event::FailedOver { to, reason, resumed, .. } => return (to, reason, resumed),
@@ -129,14 +129,14 @@ async fn a_session_goes_on_where_its_server_left_it() {
                 }
                 servers.push(start(config).await);
             }
-            let mut session = connect(&registrar).await;
-            assert_eq!([count(&mut session).await, count(&mut session).await], [1, 2]);
+            let session = connect(&registrar).await;
+            assert_eq!([count(&session).await, count(&session).await], [1, 2]);
             for number in 0..2 {
                 let next = servers[1].id();
                 drop(servers.remove(0));
-                let (to, _, resumed) = fails_over(&mut session).await;
+                let (to, _, resumed) = fails_over(&session).await;
                 assert_eq!((to, resumed), (next, true));
-                assert_eq!(count(&mut session).await, 3 + number);
+                assert_eq!(count(&session).await, 3 + number);
                 assert_eq!(servers[0].stats().resumed, 1);
             }
         }
@@ -151,18 +151,20 @@ async fn a_server_with_another_key_begins_the_session_anew() {
     let mut second = config(&registrar, Scheme::Tcp, "priority:1");
     second.cookies = sealed();
     let (first, second) = (start(first).await, start(second).await);
-    let mut session = connect(&registrar).await;
-    assert_eq!([count(&mut session).await, count(&mut session).await], [1, 2]);
+    let session = connect(&registrar).await;
+    assert_eq!([count(&session).await, count(&session).await], [1, 2]);
     drop(first);
-    fails_over(&mut session).await;
-    assert_eq!(count(&mut session).await, 1);
+    fails_over(&session).await;
+    assert_eq!(count(&session).await, 1);
     let stats = second.stats();
     assert_eq!((stats.resumed, stats.cookies_refused), (0, 1));
+    // Its client knows.
+    assert_eq!(session.stats().cookies_refused, 1);
     // The key that both know from now on.
     let keys = vec![Key::new(&[9; 32]).unwrap(), Key::new(&[7; 32]).unwrap()];
     second.set_keys(keys).unwrap();
     assert!(matches!(second.set_keys(Vec::new()), Err(rserpool::Error::CookieKeys(_))));
-    assert_eq!(count(&mut session).await, 2);
+    assert_eq!(count(&session).await, 2);
 }
 
 #[tokio::test]
@@ -171,12 +173,12 @@ async fn who_leaves_in_good_order_hands_its_sessions_over_first() {
         let registrar = registrar();
         let first = start(config(&registrar, scheme, "priority:2")).await;
         let second = start(config(&registrar, scheme, "priority:1")).await;
-        let mut session = connect(&registrar).await;
-        assert_eq!(count(&mut session).await, 1);
+        let session = connect(&registrar).await;
+        assert_eq!(count(&session).await, 1);
         let drained = tokio::spawn(first.drain(Duration::from_secs(60)));
         let moved = (second.id(), FailureReason::Closed, true);
-        assert_eq!(fails_over(&mut session).await, moved);
-        assert_eq!(count(&mut session).await, 2);
+        assert_eq!(fails_over(&session).await, moved);
+        assert_eq!(count(&session).await, 2);
         soon(drained).await.unwrap().unwrap();
         let pools = registrar.pools().await.unwrap();
         assert_eq!(pools[0].elements.len(), 1);
@@ -193,23 +195,23 @@ async fn a_state_that_does_not_fit_is_refused_and_the_one_before_stays() {
             config.cookies = sealed().encrypted();
         }
         let first = start(config).await;
-        let mut session = connect(&registrar).await;
+        let session = connect(&registrar).await;
         let most = Cookies::state_max(&pool());
         let mut state = b"state".to_vec();
         state.resize(most, 0);
-        session.send(&state).unwrap();
-        assert_eq!(answer(&mut session).await, b"sent");
-        assert_eq!([count(&mut session).await, count(&mut session).await], [1, 2]);
+        session.send(&state).await.unwrap();
+        assert_eq!(answer(&session).await, b"sent");
+        assert_eq!([count(&session).await, count(&session).await], [1, 2]);
         state.push(0);
-        session.send(&state).unwrap();
+        session.send(&state).await.unwrap();
         let refused = CookieError::TooLong { octets: most + 1, octets_max: most };
-        assert_eq!(answer(&mut session).await, refused.to_string().into_bytes());
+        assert_eq!(answer(&session).await, refused.to_string().into_bytes());
         let mut config = crate::service::config(&registrar, Scheme::UserlandSctp, "priority:1");
         config.cookies = if has_key { sealed() } else { Cookies::plain() };
         let _second = start(config).await;
         drop(first);
-        fails_over(&mut session).await;
-        assert_eq!(count(&mut session).await, 3);
+        fails_over(&session).await;
+        assert_eq!(count(&session).await, 3);
     }
 }
 
@@ -225,15 +227,15 @@ async fn a_business_card_spares_the_registrar() {
     let mut session = connect(&registrar).await;
     until(async || {
         session = connect(&registrar).await;
-        count(&mut session).await;
+        count(&session).await;
         session.stats().cards > 0
     })
     .await;
     registrar.stop().await;
     drop(first);
-    let (to, _, resumed) = fails_over(&mut session).await;
+    let (to, _, resumed) = fails_over(&session).await;
     assert_eq!((to, resumed), (second.id(), true));
-    assert_eq!(count(&mut session).await, 2);
+    assert_eq!(count(&session).await, 2);
 }
 
 #[tokio::test]
@@ -255,7 +257,7 @@ async fn there_are_only_so_many_sessions_and_the_load_tells_how_many() {
     let two = connect(&registrar).await;
     load(1.0).await;
     let hasty = Config { failover_timeout: Duration::from_millis(200), ..Config::default() };
-    let mut third = Session::connect(user(&[&registrar]), pool(), hasty).await.unwrap();
+    let third = Session::connect(user(&[&registrar]), pool(), hasty).await.unwrap();
     // Who is refused is let in first.
     let refused = third.next().await.unwrap();
     let (from, reason) = (server.id(), FailureReason::Closed);
@@ -272,18 +274,18 @@ async fn a_server_that_is_full_is_not_reported() {
         let mut full = config(&registrar, scheme, "priority:2");
         full.sessions_max = 1;
         let full = start(full).await;
-        let mut one = connect(&registrar).await;
+        let one = connect(&registrar).await;
         let second = start(config(&registrar, scheme, "priority:1")).await;
-        assert_eq!(count(&mut one).await, 1);
+        assert_eq!(count(&one).await, 1);
         for _ in 0..3 {
-            let mut other = connect(&registrar).await;
+            let other = connect(&registrar).await;
             let moved = (second.id(), FailureReason::Closed, false);
-            assert_eq!(fails_over(&mut other).await, moved);
-            assert_eq!(count(&mut other).await, 1);
+            assert_eq!(fails_over(&other).await, moved);
+            assert_eq!(count(&other).await, 1);
         }
         assert_eq!(full.stats().sessions_refused, 3);
         assert_eq!(registrar.stats().await.unwrap().reports, 0);
-        assert_eq!(count(&mut one).await, 2);
+        assert_eq!(count(&one).await, 2);
     }
 }
 
@@ -292,50 +294,284 @@ async fn a_service_that_panics_or_aborts_loses_that_session_and_no_other() {
     let registrar = registrar();
     let server = start(config(&registrar, Scheme::UserlandSctp, "round-robin")).await;
     for (word, heard) in [("panic", None), ("abort", Some(b"soon"))] {
-        let mut other = connect(&registrar).await;
-        let mut session = connect(&registrar).await;
-        assert_eq!(count(&mut session).await, 1);
-        session.send(word.as_bytes()).unwrap();
+        let other = connect(&registrar).await;
+        let session = connect(&registrar).await;
+        assert_eq!(count(&session).await, 1);
+        session.send(word.as_bytes()).await.unwrap();
         let mut event = soon(session.next()).await.unwrap();
         if heard.is_some_and(|heard| event == Event::Received(heard.to_vec())) {
             event = soon(session.next()).await.unwrap();
         }
         let (from, reason) = (server.id(), FailureReason::Lost);
         assert_eq!(event, Event::FailoverNeeded { from, reason });
-        assert_eq!(fails_over(&mut session).await, (from, reason, true));
-        assert_eq!(count(&mut session).await, 2);
-        assert_eq!(count(&mut other).await, 1);
+        assert_eq!(fails_over(&session).await, (from, reason, true));
+        assert_eq!(count(&session).await, 2);
+        assert_eq!(count(&other).await, 1);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_sends_more_than_is_taken_is_cut_off() {
+async fn a_client_that_sends_more_than_is_taken_is_slowed_down() {
+    const MESSAGES: u32 = 1000;
+    let registrar = registrar();
+    let service = Arc::new(Counter { sleeps: true.into() });
+    let config = config(&registrar, Scheme::Tcp, "round-robin");
+    let server = Server::start(config, Shared(Arc::clone(&service))).unwrap();
+    soon(server.element().registered()).await.unwrap();
+    let (interval, deadline) = (Duration::from_millis(20), Duration::from_millis(300));
+    let keep_alive = Some(session::KeepAlive { interval, deadline });
+    let config = Config { keep_alive, ..Config::default() };
+    let session = soon(Session::connect(user(&[&registrar]), pool(), config)).await.unwrap();
+    let session = Arc::new(session);
+    let sender = Arc::clone(&session);
+    let sending = tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            sender.send(&[0; 60_000]).await.unwrap();
+        }
+    });
+    until(async || server.stats().paused == 1).await;
+    // It is told that the server lives, for longer than a silent one may be.
+    until(async || session.stats().keep_alives_answered > 10).await;
+    assert!(!sending.is_finished());
+    service.sleeps.store(false, Ordering::Relaxed);
+    for number in 1..=MESSAGES {
+        assert_eq!(answer(&session).await, number.to_be_bytes());
+    }
+    sending.await.unwrap();
+    assert_eq!((server.stats().overrun, session.stats().failovers), (0, 0));
+}
+
+/// A service that others hold as well.
+struct Shared(Arc<Counter>);
+
+impl Service for Shared {
+    async fn serve(self: Arc<Self>, session: server::Session) {
+        Arc::clone(&self.0).serve(session).await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_takes_nothing_any_more_loses_its_session_in_the_end() {
     let registrar = registrar();
     let service = Counter { sleeps: true.into() };
-    let config = config(&registrar, Scheme::Tcp, "round-robin");
+    let mut config = config(&registrar, Scheme::Tcp, "round-robin");
+    config.stall_timeout = Duration::from_millis(300);
     let server = Server::start(config, service).unwrap();
     soon(server.element().registered()).await.unwrap();
-    let mut session = connect(&registrar).await;
+    let session = connect(&registrar).await;
     let octets = vec![0; 60_000];
-    let reason = soon(async {
+    let lost = soon(async {
         loop {
-            match session.send(&octets) {
-                Ok(()) | Err(SendError::Full) => {}
-                Err(error) => panic!("{error}"),
-            }
-            tokio::select! {
-                biased;
-                event = session.next() => match event.unwrap() {
-                    Event::FailoverNeeded { reason, .. } => return reason,
-                    other => panic!("{other:?}"),
-                },
-                () = tokio::task::yield_now() => {}
+            if let Err(error) = session.send(&octets).await {
+                return error;
             }
         }
     })
     .await;
-    assert_eq!(reason, FailureReason::Lost);
+    assert_eq!(lost, SendError::ServerLost);
     assert_eq!(server.stats().overrun, 1);
+}
+
+// The socket of SCTP in userland has the messages of all clients.
+#[tokio::test]
+async fn a_client_that_cannot_be_slowed_down_is_cut_off() {
+    let registrar = registrar();
+    let service = Counter { sleeps: true.into() };
+    let config = config(&registrar, Scheme::UserlandSctp, "round-robin");
+    let server = Server::start(config, service).unwrap();
+    soon(server.element().registered()).await.unwrap();
+    let session = connect(&registrar).await;
+    let octets = vec![0; 60_000];
+    let lost = soon(async {
+        loop {
+            if let Err(error) = session.send(&octets).await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert_eq!(lost, SendError::ServerLost);
+    until(async || server.stats().overrun == 1).await;
+}
+
+/// What a number is when it does not grow any more, though all tasks had their turns.
+async fn settled(number: impl Fn() -> usize) -> usize {
+    let (mut before, mut turns) = (number(), 0);
+    while before == 0 || turns < 20_000 {
+        tokio::task::yield_now().await;
+        turns = if number() == before { turns + 1 } else { 0 };
+        before = number();
+    }
+    before
+}
+
+/// Takes what a client says first, and then says as much as it can.
+struct Flood {
+    sent: AtomicUsize,
+}
+
+impl Service for Flood {
+    async fn serve(self: Arc<Self>, mut session: server::Session) {
+        let _ = session.next().await;
+        while session.send(Ppid(9), &[0; 60_000]).await.is_ok() {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct SharedFlood(Arc<Flood>);
+
+impl Service for SharedFlood {
+    async fn serve(self: Arc<Self>, session: server::Session) {
+        Arc::clone(&self.0).serve(session).await;
+    }
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_its_server_slows_it_down() {
+    let registrar = registrar();
+    let flood = Arc::new(Flood { sent: AtomicUsize::new(0) });
+    let config = config(&registrar, Scheme::Tcp, "round-robin");
+    let server = Server::start(config, SharedFlood(Arc::clone(&flood))).unwrap();
+    soon(server.element().registered()).await.unwrap();
+    let session = connect(&registrar).await;
+    session.send(b"begin").await.unwrap();
+    let sent = settled(|| flood.sent.load(Ordering::Relaxed)).await;
+    assert!(sent * 60_000 < 32 << 20, "{sent} messages");
+    // It goes on where it was, with the same server, when it is listened to again.
+    for _ in 0..sent + 100 {
+        assert_eq!(answer(&session).await.len(), 60_000);
+    }
+    assert_eq!(session.stats().failovers, 0);
+}
+
+#[tokio::test]
+async fn a_message_without_octets_is_refused_and_nothing_else_happens() {
+    struct Mute;
+    impl Service for Mute {
+        async fn serve(self: Arc<Self>, mut session: server::Session) {
+            while let Some(event) = session.next().await {
+                let server::Event::Message { ppid, .. } = event else { continue };
+                let nothing = session.send(ppid, &[]).await;
+                assert_eq!(nothing, Err(server::SendError::Empty));
+                let long = session.send(ppid, &[0; 65_537]).await;
+                assert!(matches!(long, Err(server::SendError::TooLong { octets_max: 65_536, .. })));
+                session.send(ppid, b"well").await.unwrap();
+            }
+        }
+    }
+    for scheme in SCHEMES {
+        let registrar = registrar();
+        let server = Server::start(config(&registrar, scheme, "round-robin"), Mute).unwrap();
+        soon(server.element().registered()).await.unwrap();
+        let session = connect(&registrar).await;
+        for _ in 0..2 {
+            assert_eq!(session.send(&[]).await, Err(SendError::Empty));
+            let long = session.send(&[0; 65_537]).await;
+            let (octets, octets_max) = (65_537, 65_536);
+            assert_eq!(long, Err(SendError::TooLong { octets, octets_max }));
+            session.send(b"say").await.unwrap();
+            assert_eq!(answer(&session).await, b"well");
+        }
+        assert_eq!(session.stats().failovers, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_session_lives_while_nobody_looks() {
+    for scheme in SCHEMES {
+        let registrar = registrar();
+        let first = start(config(&registrar, scheme, "priority:2")).await;
+        let second = start(config(&registrar, scheme, "priority:1")).await;
+        let session = connect(&registrar).await;
+        // It leaves without a call of next.
+        session.send(b"count").await.unwrap();
+        until(async || session.has_cookie()).await;
+        // Keep-alives, too.
+        until(async || session.stats().keep_alives >= 2).await;
+        drop(first);
+        until(async || second.stats().resumed == 1).await;
+        assert_eq!(session.send(b"lost").await, Err(SendError::ServerLost));
+        assert_eq!(answer(&session).await, 1_u32.to_be_bytes());
+        let (to, _, resumed) = fails_over(&session).await;
+        assert_eq!((to, resumed), (second.id(), true));
+        assert_eq!(count(&session).await, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_is_delivered_before_a_close_and_a_close_has_an_end() {
+    let registrar = registrar();
+    let server = start(config(&registrar, Scheme::Tcp, "round-robin")).await;
+    let session = connect(&registrar).await;
+    session.send(b"count").await.unwrap();
+    assert!(soon(session.close()).await);
+    until(async || server.stats().sessions == 0).await;
+
+    // A server that takes nothing.
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut member = element::Config::new(
+        urls(&[&registrar]),
+        PoolHandle::new("deaf".as_bytes()).unwrap(),
+        transport(deaf.local_addr().unwrap().port()),
+    );
+    member.element.policy = "round-robin".parse().unwrap();
+    let member = PoolElement::start(member).unwrap();
+    soon(member.registered()).await.unwrap();
+    let handle = PoolHandle::new("deaf".as_bytes()).unwrap();
+    let config = Config { close_timeout: Duration::from_millis(100), ..Config::default() };
+    let session = soon(Session::connect(user(&[&registrar]), handle, config)).await.unwrap();
+    session.send(b"hello").await.unwrap();
+    assert!(!soon(session.close()).await);
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let registrar = registrar();
+    let mut limited = config(&registrar, Scheme::Tcp, "round-robin");
+    limited.sessions_max = 8;
+    let server = start(limited).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(Rude::dial(server.url()).await);
+    }
+    // It may be sent away in the first second, and comes back.
+    let session = connect(&registrar).await;
+    let said = loop {
+        let _ = session.send(b"count").await;
+        match soon(session.next()).await.unwrap() {
+            Event::Received(octets) => break octets,
+            Event::FailoverNeeded { .. } | Event::FailedOver { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(said, 1_u32.to_be_bytes());
+    // Who speaks keeps its place, whoever comes.
+    for _ in 0..20 {
+        silent.push(Rude::dial(server.url()).await);
+    }
+    assert_eq!(count(&session).await, 2);
+    let stats = server.stats();
+    assert!(stats.sessions <= 8 && stats.silent >= 1 && stats.sessions_refused >= 12, "{stats:?}");
+}
+
+#[tokio::test]
+async fn who_says_nothing_in_time_is_let_go() {
+    let registrar = registrar();
+    let mut config = config(&registrar, Scheme::Tcp, "round-robin");
+    config.first_message_timeout = Some(Duration::from_millis(700));
+    let server = start(config).await;
+    let mut silent = Rude::dial(server.url()).await;
+    // It says that it is there.
+    let session = connect(&registrar).await;
+    let event = soon(silent.endpoints.next()).await;
+    let closed = rserpool::transport::DownReason::Closed;
+    assert!(
+        matches!(event, rserpool::transport::Event::Down { reason, .. } if reason == closed),
+        "{event:?}"
+    );
+    assert_eq!(count(&session).await, 1);
+    assert_eq!((server.stats().silent, session.stats().failovers), (1, 0));
 }
 
 /// A client that says what it likes.
@@ -401,7 +637,9 @@ async fn servers_that_were_made_with_the_same_seed_use_different_nonces() {
 async fn what_is_short_and_never_taken_is_not_kept_for_ever_either() {
     let registrar = registrar();
     let service = Counter { sleeps: true.into() };
-    let server = Server::start(config(&registrar, Scheme::Tcp, "round-robin"), service).unwrap();
+    let mut config = config(&registrar, Scheme::Tcp, "round-robin");
+    config.stall_timeout = Duration::from_millis(300);
+    let server = Server::start(config, service).unwrap();
     soon(server.element().registered()).await.unwrap();
     let elements = registrar.pools().await.unwrap().remove(0).elements;
     let card = BusinessCard { handle: pool(), elements };
@@ -488,7 +726,7 @@ async fn a_client_takes_anything_on_its_control_channel_and_believes_little() {
     soon(member.registered()).await.unwrap();
     let honest = start(config(&registrar, Scheme::Tcp, "priority:1")).await;
 
-    let mut session = connect(&registrar).await;
+    let session = connect(&registrar).await;
     let (mut server, _) = soon(rude.accept()).await.unwrap();
     let cookie = Cookie::new([0, 0, 0, 7]).unwrap();
     let elsewhere = PoolHandle::new("elsewhere".as_bytes()).unwrap();
@@ -506,14 +744,14 @@ async fn a_client_takes_anything_on_its_control_channel_and_believes_little() {
     }
     octets.extend(record(Ppid(9), b"data"));
     server.write_all(&octets).await.unwrap();
-    assert_eq!(answer(&mut session).await, b"data");
+    assert_eq!(answer(&session).await, b"data");
     let stats = session.stats();
     assert_eq!((stats.malformed, stats.cookies, stats.cards, stats.unexpected), (1, 2, 0, 3));
     // What is longer than any message ends the association; the session goes on.
     let _ = server.write_all(&record(Ppid::ASAP, &[0; 1 << 17])).await;
-    let (to, reason, resumed) = fails_over(&mut session).await;
+    let (to, reason, resumed) = fails_over(&session).await;
     assert_eq!((to, reason, resumed), (honest.id(), FailureReason::Lost, true));
-    assert_eq!(count(&mut session).await, 8);
+    assert_eq!(count(&session).await, 8);
 }
 
 #[tokio::test]
@@ -522,8 +760,8 @@ async fn datagrams_have_sessions_without_state() {
     let mut config = config(&registrar, Scheme::Udp, "priority:2");
     config.transport_use = TransportUse::DataOnly;
     let first = start(config).await;
-    let mut session = connect(&registrar).await;
-    assert_eq!([count(&mut session).await, count(&mut session).await], [1, 2]);
+    let session = connect(&registrar).await;
+    assert_eq!([count(&session).await, count(&session).await], [1, 2]);
     assert!(!session.has_cookie());
     let second = {
         let mut config = crate::service::config(&registrar, Scheme::Udp, "priority:1");
@@ -534,15 +772,15 @@ async fn datagrams_have_sessions_without_state() {
     // Only what is sent tells that nobody is there.
     let moved = soon(async {
         loop {
-            session.send(b"count").unwrap();
+            let _ = session.send(b"count").await;
             tokio::select! {
                 biased;
-                moved = fails_over(&mut session) => return moved,
+                moved = fails_over(&session) => return moved,
                 () = tokio::task::yield_now() => {}
             }
         }
     });
     let (to, _, resumed) = moved.await;
     assert_eq!((to, resumed), (second.id(), false));
-    count(&mut session).await;
+    count(&session).await;
 }

@@ -1,7 +1,7 @@
 //! A client's connection to a pool.
 
 use rserpool::proto::user::ResolveError;
-use rserpool::session::{Config, Event, FailureReason, Session};
+use rserpool::session::{Config, Event, FailureReason, SendError, Session};
 use rserpool::{Error, PoolUser};
 
 use crate::servers::{Echo, listed, pool, registrar, soon, user};
@@ -11,8 +11,8 @@ async fn connect(user: &PoolUser) -> Session {
 }
 
 /// Says it and hears it.
-async fn echoes(session: &mut Session, text: &str) {
-    session.send(text.as_bytes()).unwrap();
+async fn echoes(session: &Session, text: &str) {
+    session.send(text.as_bytes()).await.unwrap();
     let mut heard = Vec::new();
     while heard.len() < text.len() {
         match soon(session.next()).await.unwrap() {
@@ -24,7 +24,7 @@ async fn echoes(session: &mut Session, text: &str) {
 }
 
 /// Waits for the failover.
-async fn fails_over(session: &mut Session) -> (rserpool::wire::param::PeId, FailureReason) {
+async fn fails_over(session: &Session) -> (rserpool::wire::param::PeId, FailureReason) {
     loop {
         match soon(session.next()).await.unwrap() {
             Event::FailedOver { to, reason, .. } => return (to, reason),
@@ -43,14 +43,14 @@ async fn a_session_moves_to_another_server_when_its_own_crashes() {
         servers.push(Echo::start(&[&registrar], &format!("priority:{priority}")).await);
     }
     let ids: Vec<_> = servers.iter().map(|server| server.element.id()).collect();
-    let mut session = connect(&user(&[&registrar])).await;
+    let session = connect(&user(&[&registrar])).await;
     for (number, server) in servers.drain(..2).enumerate() {
         assert_eq!(session.server().unwrap().id, ids[number]);
-        echoes(&mut session, "before").await;
+        echoes(&session, "before").await;
         server.crash().await;
-        let (to, _) = fails_over(&mut session).await;
+        let (to, _) = fails_over(&session).await;
         assert_eq!(to, ids[number + 1]);
-        echoes(&mut session, "after").await;
+        echoes(&session, "after").await;
     }
     soon(session.close()).await;
 }
@@ -60,14 +60,14 @@ async fn a_session_moves_when_its_application_says_so() {
     let registrar = registrar();
     let first = Echo::start(&[&registrar], "priority:2").await;
     let second = Echo::start(&[&registrar], "priority:1").await;
-    let mut session = connect(&user(&[&registrar])).await;
+    let session = connect(&user(&[&registrar])).await;
     assert_eq!(session.server().unwrap().id, first.element.id());
     session.fail_over();
-    // What is said while there is no server is for nobody.
-    session.send(b"lost").unwrap();
+    // What is said while there is no server is for nobody, and that is told.
+    assert_eq!(session.send(b"lost").await, Err(SendError::ServerLost));
     let moved = (second.element.id(), FailureReason::Reported);
-    assert_eq!(fails_over(&mut session).await, moved);
-    echoes(&mut session, "after").await;
+    assert_eq!(fails_over(&session).await, moved);
+    echoes(&session, "after").await;
     // It was reported, and asked at once, and lives.
     assert_eq!(registrar.stats().await.unwrap().reports, 1);
 }
@@ -78,14 +78,14 @@ async fn a_server_that_ends_a_session_in_good_order_is_not_reported() {
     let mut servers = vec![Echo::start(&[&registrar], "priority:2").await];
     servers.push(Echo::start(&[&registrar], "priority:1").await);
     let user = user(&[&registrar]);
-    let mut session = connect(&user).await;
-    echoes(&mut session, "before").await;
+    let session = connect(&user).await;
+    echoes(&session, "before").await;
     let from = session.server().unwrap().id;
     servers.remove(0).crash().await;
     // Over TCP the end of a process looks like that.
     let needed = Event::FailoverNeeded { from, reason: FailureReason::Closed };
     assert_eq!(soon(session.next()).await.unwrap(), needed);
-    fails_over(&mut session).await;
+    fails_over(&session).await;
     assert_eq!(registrar.stats().await.unwrap().reports, 0);
 }
 
@@ -95,11 +95,11 @@ async fn a_server_that_has_left_its_pool_goes_on_serving() {
     let registrar = registrar();
     let server = Echo::start(&[&registrar], "round-robin").await;
     let user = user(&[&registrar]);
-    let mut session = connect(&user).await;
-    echoes(&mut session, "before").await;
+    let session = connect(&user).await;
+    echoes(&session, "before").await;
     soon(server.element.deregister()).await.unwrap();
     assert!(listed(&user).await.is_empty());
-    echoes(&mut session, "after").await;
+    echoes(&session, "after").await;
     soon(session.close()).await;
 }
 
@@ -107,12 +107,12 @@ async fn a_server_that_has_left_its_pool_goes_on_serving() {
 async fn a_session_waits_for_a_server_to_come() {
     let registrar = registrar();
     let first = Echo::start(&[&registrar], "round-robin").await;
-    let mut session = connect(&user(&[&registrar])).await;
+    let session = connect(&user(&[&registrar])).await;
     first.crash().await;
     let second = async { Echo::start(&[&registrar], "round-robin").await };
-    let (moved, second) = tokio::join!(fails_over(&mut session), second);
+    let (moved, second) = tokio::join!(fails_over(&session), second);
     assert_eq!(moved.0, second.element.id());
-    echoes(&mut session, "after").await;
+    echoes(&session, "after").await;
 }
 
 #[tokio::test]
@@ -120,8 +120,8 @@ async fn cancelling_loses_nothing() {
     let registrar = registrar();
     let first = Echo::start(&[&registrar], "priority:2").await;
     let second = Echo::start(&[&registrar], "priority:1").await;
-    let mut session = connect(&user(&[&registrar])).await;
-    echoes(&mut session, "before").await;
+    let session = connect(&user(&[&registrar])).await;
+    echoes(&session, "before").await;
     first.crash().await;
     // Every other poll is the last one of its call.
     let to = loop {
@@ -137,7 +137,7 @@ async fn cancelling_loses_nothing() {
         }
     };
     assert_eq!(to, second.element.id());
-    echoes(&mut session, "after").await;
+    echoes(&session, "after").await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_pool_without_a_server_that_accepts_is_given_up_in_time_and_may_be_tri
     let first = Echo::start(&[&registrar], "round-robin").await;
     let config =
         Config { failover_timeout: std::time::Duration::from_millis(200), ..Config::default() };
-    let mut session = soon(Session::connect(user(&[&registrar]), pool(), config)).await.unwrap();
+    let session = soon(Session::connect(user(&[&registrar]), pool(), config)).await.unwrap();
     first.crash().await;
     let error = loop {
         if let Err(error) = soon(session.next()).await {
@@ -163,5 +163,5 @@ async fn a_pool_without_a_server_that_accepts_is_given_up_in_time_and_may_be_tri
     };
     assert!(matches!(error, Error::NoElement | Error::Resolve(_)), "{error}");
     let second = Echo::start(&[&registrar], "round-robin").await;
-    assert_eq!(fails_over(&mut session).await.0, second.element.id());
+    assert_eq!(fails_over(&session).await.0, second.element.id());
 }

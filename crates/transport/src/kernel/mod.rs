@@ -99,6 +99,8 @@ pub struct KernelEndpoint {
     sources: Sources,
     counters: Counters,
     undelivered: u64,
+    /// Associations whose messages are not wanted for now.
+    paused: BTreeSet<AssocId>,
 }
 
 impl KernelEndpoint {
@@ -176,6 +178,7 @@ impl KernelEndpoint {
             sources: Sources::new(options),
             counters: Counters::default(),
             undelivered: 0,
+            paused: BTreeSet::new(),
         })
     }
 
@@ -229,6 +232,7 @@ impl KernelEndpoint {
             self.sources.left(from);
         }
         self.full -= usize::from(association.outbound.full().is_some());
+        self.paused.remove(&assoc);
         self.undelivered += association.outbound.messages();
         if let Some(deadline) = association.state.deadline() {
             self.deadlines.remove(&(deadline, assoc));
@@ -323,7 +327,24 @@ impl Endpoint for KernelEndpoint {
         Ok(())
     }
 
+    /// All associations share the socket's queue: only where it is the only one, and no other can
+    /// come, is it left unread. The kernel goes on to answer for this host.
+    fn pause_reading(&mut self, assoc: AssocId) -> bool {
+        let is_alone = self.local.addresses.is_empty() && self.table.len() == 1;
+        let is_up =
+            matches!(self.table.get_mut(assoc), Some(Association { state: State::Up { .. }, .. }));
+        if is_alone && is_up {
+            self.paused.insert(assoc);
+        }
+        is_alone && is_up
+    }
+
+    fn resume_reading(&mut self, assoc: AssocId) {
+        self.paused.remove(&assoc);
+    }
+
     fn close(&mut self, assoc: AssocId) {
+        self.resume_reading(assoc);
         let Some(association) = self.table.get_mut(assoc) else { return };
         self.backlogs.drop_held(&mut association.backlog);
         if let State::Up { .. } = association.state {

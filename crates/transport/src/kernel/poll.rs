@@ -191,6 +191,9 @@ impl KernelEndpoint {
 
     /// Receives a batch and turns it into events.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.paused.is_empty() && self.paused.len() == self.table.len() {
+            return Poll::Pending;
+        }
         loop {
             let Ok(mut guard) = ready!(self.socket.poll_read_ready(cx)) else {
                 return Poll::Pending;

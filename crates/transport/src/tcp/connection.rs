@@ -41,6 +41,10 @@ pub(super) struct Connection {
     closing: Closing,
     /// What has arrived waits until the peer has taken its answers.
     paused: bool,
+    /// The user takes nothing of this connection for now.
+    stopped: bool,
+    /// The user takes messages again, and some may be there already.
+    restarted: bool,
     /// The system took less at the last flush than there was to write.
     blocked: bool,
     /// What the endpoint knows of what waits here.
@@ -112,6 +116,8 @@ impl Connection {
             failed: None,
             closing: Closing::No,
             paused: false,
+            stopped: false,
+            restarted: false,
             blocked: false,
             backlog: Backlog::default(),
             has_taken: false,
@@ -162,6 +168,7 @@ impl Connection {
             self.closing = Closing::Asked;
             // Nothing that arrives makes more to send any more.
             self.paused = false;
+            self.start_reading();
         }
     }
 
@@ -184,11 +191,23 @@ impl Connection {
     /// Whether the peer asks faster than it takes the answers: then what it has sent is held back,
     /// and the connection reads no more, until it [`resumes_reading`](Self::resumes_reading). Only
     /// who was dialed waits: if both did, two that send each other much would wait for each other.
+    /// The same where the user takes nothing.
     pub(super) fn pause_reading(&mut self, backlogs: &Backlogs) -> bool {
         self.paused = !self.dialed
             && self.closing == Closing::No
             && self.outbox.waiting() > backlogs.high_water();
-        self.paused
+        self.paused || self.stopped
+    }
+
+    /// The user takes no more for now. False where the connection ends anyway.
+    pub(super) fn stop_reading(&mut self) -> bool {
+        self.stopped = self.closing == Closing::No;
+        self.stopped
+    }
+
+    /// The user takes messages again.
+    pub(super) fn start_reading(&mut self) {
+        self.restarted |= std::mem::take(&mut self.stopped);
     }
 
     /// Whether something is held back without need.
@@ -215,8 +234,8 @@ impl Connection {
     ) {
         self.inbox.reclaim(&mut buffers.spare);
         backlogs.note_kept(&mut self.backlog, self.inbox.octets.len());
-        // What waits while reading is paused may be whole.
-        let is_unfinished = !self.paused && !self.inbox.is_empty();
+        // What waits while reading is paused may be whole, or go on later.
+        let is_unfinished = !self.paused && !self.stopped && !self.inbox.is_empty();
         let is_new = std::mem::take(&mut self.has_taken);
         backlogs.note_unfinished(assoc, &mut self.backlog, is_unfinished, is_new);
     }
@@ -249,6 +268,12 @@ impl Connection {
         backlogs: &mut Backlogs,
     ) -> Step {
         let flushed = self.poll_flush(cx).is_ready();
+        if self.stopped && self.failed.is_none() {
+            return Step::Wait;
+        }
+        if std::mem::take(&mut self.restarted) {
+            return Step::Arrived;
+        }
         if self.paused {
             // The waker of the flush says when to look again.
             if !self.resumes_reading(backlogs) {

@@ -362,6 +362,20 @@ impl Endpoint for TcpEndpoint {
         }
     }
 
+    fn pause_reading(&mut self, assoc: AssocId) -> bool {
+        match self.peers.get_mut(&assoc) {
+            Some(Peer { state: State::Up(connection), .. }) => connection.stop_reading(),
+            Some(_) | None => false,
+        }
+    }
+
+    fn resume_reading(&mut self, assoc: AssocId) {
+        if let Some(Peer { source, state: State::Up(connection), .. }) = self.peers.get_mut(&assoc) {
+            connection.start_reading();
+            source.wake();
+        }
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if self.messages_before_flush > 0
             && let Some(event) = self.next_message()

@@ -16,6 +16,7 @@ use crate::clock::now_us;
 use crate::command::resolve::pool_handle;
 use crate::output::Output;
 use crate::runtime;
+use crate::sessions::say;
 
 /// The client of the demo; not for people.
 #[derive(Debug, clap::Args)]
@@ -104,8 +105,8 @@ impl Client<'_> {
             let oldest = self.unanswered.values().next().copied();
             let overdue = oldest.unwrap_or_else(Instant::now) + ANSWER_TIMEOUT;
             tokio::select! {
-                _ = pace.tick(), if farewell.is_none() => self.ask()?,
-                event = self.session.next() => self.on_event(event?)?,
+                _ = pace.tick(), if farewell.is_none() => self.ask().await?,
+                event = self.session.next() => self.on_event(event?).await?,
                 () = sleep_until(overdue), if oldest.is_some() => self.give_up()?,
                 _ = counts.tick() => self.say(&Report::Count(self.count))?,
                 () = &mut end, if farewell.is_none() => {
@@ -118,11 +119,11 @@ impl Client<'_> {
         self.say(&Report::Count(self.count))
     }
 
-    fn ask(&mut self) -> anyhow::Result<()> {
+    async fn ask(&mut self) -> anyhow::Result<()> {
         self.count.requests += 1;
         let number = self.count.requests;
         self.unanswered.insert(number, Instant::now());
-        self.session.send(format!("request {number}").as_bytes()).context("cannot send")
+        say(&self.session, format!("request {number}").as_bytes()).await
     }
 
     /// The server does not answer, though its association is there.
@@ -139,21 +140,21 @@ impl Client<'_> {
         self.say(&Report::Failed { server, at_us: now_us() })
     }
 
-    fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
+    async fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::FailoverNeeded { from: PeId(server), .. } => self.fail(server),
-            Event::FailedOver { .. } => self.ask_again(),
+            Event::FailedOver { .. } => self.ask_again().await,
             Event::Received(octets) => self.on_answer(&octets),
             _ => Ok(()),
         }
     }
 
-    fn ask_again(&mut self) -> anyhow::Result<()> {
+    async fn ask_again(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         for (number, asked) in &mut self.unanswered {
             *asked = now;
             self.count.resent += 1;
-            self.session.send(format!("request {number}").as_bytes()).context("cannot send")?;
+            say(&self.session, format!("request {number}").as_bytes()).await?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use rserpool::session::Event;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
@@ -18,7 +18,7 @@ use super::picture::Picture;
 use super::view::{Tile, View};
 use crate::output::progress;
 use crate::service::fractal::packet::PPID;
-use crate::sessions::{FRUITLESS_MAX, SessionArgs};
+use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
 
 /// How tiles are computed.
 pub(super) struct Crew {
@@ -120,8 +120,8 @@ impl Crew {
         news: &mpsc::UnboundedSender<News>,
     ) -> anyhow::Result<Done> {
         let mut patch = Patch::new(view.parameter(tile));
-        let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
-        ask(&mut session, &patch)?;
+        let session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
+        ask(&session, &patch).await?;
         let mut fruitless = 0;
         // The state that the last server left is of no use.
         let mut begins_anew = false;
@@ -131,7 +131,7 @@ impl Crew {
             let patience = self.answer_timeout / if is_in_doubt { DOUBT } else { 1 };
             let Ok(event) = timeout(patience, session.next()).await else {
                 if std::mem::take(&mut is_in_doubt) {
-                    ask(&mut session, &patch)?;
+                    ask(&session, &patch).await?;
                     continue;
                 }
                 begins_anew = true;
@@ -151,7 +151,7 @@ impl Crew {
                     }
                     Arrival::Holes => {
                         fruitless += 1;
-                        ask(&mut session, &patch)?;
+                        ask(&session, &patch).await?;
                     }
                     Arrival::Broken => {
                         begins_anew = true;
@@ -163,7 +163,7 @@ impl Crew {
                     let _ = news.send(News::FailedOver { resumed: resumed && !begins_anew });
                     is_in_doubt = resumed && !std::mem::take(&mut begins_anew);
                     if !is_in_doubt {
-                        ask(&mut session, &patch)?;
+                        ask(&session, &patch).await?;
                     }
                 }
                 _ => {}
@@ -181,6 +181,6 @@ fn done(session: Session, tile: Tile, patch: Patch) -> Done {
     Done { tile, points: patch.into_points(), server }
 }
 
-fn ask(session: &mut Session, patch: &Patch) -> anyhow::Result<()> {
-    session.send(&patch.request()).map_err(|error| anyhow!("cannot send: {error}"))
+async fn ask(session: &Session, patch: &Patch) -> anyhow::Result<()> {
+    say(session, &patch.request()).await
 }

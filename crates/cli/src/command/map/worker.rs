@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use rserpool::session::Event;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, Session};
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::service::exec::job::{Client, Output, Progress};
-use crate::service::exec::packet::{Outcome, PPID, Packet, Refusal};
-use crate::sessions::{EVER, SessionArgs};
+use crate::service::exec::packet::{Outcome, PPID, Refusal};
+use crate::sessions::{EVER, SessionArgs, say};
 
 /// What all jobs have in common.
 pub(super) struct Worker {
@@ -42,23 +42,29 @@ pub(super) struct Ended {
 const BUSY_PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 impl Worker {
-    /// Runs a job. The error is one that all other jobs will have, too.
-    pub(super) async fn run(&self, number: u64, input: &[u8]) -> anyhow::Result<Ended> {
-        let mut ended = Ended {
-            outcome: Err(String::new()),
-            output: Output::default(),
-            attempts: 0,
-            server: None,
-        };
+    /// Runs a job. With it comes an error that all other jobs will have, too.
+    pub(super) async fn run(&self, number: u64, input: &[u8]) -> (Ended, Option<anyhow::Error>) {
+        let mut ended = Ended::failed(String::new());
+        match self.try_all(number, input, &mut ended).await {
+            Ok(()) => (ended, None),
+            Err(error) => {
+                ended.outcome = Err(format!("{error:#}"));
+                (ended, Some(error))
+            }
+        }
+    }
+
+    async fn try_all(&self, number: u64, input: &[u8], ended: &mut Ended) -> anyhow::Result<()> {
         let mut pause = BUSY_PAUSE[0];
         while ended.attempts <= self.retries {
-            let mut session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
-            let progress = self.attempt(&mut session, number, input, &mut ended.attempts).await?;
+            let session = self.sessions.connect(&self.user, &self.pool, PPID).await?;
+            let progress = self.attempt(&session, number, input, &mut ended.attempts).await?;
             ended.server = session.server().map(|server| server.id.to_string());
             tokio::spawn(session.close());
             match progress {
                 Progress::Done(outcome, output) => {
-                    return Ok(Ended { outcome: Ok(outcome), output, ..ended });
+                    (ended.outcome, ended.output) = (Ok(outcome), output);
+                    return Ok(());
                 }
                 Progress::Refused(Refusal::Busy, _) => {
                     // It has not begun.
@@ -66,25 +72,25 @@ impl Worker {
                     sleep(pause).await;
                     pause = (pause * 2).min(BUSY_PAUSE[1]);
                 }
-                Progress::Refused(Refusal::Unknown, text) => bail!(text),
+                Progress::Refused(Refusal::Unknown, text) => bail!(UnknownJob(text)),
                 // It would say as much on any other server.
                 Progress::Overflow => {
                     ended.outcome = Err("it says more than is taken".into());
-                    return Ok(ended);
+                    return Ok(());
                 }
                 Progress::Refused(Refusal::Broken, text) => ended.outcome = Err(text),
                 Progress::Broken(why) => ended.outcome = Err(why.into()),
                 Progress::Runs => {}
             }
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// One session: the job is begun again at each server that takes the session over. Servers that
     /// do not know it are left for others.
     async fn attempt(
         &self,
-        session: &mut Session,
+        session: &Session,
         number: u64,
         input: &[u8],
         attempts: &mut u32,
@@ -93,7 +99,7 @@ impl Worker {
         let (mut client, run) = begin();
         let mut lacking = BTreeMap::new();
         *attempts += 1;
-        say(session, &run)?;
+        say(session, &run.encode()).await?;
         loop {
             // A command may take its time; the servers' limits bound it.
             let patience = if client.is_accepted() { EVER } else { self.answer_timeout };
@@ -122,18 +128,28 @@ impl Worker {
                     *attempts += 1;
                     let (anew, run) = begin();
                     client = anew;
-                    say(session, &run)?;
+                    say(session, &run.encode()).await?;
                 }
                 _ => {}
             }
             while let Some(packet) = client.poll() {
-                say(session, &packet)?;
+                say(session, &packet.encode()).await?;
             }
         }
     }
 }
 
+/// No server has a job of that name: there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UnknownJob(String);
+
 impl Ended {
+    /// It did not get so far as to end by itself.
+    pub(super) fn failed(why: String) -> Self {
+        Self { outcome: Err(why), output: Output::default(), attempts: 0, server: None }
+    }
+
     /// True where the command ended by itself with 0.
     pub(super) fn is_good(&self) -> bool {
         self.outcome == Ok(Outcome::Exited(0))
@@ -171,8 +187,4 @@ impl Ended {
             "stderr": String::from_utf8_lossy(&self.output.err),
         })
     }
-}
-
-fn say(session: &mut Session, packet: &Packet) -> anyhow::Result<()> {
-    session.send(&packet.encode()).context("cannot send")
 }

@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     /// When each question without an answer was asked first.
     pending: BTreeMap<u64, Instant>,
     last_reply: Option<u64>,
+    /// The server of the moment got the state, and has not answered yet.
+    is_resuming: bool,
     /// Numbers that may be missing after failovers.
     excused: u64,
     latencies: Vec<Duration>,
@@ -65,6 +67,7 @@ impl Tally {
 
     /// Takes an answer.
     pub(crate) fn answer(&mut self, now: Instant, message: u64, reply: u64) -> Verdict {
+        self.is_resuming = false;
         match self.last_reply {
             Some(last) if reply <= last => self.counts.repeats += 1,
             Some(last) => {
@@ -88,6 +91,7 @@ impl Tally {
     /// Another server has the session: the questions to ask again.
     pub(crate) fn fail_over(&mut self, resumed: bool) -> impl Iterator<Item = u64> {
         self.counts.failovers += 1;
+        self.is_resuming = resumed && self.last_reply.is_some();
         if resumed {
             self.excused += self.pending.len() as u64;
         } else {
@@ -97,6 +101,20 @@ impl Tally {
         }
         self.counts.resent += self.pending.len() as u64;
         self.pending.keys().copied()
+    }
+
+    /// The server that got the state did not take it: before its first answer is taken. False where
+    /// none was to be taken.
+    pub(crate) fn begin_anew(&mut self) -> bool {
+        let is_resuming = std::mem::take(&mut self.is_resuming);
+        if is_resuming {
+            self.counts.restarts += 1;
+            // It numbers its replies from the start again.
+            self.counts.repeats += 1;
+            self.last_reply = None;
+            self.excused = 0;
+        }
+        is_resuming
     }
 
     /// When the oldest question without an answer was asked.
@@ -187,6 +205,21 @@ mod tests {
         tally.answer(now, 2, 1);
         let Counts { restarts, repeats, gaps, .. } = tally.counts;
         assert_eq!((restarts, repeats, gaps), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_server_that_refuses_the_state_begins_anew_and_that_is_counted() {
+        let (mut tally, now) = asked(3);
+        tally.answer(now, 1, 7);
+        assert!(!tally.begin_anew());
+        tally.fail_over(true).for_each(drop);
+        assert!(tally.begin_anew());
+        tally.answer(now, 2, 1);
+        assert!(!tally.begin_anew());
+        tally.answer(now, 3, 2);
+        let Counts { restarts, repeats, gaps, failovers, .. } = tally.counts;
+        assert_eq!((restarts, repeats, gaps, failovers), (1, 1, 0, 1));
+        assert!(!tally.counts.is_clean());
     }
 
     #[test]

@@ -112,6 +112,31 @@ fn a_long_input_flows_whether_or_not_the_job_takes_it() {
 }
 
 #[test]
+fn every_job_has_its_entry_though_all_servers_are_gone() {
+    let registrar = Registrar::patient();
+    let mut server = server(&registrar, &[]);
+    let args = ["map", "--json", "--job", "copy", "--parallel", "2", "--failover-timeout", "200ms"];
+    let mut map = client(&registrar, &args);
+    map.say("first");
+    // The bracket, and the first job.
+    assert_eq!(map.line(), "[");
+    let first = map.line();
+    server.program.kill();
+    (0..19).for_each(|number| map.say(&format!("line {number}")));
+    let ended = map.end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let all = format!("[{first}{}", ended.stdout);
+    let jobs: Vec<Value> = serde_json::from_str(&all).unwrap();
+    let numbers: Vec<u64> = jobs.iter().map(|job| job["job"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
+    assert_eq!(jobs[0]["outcome"], "exited");
+    for job in &jobs[1..] {
+        assert_eq!(job["outcome"], "failed", "{job}");
+        assert!(!job["why"].as_str().unwrap().is_empty(), "{job}");
+    }
+}
+
+#[test]
 fn an_empty_list_is_done() {
     let registrar = Registrar::patient();
     let _server = server(&registrar, &[]);

@@ -117,6 +117,7 @@ fn servers_with_another_key_begin_the_session_anew() {
     let summary = ended.stdout.lines().last().unwrap();
     assert!(summary.starts_with("300 of 300 answered"), "{summary}");
     assert!(!summary.contains(" 0 repeats"), "{summary}");
+    assert!(summary.contains(" 1 without state"), "{summary}");
 }
 
 #[test]

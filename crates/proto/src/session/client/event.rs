@@ -92,6 +92,12 @@ pub enum Event {
         /// one the session begins anew.
         resumed: bool,
     },
+    /// The server that has the session has refused the cookie, for its age or for want of its key:
+    /// the session begins anew there.
+    CookieRefused {
+        /// Who it is.
+        by: PeId,
+    },
     /// The server handed over its state, in so many octets; the session keeps the newest.
     CookieStored {
         /// Its length.

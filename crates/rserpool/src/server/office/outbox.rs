@@ -1,9 +1,10 @@
-//! What goes out to clients, as soon as the transport takes it.
+//! What goes out to clients, as soon as the transport takes it, and how sessions end.
 
 use rserpool_transport::{AssocId, Ppid, SendError};
 use rserpool_wire::param::Cookie;
 use rserpool_wire::{Asap, Message};
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{debug, warn};
 
 use super::{Office, Setup, unix_time};
 use crate::server::Service;
@@ -27,11 +28,12 @@ impl<S: Service> Office<S> {
     }
 
     pub(super) fn send_card(&mut self, assoc: AssocId) {
-        let Setup { has_control: true, neighbours: Some(neighbours), element, .. } = &self.setup
+        let Setup { has_control: true, card_items, neighbours: Some(neighbours), element, .. } =
+            &self.setup
         else {
             return;
         };
-        if let Some(card) = neighbours.card(element.id()) {
+        if let Some(card) = neighbours.card(element.id(), *card_items) {
             self.control(assoc, Asap::BusinessCard(card));
         }
     }
@@ -53,44 +55,85 @@ impl<S: Service> Office<S> {
         }
     }
 
+    pub(super) fn congested(&mut self, assoc: AssocId) {
+        if let Some(entry) = self.sessions.get_mut(&assoc) {
+            entry.is_congested = true;
+            self.backlog.remove(&assoc);
+        }
+    }
+
+    pub(super) fn drained(&mut self, assoc: AssocId) {
+        if let Some(entry) = self.sessions.get_mut(&assoc) {
+            entry.is_congested = false;
+            self.flush(assoc);
+        }
+    }
+
     pub(super) fn flush_all(&mut self) {
         for assoc in self.backlog.clone() {
             self.flush(assoc);
         }
     }
 
-    fn flush(&mut self, assoc: AssocId) {
+    pub(super) fn flush(&mut self, assoc: AssocId) {
         let Some(entry) = self.sessions.get_mut(&assoc) else { return };
         while let Some((ppid, octets, room)) = entry.outbox.front() {
             match self.endpoints.send(assoc, *ppid, octets) {
                 Ok(()) => entry.desk.room.add_permits(*room),
                 Err(SendError::Full) => {
-                    self.backlog.insert(assoc);
+                    if !entry.is_congested {
+                        self.backlog.insert(assoc);
+                    }
                     return;
                 }
                 // Its end is on the way.
                 Err(SendError::Gone) => {}
                 Err(error) => {
+                    // The session has looked at it: only the kernel may take shorter ones.
                     warn!(%error, "a service's message cannot be sent: its session is ended");
                     self.endpoints.abort(assoc);
                     return self.forget(assoc);
                 }
             }
+            if let Some(end) = self.ending.get_mut(&assoc) {
+                // It takes something: it may take its time.
+                *end = Instant::now() + self.setup.close_timeout;
+            }
             entry.outbox.pop_front();
         }
         self.backlog.remove(&assoc);
-        if entry.is_ending {
-            self.endpoints.close(assoc);
+        if self.ending.contains_key(&assoc) {
+            self.close(assoc);
         }
     }
 
-    /// The service has ended a session.
+    /// The service has ended a session: what it has sent is still delivered.
     pub(super) fn end(&mut self, assoc: AssocId) {
-        if let Some(entry) = self.sessions.get_mut(&assoc) {
-            entry.is_ending = true;
-            if entry.outbox.is_empty() {
-                self.endpoints.close(assoc);
-            }
+        let Some(entry) = self.sessions.get(&assoc) else { return };
+        let is_sent = entry.outbox.is_empty();
+        let end = Instant::now() + self.setup.close_timeout;
+        self.ending.entry(assoc).or_insert(end);
+        self.read_on(assoc);
+        if is_sent {
+            self.close(assoc);
+        }
+    }
+
+    /// Has the transport end it once all is delivered, within a time of its own.
+    fn close(&mut self, assoc: AssocId) {
+        self.ending.remove(&assoc);
+        self.endpoints.close(assoc);
+    }
+
+    /// Ends at once the sessions whose clients take nothing of what is still to be delivered.
+    pub(super) fn look_after_ending(&mut self, now: Instant) {
+        let over = self.ending.iter().filter(|(_, end)| **end <= now);
+        let over: Vec<_> = over.map(|(assoc, _)| *assoc).collect();
+        for assoc in over {
+            debug!(?assoc, "its client takes nothing: ended at once");
+            self.stats.undelivered += 1;
+            self.endpoints.abort(assoc);
+            self.forget(assoc);
         }
     }
 }

@@ -243,7 +243,10 @@ impl World {
                 self.violate(Invariant::CookiesAreBounded, || detail);
             }
             // The application seeks again in its next turn.
-            Told::GaveUp(_) | Told::FailoverNeeded { .. } | Told::CookieStored { .. } => {}
+            Told::GaveUp(_)
+            | Told::FailoverNeeded { .. }
+            | Told::CookieRefused { .. }
+            | Told::CookieStored { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@ use super::servers::pool;
 use crate::clock::now_us;
 use crate::command::pingpong::tally::{Counts, Tally};
 use crate::service::pingpong::packet::{PPID, Packet};
+use crate::sessions::say;
 
 /// A session, one question of which is always under way.
 pub(super) struct Client {
@@ -35,7 +36,7 @@ impl Client {
         let config = Config { ppid: PPID, keep_alive: Some(keep_alive), ..Config::default() };
         let session = Session::connect(user.clone(), pool()?, config).await?;
         let mut client = Self { session, tally: Tally::default() };
-        client.ask()?;
+        client.ask().await?;
         Ok(client)
     }
 
@@ -45,9 +46,9 @@ impl Client {
     }
 
     /// Asks another question.
-    pub(super) fn ask(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn ask(&mut self) -> anyhow::Result<()> {
         let number = self.tally.ask(Instant::now());
-        self.send(number)
+        self.send(number).await
     }
 
     /// Waits for the answer to the question that is under way; asks it again where the server
@@ -62,7 +63,9 @@ impl Client {
                 }
                 Event::FailedOver { resumed, .. } => {
                     let unanswered: Vec<u64> = self.tally.fail_over(resumed).collect();
-                    unanswered.into_iter().try_for_each(|number| self.send(number))?;
+                    for number in unanswered {
+                        self.send(number).await?;
+                    }
                 }
                 _ => {}
             }
@@ -83,8 +86,8 @@ impl Client {
         Ok(counts)
     }
 
-    fn send(&mut self, number: u64) -> anyhow::Result<()> {
+    async fn send(&self, number: u64) -> anyhow::Result<()> {
         let ping = Packet::Ping { message: number, text: Vec::new() }.encode();
-        self.session.send(&ping).context("cannot send")
+        say(&self.session, &ping).await
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn round(scheme: Scheme, sessions: u32) -> anyhow::Result<Round
             connected.wait().await;
             let moved = async {
                 loop {
-                    client.ask()?;
+                    client.ask().await?;
                     let answer = client.answer().await?;
                     if answer.server != first {
                         return anyhow::Ok((client, answer.at_us));

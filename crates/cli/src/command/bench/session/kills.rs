@@ -30,7 +30,7 @@ pub(super) async fn round(scheme: Scheme, kills: u32) -> anyhow::Result<Round> {
         let chat = async {
             loop {
                 client.answer().await?;
-                client.ask()?;
+                client.ask().await?;
             }
         };
         if let Ok(failed) = timeout(calm, chat).await {
@@ -40,7 +40,7 @@ pub(super) async fn round(scheme: Scheme, kills: u32) -> anyhow::Result<Round> {
         let signalled = servers.strike(victim, Cause::Killed)?;
         loop {
             let answer = client.answer().await?;
-            client.ask()?;
+            client.ask().await?;
             if answer.server != victim {
                 slowest = slowest.max(answer.at_us.saturating_sub(signalled));
                 break;

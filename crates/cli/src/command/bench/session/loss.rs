@@ -24,7 +24,7 @@ pub(super) async fn round(scheme: Scheme, cause: Cause) -> anyhow::Result<Round>
         let answer = client.answer().await?;
         calm = calm.max(answer.at_us - before);
         before = answer.at_us;
-        client.ask()?;
+        client.ask().await?;
     }
     let victim = client.server()?;
     let signalled = servers.strike(victim, cause)?;
@@ -34,7 +34,7 @@ pub(super) async fn round(scheme: Scheme, cause: Cause) -> anyhow::Result<Round>
             break answer;
         }
         // It was on the way already.
-        client.ask()?;
+        client.ask().await?;
     };
     ensure!(answer.at_us >= signalled, "the clock went backwards");
     client.close().await?;

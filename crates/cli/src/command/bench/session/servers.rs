@@ -63,6 +63,9 @@ impl Servers {
             policy,
             "--sessions-max",
             "30000",
+            // All of them are on this host.
+            "--sessions-per-source-max",
+            "30000",
             "--registrar",
             &registrar,
             "--exit-with-stdin",
