@@ -526,6 +526,41 @@ async fn what_was_sent_is_delivered_before_a_close_and_a_close_has_an_end() {
 }
 
 #[tokio::test]
+async fn clients_that_take_nothing_keep_no_place_once_their_service_is_done() {
+    /// Says more than any connection holds, and is done.
+    struct Talker;
+    impl Service for Talker {
+        async fn serve(self: Arc<Self>, mut session: server::Session) {
+            let _ = session.next().await;
+            for _ in 0..4 {
+                let _ = session.send(Ppid(9), &[0; 60_000]).await;
+            }
+        }
+    }
+    let registrar = registrar();
+    let mut config = config(&registrar, Scheme::Tcp, "round-robin");
+    config.sessions_max = 4;
+    config.close_timeout = Duration::from_millis(300);
+    let server = Server::start(config, Talker).unwrap();
+    soon(server.element().registered()).await.unwrap();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.url().port));
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // Little room, so that what is sent waits at the server.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(&record(Ppid(9), b"talk")).await.unwrap();
+        deaf.push(stream);
+    }
+    until(async || server.stats().sessions_begun == 4).await;
+    until(async || server.stats().sessions == 0).await;
+    let session = connect(&registrar).await;
+    session.send(b"talk").await.unwrap();
+    assert_eq!(answer(&session).await.len(), 60_000);
+}
+
+#[tokio::test]
 async fn silent_connections_keep_nobody_out() {
     let registrar = registrar();
     let mut limited = config(&registrar, Scheme::Tcp, "round-robin");

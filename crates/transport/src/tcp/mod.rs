@@ -370,7 +370,8 @@ impl Endpoint for TcpEndpoint {
     }
 
     fn resume_reading(&mut self, assoc: AssocId) {
-        if let Some(Peer { source, state: State::Up(connection), .. }) = self.peers.get_mut(&assoc) {
+        if let Some(Peer { source, state: State::Up(connection), .. }) = self.peers.get_mut(&assoc)
+        {
             connection.start_reading();
             source.wake();
         }
