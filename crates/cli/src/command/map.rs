@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::ProgressBar;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
@@ -81,9 +81,12 @@ impl Args {
             list.bracket("]")?;
             worked?;
             if let Some(error) = list.fatal {
-                return Err(
-                    error.context(format!("{} of {} jobs failed", list.failed, list.printed))
-                );
+                let (jobs, failed) = (list.printed, list.failed);
+                // Where nothing was done it failed before it began.
+                return Err(match jobs == failed {
+                    true => error.context(format!("{failed} of {jobs} jobs failed")),
+                    false => anyhow!("{failed} of {jobs} jobs failed: {error:#}"),
+                });
             }
             Ok((list.printed, list.failed))
         })?;
