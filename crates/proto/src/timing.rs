@@ -35,7 +35,8 @@ impl Profile {
     }
 }
 
-/// How long the machines wait, and how often they ask. Each value can be set alone.
+/// How long the machines wait, and how often they ask. Each value can be set alone. A machine takes
+/// one below [`LEAST`](Self::LEAST) or above [`MOST`](Self::MOST) for that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timing {
     /// How often a registrar asks each of its elements whether it lives. Stretched where there are
@@ -84,11 +85,80 @@ pub struct Timing {
     pub association_retransmits_max: u32,
 }
 
+/// A duration that can be waited for again and again, and added up.
+pub(crate) fn within_bounds(span: Duration) -> Duration {
+    span.clamp(Timing::LEAST, Timing::MOST)
+}
+
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 impl Timing {
+    /// The least that a machine waits: with less it would do nothing else.
+    pub const LEAST: Duration = ms(1);
+    /// The most that a machine waits: effectively for ever (30 years), and still a time that clocks
+    /// and sums of it can tell.
+    pub const MOST: Duration = Duration::from_secs(30 * 365 * 86_400);
+    /// How many durations there are.
+    pub const DURATIONS: usize = 18;
+
+    /// All durations, in the order of the fields.
+    pub const fn durations_mut(&mut self) -> [&mut Duration; Self::DURATIONS] {
+        let Self {
+            keep_alive_interval,
+            keep_alive_timeout_floor,
+            keep_alive_timeout_cap,
+            presence_interval,
+            peer_silence_max,
+            response_timeout,
+            takeover_timeout,
+            request_timeout,
+            registration_timeout,
+            deregistration_timeout,
+            hunt_timeout,
+            announce_interval,
+            announce_lifetime,
+            backoff_max,
+            rto_initial,
+            rto_min,
+            rto_max,
+            heartbeat_interval,
+            path_retransmits_max: _,
+            association_retransmits_max: _,
+        } = self;
+        [
+            keep_alive_interval,
+            keep_alive_timeout_floor,
+            keep_alive_timeout_cap,
+            presence_interval,
+            peer_silence_max,
+            response_timeout,
+            takeover_timeout,
+            request_timeout,
+            registration_timeout,
+            deregistration_timeout,
+            hunt_timeout,
+            announce_interval,
+            announce_lifetime,
+            backoff_max,
+            rto_initial,
+            rto_min,
+            rto_max,
+            heartbeat_interval,
+        ]
+    }
+
+    /// What a machine makes of these values: none beyond the bounds, and no floor above its cap.
+    pub fn within_bounds(mut self) -> Self {
+        for span in self.durations_mut() {
+            *span = within_bounds(*span);
+        }
+        self.keep_alive_timeout_cap =
+            self.keep_alive_timeout_cap.max(self.keep_alive_timeout_floor);
+        self
+    }
+
     /// The values of a profile.
     pub const fn of(profile: Profile) -> Self {
         match profile {
@@ -225,6 +295,13 @@ impl Default for Timing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_value_of_a_profile_is_beyond_the_bounds() {
+        for &profile in Profile::ALL {
+            assert_eq!(Timing::of(profile).within_bounds(), Timing::of(profile), "{profile:?}");
+        }
+    }
 
     /// Least RTO of TCP as kernels have it, whatever the profile says.
     const TCP_RTO_MIN: Duration = ms(200);

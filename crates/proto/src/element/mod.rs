@@ -151,7 +151,8 @@ impl PoolElement {
     pub const ASSOCIATIONS_MAX: usize = 16;
 
     /// An element that is in no pool yet. The same seed makes the same choices.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(mut config: Config, seed: u64) -> Self {
+        config.timing = config.timing.within_bounds();
         let mut rng = StdRng::seed_from_u64(seed);
         let hunt = Hunt::new(config.registrars, &config.timing, rng.random());
         let drawn = draw_id(&mut rng);

@@ -7,7 +7,7 @@ use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 use super::quota::Quotas;
 use crate::dialect::Dialect;
 use crate::handlespace;
-use crate::timing::Timing;
+use crate::timing::{Timing, within_bounds};
 
 /// How a registrar behaves.
 #[derive(Clone, Debug)]
@@ -148,6 +148,21 @@ impl Default for Config {
             downloads_max: 64,
             observer_downloads_max: 8,
         }
+    }
+}
+
+impl Config {
+    /// What a registrar makes of these values: no duration beyond the bounds of [`Timing`]. What is
+    /// waited for once may take no time.
+    pub(super) fn within_bounds(mut self) -> Self {
+        self.timing = self.timing.within_bounds();
+        for span in [&mut self.suggestion_pause, &mut self.adoption_grace, &mut self.idle_timeout] {
+            *span = within_bounds(*span);
+        }
+        for span in [&mut self.start_timeout, &mut self.leave_timeout, &mut self.push_interval] {
+            *span = (*span).min(Timing::MOST);
+        }
+        self
     }
 }
 

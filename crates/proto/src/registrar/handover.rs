@@ -98,12 +98,18 @@ impl Registrar {
         }
     }
 
+    /// Who has left waits for nothing more, whatever else the last input did.
+    pub(super) fn forget_timers(&mut self) {
+        self.deadlines = crate::handlespace::Deadlines::default();
+        self.lost.clear();
+    }
+
     /// Ends every association. Nobody is told of the elements that are left: their home is found
     /// dead, and whoever takes over keeps them until they have registered again.
     pub(super) fn depart(&mut self) {
         let left_behind = self.supervised.len();
         self.state = State::Departed;
-        self.deadlines = crate::handlespace::Deadlines::default();
+        self.forget_timers();
         self.supervised.clear();
         self.contests = super::Contests::default();
         let dialed = std::mem::take(&mut self.dials).into_keys().map(Output::Abort);

@@ -276,7 +276,8 @@ impl Key for Deadline {
 
 impl Registrar {
     /// A registrar with an empty handlespace. `seed` decides everything that is random.
-    pub fn new(mut config: Config, seed: u64) -> Self {
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut config = config.within_bounds();
         let handle_octets = &mut config.handlespace.limits.handle_octets_max;
         let bearable = u32::try_from(config.dialect.handle_octets_max()).unwrap_or(u32::MAX);
         *handle_octets = bearable.min(*handle_octets);
@@ -496,6 +497,9 @@ impl Machine for Registrar {
             self.remove_lost(now);
         }
         self.ask_disputed(now);
+        if self.state == State::Departed {
+            self.forget_timers();
+        }
     }
 
     fn poll(&mut self) -> Option<Output<Event>> {

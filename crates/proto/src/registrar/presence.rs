@@ -173,7 +173,8 @@ impl Registrar {
         if !matches!(self.state, State::Serving) || peer.sync.is_some() || now < peer.audit_at {
             return;
         }
-        peer.audit_pause = (peer.audit_pause * 2).clamp(interval / 2, AUDIT_PAUSE_MAX);
+        let pause = (peer.audit_pause * 2).max(interval / 2);
+        peer.audit_pause = pause.min(AUDIT_PAUSE_MAX);
         peer.audit_at = now + peer.audit_pause;
         if peer.audit_pause >= interval * AUDIT_PAUSES_DOUBTFUL {
             self.complain_of_peer(id, Misbehaviour::NeverAgrees);

@@ -111,7 +111,8 @@ impl Kind for Timer {
 
 impl PoolUser {
     /// A user that has asked nothing yet. The same seed makes the same choices.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(mut config: Config, seed: u64) -> Self {
+        config.timing = config.timing.within_bounds();
         let mut rng = StdRng::seed_from_u64(seed);
         Self {
             hunt: Hunt::new(config.registrars, &config.timing, rng.random()),

@@ -1,6 +1,6 @@
 //! Handle resolution (RFC 5352 §3.3, §3.7).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,22 @@ use crate::time::Time;
 pub(super) struct Questions {
     /// By number, which is the order in which they were and are asked.
     open: BTreeMap<u64, Question>,
-    /// The numbers of the questions about one pool, in order.
-    about: BTreeMap<PoolHandle, VecDeque<u64>>,
+    /// The questions about one pool.
+    about: BTreeMap<PoolHandle, About>,
     /// When T1-ENRPrequest of which question expires.
     due: BTreeSet<(Time, u64)>,
     asked: u64,
     /// Requests that wait for all of them.
     waiting: usize,
+}
+
+/// The questions about one pool. There may be very many: nothing walks through all of them for one.
+#[derive(Debug, Default)]
+struct About {
+    /// Their numbers.
+    numbers: BTreeSet<u64>,
+    /// Those whose answers are to bring updates.
+    subscribing: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -59,31 +68,30 @@ impl Questions {
 
     /// True where the answer to an open question is to bring updates of this pool.
     pub(super) fn is_subscribing(&self, handle: &PoolHandle) -> bool {
-        self.numbers_about(handle).any(|number| self.open[&number].want_updates)
+        self.about.get(handle).is_some_and(|about| !about.subscribing.is_empty())
     }
 
     /// Nobody wants updates of this pool any more.
     pub(super) fn forget_subscription(&mut self, handle: &PoolHandle) {
-        let numbers: Vec<u64> = self.numbers_about(handle).collect();
-        for number in numbers {
+        let Some(about) = self.about.get_mut(handle) else { return };
+        for number in std::mem::take(&mut about.subscribing) {
             let Some(question) = self.open.get_mut(&number) else { continue };
-            let was_for_updates = question.want_updates;
             question.want_updates = false;
-            if was_for_updates && question.waiting.is_empty() {
+            if question.waiting.is_empty() {
                 self.take(number);
             }
         }
-    }
-
-    fn numbers_about(&self, handle: &PoolHandle) -> impl Iterator<Item = u64> {
-        self.about.get(handle).into_iter().flatten().copied()
     }
 
     fn add(&mut self, question: Question) -> u64 {
         self.asked += 1;
         let number = self.asked;
         self.waiting += question.waiting.len();
-        self.about.entry(question.handle.clone()).or_default().push_back(number);
+        let about = self.about.entry(question.handle.clone()).or_default();
+        about.numbers.insert(number);
+        if question.want_updates {
+            about.subscribing.insert(number);
+        }
         self.due.insert((question.due, number));
         self.open.insert(number, question);
         number
@@ -91,12 +99,12 @@ impl Questions {
 
     /// A question whose answer is an answer to this, too.
     fn shared(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<&mut Question> {
-        let newest = self.numbers_about(handle).last()?;
-        self.open.get_mut(&newest).filter(|question| covers(question.items, items))
+        let newest = self.about.get(handle)?.numbers.last()?;
+        self.open.get_mut(newest).filter(|question| covers(question.items, items))
     }
 
     fn oldest_about(&self, handle: &PoolHandle) -> Option<u64> {
-        self.numbers_about(handle).next()
+        self.about.get(handle)?.numbers.first().copied()
     }
 
     fn only(&self) -> Option<u64> {
@@ -107,9 +115,10 @@ impl Questions {
         let question = self.open.remove(&number)?;
         self.due.remove(&(question.due, number));
         self.waiting -= question.waiting.len();
-        if let Some(numbers) = self.about.get_mut(&question.handle) {
-            numbers.retain(|&other| other != number);
-            if numbers.is_empty() {
+        if let Some(about) = self.about.get_mut(&question.handle) {
+            about.numbers.remove(&number);
+            about.subscribing.remove(&number);
+            if about.numbers.is_empty() {
                 self.about.remove(&question.handle);
             }
         }

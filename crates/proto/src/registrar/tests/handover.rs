@@ -112,3 +112,21 @@ fn a_registrar_that_leaves_leaves_no_gap() {
         }
     }
 }
+
+#[test]
+fn who_has_left_waits_for_nothing_whatever_ended_while_it_left() {
+    for elements in [1, 60, 65, 1_000] {
+        let mut lab = Lab::among(&[0x22]);
+        for id in 1..=elements {
+            assert_eq!(lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS])), []);
+        }
+        lab.input(Input::Command(Command::Leave));
+        lab.input(Input::Down(ELEMENT));
+        // The last ones move before it is their turn to be taken out.
+        for id in (1..=elements).rev() {
+            lab.enrp(0x22, add(homed(id, 0x22)));
+        }
+        assert_eq!(lab.registrar.state(), State::Departed);
+        assert_eq!(lab.registrar.next_timeout(), None, "{elements}");
+    }
+}

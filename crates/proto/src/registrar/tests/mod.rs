@@ -6,6 +6,7 @@ mod chaos;
 mod colleague;
 mod congestion;
 mod contest;
+mod extreme;
 mod handover;
 mod hostile;
 mod joining;

@@ -264,3 +264,26 @@ fn the_home_tells_when_its_addresses_change() {
     assert_eq!(lab.input(Input::Addresses(FIRST, vec![address])), []);
     assert_eq!(lab.user.home().unwrap().remote, [address]);
 }
+
+/// With a walk through all questions of the pool for each of them this does not come to its end.
+#[test]
+fn as_many_requests_as_there_may_be_for_one_pool_are_asked_and_answered() {
+    let mut lab = Lab::homed();
+    let count = u64::try_from(config().requests_max).unwrap();
+    let before = lab.user.stats().failed;
+    lab.command(Command::Subscribe(pool()));
+    for _ in 0..count {
+        assert_eq!(lab.resolve(pool()), [ask(FIRST, pool(), None)]);
+    }
+    assert_eq!(lab.resolve(pool()), [failed(count + 1, ResolveError::TooManyRequests)]);
+    // The first answer is the subscription's, and none is asked for twice.
+    assert_eq!(firsts(&lab.message(FIRST, known(pool(), &[1]))), []);
+    let (mut answered, half) = (0, count / 2);
+    for request in 1..=half {
+        assert_eq!(firsts(&lab.message(FIRST, known(pool(), &[1]))), [(request, 1)]);
+        answered += 1;
+    }
+    lab.command(Command::Unsubscribe(pool()));
+    lab.command(Command::Stop);
+    assert_eq!((answered, lab.user.stats().failed - before), (half, 1 + half));
+}
