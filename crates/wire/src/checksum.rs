@@ -21,6 +21,12 @@ impl ChecksumSum {
         self.0 = self.0.wrapping_sub(block(handle, id));
     }
 
+    /// The sum without what is counted in another one, all of which is counted in here.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0.wrapping_sub(other.0))
+    }
+
     /// The checksum of what is counted in.
     pub fn checksum(self) -> PeChecksum {
         let mut sum = self.0;
@@ -58,6 +64,9 @@ mod tests {
         assert_eq!(sum.checksum(), PeChecksum(0x4deb));
         sum.add(&handle("Echo1"), PeId(1));
         assert_eq!(sum.checksum(), PeChecksum(0x6f17));
+        let mut one = ChecksumSum::default();
+        one.add(&handle("EchoPool"), PeId(0x1122_3344));
+        assert_eq!(sum.without(one).checksum(), PeChecksum(0x212c));
         sum.remove(&handle("EchoPool"), PeId(0x1122_3344));
         assert_eq!(sum.checksum(), PeChecksum(0x212c));
         sum.remove(&handle("Echo1"), PeId(1));

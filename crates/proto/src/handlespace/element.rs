@@ -4,6 +4,7 @@ use rserpool_wire::param::{PoolElement, PoolHandle, RegistrarId};
 
 use super::arena::Arena;
 use super::pool::Pool;
+use super::reach::Reach;
 
 /// Which element: stays the same over re-registrations and changes of home, and is never that of
 /// another element, even once this one is gone.
@@ -77,4 +78,6 @@ pub(super) struct Stored {
     /// Its seat in the pool's selection.
     pub(super) seat: u32,
     pub(super) marked: bool,
+    /// Who may be told of it.
+    pub(super) reach: Reach,
 }

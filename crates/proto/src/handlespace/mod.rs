@@ -10,6 +10,7 @@
 //! | `element`, `pool` | what is stored, and views of it |
 //! | `members` | the elements of a pool by identifier |
 //! | `ownership` | homes, checksums, marks of a resynchronisation (RFC 5353 §3.3, §3.6) |
+//! | `reach` | who may be told of an element |
 //! | `per_element` | what else someone knows of elements |
 //! | `table` | everything in order, from any point on (RFC 5353 §3.2) |
 //! | `policy` | how elements are picked, one file a family |
@@ -26,6 +27,7 @@ mod ownership;
 mod per_element;
 mod policy;
 mod pool;
+mod reach;
 mod refused;
 mod table;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use config::{Config, Limit, LimitCounts, Limits};
 pub use element::{ElementIndex, ElementView, Outcome, Registered};
 pub use per_element::PerElement;
 pub use pool::PoolView;
+pub use reach::Reach;
 pub use refused::Refused;
 pub use timing::{Deadlines, Key};
 
@@ -137,14 +140,16 @@ impl Handlespace {
     /// Takes an element out; its pool ends with its last one. `None` where it is gone already.
     pub fn deregister(&mut self, index: ElementIndex) -> Option<(PoolHandle, PoolElement)> {
         self.stored(index)?;
-        let Stored { element, pool: number, seat, .. } = self.elements.remove(index.slot)?;
+        let removed = self.elements.remove(index.slot)?;
+        let Stored { element, pool: number, seat, reach, .. } = removed;
         let pool = &mut self.pools[number];
         pool.members.remove(element.id);
         if let Some(moved) = pool.selection.remove(seat) {
             self.elements[moved].seat = seat;
         }
+        pool.near.remove(reach);
         let handle = pool.handle.clone();
-        self.homes.remove(element.home, &handle, element.id);
+        self.homes.remove(element.home, &handle, element.id, reach);
         if pool.members.is_empty() {
             self.pools.remove(number);
             self.by_handle.remove(&handle);
@@ -159,10 +164,31 @@ impl Handlespace {
     /// `items` is how many are wanted (draft-dreibholz-rserpool-asap-hropt); 0 and `None` leave it
     /// to [`Config::items_default`].
     pub fn resolve(&mut self, handle: &PoolHandle, items: Option<u32>) -> Option<Resolution<'_>> {
+        self.resolve_within(handle, items, || Reach::Nowhere)
+    }
+
+    /// The same of the elements that reach as far as where the answer goes, which is asked for only
+    /// where there are others.
+    pub fn resolve_within(
+        &mut self,
+        handle: &PoolHandle,
+        items: Option<u32>,
+        reach: impl FnOnce() -> Reach,
+    ) -> Option<Resolution<'_>> {
         let pool = &mut self.pools[*self.by_handle.get(handle)?];
-        let request = Request::new(&self.config, items, pool.members.len());
+        let available = pool.members.len();
+        let mut request = Request::new(&self.config, items, available);
         self.listed.clear();
-        pool.selection.select(request, &mut self.rng, &mut self.listed);
+        let reach = if pool.near.is_empty() { Reach::Nowhere } else { reach() };
+        let hidden = pool.near.nearer_than(reach);
+        if hidden == 0 {
+            pool.selection.select(request, &mut self.rng, &mut self.listed);
+        } else if hidden < available {
+            let wanted = request.widen(hidden, available);
+            pool.selection.select(request, &mut self.rng, &mut self.listed);
+            self.listed.retain(|&slot| self.elements[slot].reach >= reach);
+            self.listed.truncate(wanted);
+        }
         let policy = Policy::of_type(pool.policy_type);
         Some(Resolution { policy, listed: &self.listed, elements: &self.elements })
     }
@@ -263,12 +289,14 @@ impl Handlespace {
     fn join(&mut self, number: u32, element: PoolElement) -> Registered {
         let pool = &mut self.pools[number];
         let (id, home) = (element.id, element.home);
-        let stored = Stored { element, pool: number, seat: 0, marked: false };
+        let reach = Reach::of_element(&element);
+        pool.near.add(reach);
+        let stored = Stored { element, pool: number, seat: 0, marked: false, reach };
         let (slot, generation) = self.elements.insert(stored);
         let stored = &mut self.elements[slot];
         stored.seat = pool.selection.insert(slot, id, &stored.element.policy);
         pool.members.insert(id, Member { slot, home });
-        self.homes.add(home, &pool.handle, number, id);
+        self.homes.add(home, &pool.handle, number, id, reach);
         let index = ElementIndex { slot, generation };
         Registered { index, outcome: Outcome::New, previous_home: None }
     }
@@ -287,6 +315,8 @@ impl Handlespace {
             self.move_home(slot, element.home);
             self.elements[slot].element = element;
         }
+        let reach = Reach::of_element(&self.elements[slot].element);
+        self.set_reach(slot, reach);
         Registered { index: ElementIndex::of(&self.elements, slot), outcome, previous_home }
     }
 }

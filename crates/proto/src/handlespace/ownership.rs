@@ -6,6 +6,7 @@ use rserpool_wire::param::{PeChecksum, PeId, PoolHandle, RegistrarId, SctpTransp
 use super::Handlespace;
 use super::element::{ElementIndex, Stored};
 use super::members::Member;
+use super::reach::Reach;
 
 /// Who is at home where: for each registrar the pools in which it has elements, how many these
 /// are, and their checksum (RFC 5353 §3.6.2). The elements themselves are listed in their pools.
@@ -19,6 +20,8 @@ pub(super) struct Home {
     pub(super) pools: BTreeMap<PoolHandle, Part>,
     pub(super) count: usize,
     pub(super) sum: ChecksumSum,
+    /// Of those that do not reach everywhere, by how far they do.
+    near: [ChecksumSum; Reach::NEAR],
 }
 
 /// The elements of a pool that belong to one registrar.
@@ -38,10 +41,14 @@ impl Homes {
         handle: &PoolHandle,
         pool: u32,
         id: PeId,
+        reach: Reach,
     ) {
         let home = self.0.entry(home).or_default();
         home.count += 1;
         home.sum.add(handle, id);
+        if let Some(near) = home.near.get_mut(reach as usize) {
+            near.add(handle, id);
+        }
         match home.pools.get_mut(handle) {
             Some(part) => part.count += 1,
             None => {
@@ -51,10 +58,19 @@ impl Homes {
     }
 
     /// An element leaves a home.
-    pub(super) fn remove(&mut self, home: Option<RegistrarId>, handle: &PoolHandle, id: PeId) {
+    pub(super) fn remove(
+        &mut self,
+        home: Option<RegistrarId>,
+        handle: &PoolHandle,
+        id: PeId,
+        reach: Reach,
+    ) {
         let Some(entry) = self.0.get_mut(&home) else { return };
         entry.count -= 1;
         entry.sum.remove(handle, id);
+        if let Some(near) = entry.near.get_mut(reach as usize) {
+            near.remove(handle, id);
+        }
         if let Some(part) = entry.pools.get_mut(handle) {
             part.count -= 1;
             if part.count == 0 {
@@ -63,6 +79,23 @@ impl Homes {
         }
         if entry.count == 0 {
             self.0.remove(&home);
+        }
+    }
+
+    /// An element reaches as far as the second now, and no more as far as the first.
+    pub(super) fn change_reach(
+        &mut self,
+        home: Option<RegistrarId>,
+        handle: &PoolHandle,
+        id: PeId,
+        (old, new): (Reach, Reach),
+    ) {
+        let Some(home) = self.0.get_mut(&home) else { return };
+        if let Some(near) = home.near.get_mut(old as usize) {
+            near.remove(handle, id);
+        }
+        if let Some(near) = home.near.get_mut(new as usize) {
+            near.add(handle, id);
         }
     }
 
@@ -81,6 +114,13 @@ impl Handlespace {
     /// The checksum over the elements of one home (RFC 5353 §3.6.2).
     pub fn checksum(&self, home: RegistrarId) -> PeChecksum {
         self.homes.of(home).map_or_else(ChecksumSum::default, |home| home.sum).checksum()
+    }
+
+    /// The checksum over those of them that reach so far: what somebody there may be told of.
+    pub fn checksum_within(&self, home: RegistrarId, reach: Reach) -> PeChecksum {
+        let Some(home) = self.homes.of(home) else { return ChecksumSum::default().checksum() };
+        let near = home.near[..reach as usize].iter();
+        near.fold(home.sum, |sum, near| sum.without(*near)).checksum()
     }
 
     /// How many elements have this home.
@@ -155,14 +195,14 @@ impl Handlespace {
 
     /// Moves an element from its home to this one.
     pub(super) fn move_home(&mut self, slot: u32, home: Option<RegistrarId>) {
-        let Stored { element, pool: number, .. } = &mut self.elements[slot];
+        let Stored { element, pool: number, reach, .. } = &mut self.elements[slot];
         let (id, from) = (element.id, std::mem::replace(&mut element.home, home));
         if from == home {
             return;
         }
         let pool = &mut self.pools[*number];
         pool.members.insert(id, Member { slot, home });
-        self.homes.remove(from, &pool.handle, id);
-        self.homes.add(home, &pool.handle, *number, id);
+        self.homes.remove(from, &pool.handle, id, *reach);
+        self.homes.add(home, &pool.handle, *number, id, *reach);
     }
 }

@@ -5,6 +5,7 @@ use super::arena::Arena;
 use super::element::{ElementView, Stored};
 use super::members::Members;
 use super::policy::Selection;
+use super::reach::Near;
 use super::refused::Refused;
 
 /// A pool: what its elements have in common, and its elements in two orders.
@@ -18,6 +19,8 @@ pub(super) struct Pool {
     pub(super) members: Members,
     /// Slots in the order of the policy.
     pub(super) selection: Selection,
+    /// Those of its elements that not everyone may be told of.
+    pub(super) near: Near,
 }
 
 impl Pool {
@@ -31,6 +34,7 @@ impl Pool {
             transport_use: first.user_transport.transport_use(),
             members: Members::default(),
             selection: Selection::of(policy_type)?,
+            near: Near::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId};
 
 use super::Handlespace;
 use super::pool::PoolView;
+use super::reach::Reach;
 
 impl Handlespace {
     /// All elements, or those of one home, by pool handle and identifier, behind `cursor`: what a
@@ -16,6 +17,16 @@ impl Handlespace {
         cursor: Option<&(PoolHandle, PeId)>,
         home: Option<RegistrarId>,
     ) -> impl Iterator<Item = (&'a PoolHandle, &'a PoolElement)> + use<'a> {
+        self.table_within(cursor, home, Reach::Nowhere)
+    }
+
+    /// The same of the elements that reach so far.
+    pub fn table_within<'a>(
+        &'a self,
+        cursor: Option<&(PoolHandle, PeId)>,
+        home: Option<RegistrarId>,
+        reach: Reach,
+    ) -> impl Iterator<Item = (&'a PoolHandle, &'a PoolElement)> + use<'a> {
         let cursor = cursor.cloned();
         let start = cursor.as_ref().map_or(Bound::Unbounded, |(handle, _)| Bound::Included(handle));
         let range = (start, Bound::Unbounded);
@@ -27,7 +38,9 @@ impl Handlespace {
         everyone.chain(owned).flat_map(move |(handle, number)| {
             let after = cursor.as_ref().filter(|cursor| cursor.0 == *handle).map(|cursor| cursor.1);
             let slots = self.pools[number].slots_after(after, home);
-            slots.map(move |slot| (handle, &self.elements[slot].element))
+            let stored = slots.map(move |slot| &self.elements[slot]);
+            let told = stored.filter(move |stored| stored.reach >= reach);
+            told.map(move |stored| (handle, &stored.element))
         })
     }
 

@@ -6,6 +6,7 @@ use rserpool_wire::param::{Addresses, Cause, PoolElement, SctpTransport, Transpo
 use rserpool_wire::registry::CauseCode;
 
 use super::config::{AddressScope, Config};
+use super::reach::without_nearer;
 use crate::machine::{Carrier, Link};
 
 /// An element as this registrar would store it: with the addresses that count, and the transport
@@ -21,7 +22,7 @@ pub(super) fn admit(
     let Some(user_transport) = reachable(config, link, &element.user_transport) else {
         return Err(Cause::invalid_values(&element.user_transport));
     };
-    element.user_transport = user_transport;
+    element.user_transport = without_nearer(user_transport);
     // RFC 5352 §3.1 rule 4. The type is mandatory between registrars, whatever the carrier.
     element.asap_transport = Some(SctpTransport {
         port: link.remote_port,

@@ -10,7 +10,7 @@ use rserpool_wire::registry::CauseCode;
 
 use super::admission::admit;
 use super::{Event, LeaveReason, Registrar};
-use crate::handlespace::{ElementIndex, Refused};
+use crate::handlespace::{ElementIndex, Reach, Refused};
 use crate::machine::{Carrier, Output, Peer};
 use crate::time::Time;
 
@@ -181,7 +181,11 @@ impl Registrar {
         want_updates: bool,
     ) -> Option<usize> {
         let updates_accepted = want_updates && self.may_subscribe(peer, &handle);
-        let found = self.handlespace.resolve(&handle, items);
+        let there = self.arrival.filter(|(from, _)| *from == peer).map(|(_, reach)| reach);
+        let associations = &self.associations;
+        let far = || associations.get(&peer).map_or(Reach::Everywhere, |it| it.reach);
+        let reach = || there.unwrap_or_else(far);
+        let found = self.handlespace.resolve_within(&handle, items, reach);
         // A pool whose elements all have weight 0 has none to offer.
         let Some(found) = found.filter(|found| !found.is_empty()) else {
             self.stats.unknown_pools += 1;

@@ -11,9 +11,10 @@ use super::dialing::Dial;
 use super::fair_share::Queue;
 use super::proof::Proof;
 use super::quota::count;
+use super::reach::reach_over;
 use super::table::Download;
 use super::{Deadline, LeaveReason, Registrar};
-use crate::handlespace::ElementIndex;
+use crate::handlespace::{ElementIndex, Reach};
 use crate::machine::{Link, Output, Peer, Source};
 use crate::time::Time;
 
@@ -47,6 +48,8 @@ pub(super) struct Association {
     pub(super) download: Option<Download>,
     /// Whom it is counted for, from its beginning to its end.
     pub(super) source: Option<Source>,
+    /// How far an element has to reach for its other end to be told of it.
+    pub(super) reach: Reach,
     /// How many pools that still exist were founded over it.
     pub(super) pools: u32,
     /// When a message came last, or when it came up.
@@ -111,6 +114,7 @@ impl Registrar {
         let protocol = link.protocol;
         let association = Association {
             source: link.source(),
+            reach: reach_over(&link),
             link,
             dial: dial.clone(),
             elements: BTreeSet::new(),
@@ -239,12 +243,14 @@ impl Registrar {
     pub(super) fn on_own_addresses(&mut self, peer: Peer, local: Vec<IpAddr>) {
         if let Some(association) = self.associations.get_mut(&peer) {
             association.link.local = local;
+            association.reach = reach_over(&association.link);
         }
     }
 
     pub(super) fn on_addresses(&mut self, peer: Peer, remote: Vec<IpAddr>) {
         if let Some(association) = self.associations.get_mut(&peer) {
             association.link.remote = remote;
+            association.reach = reach_over(&association.link);
         }
     }
 }

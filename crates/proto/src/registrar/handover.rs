@@ -12,7 +12,7 @@ use super::subscription::Subscriptions;
 use super::{Deadline, Event, Registrar, State};
 use crate::dialect::Dialect;
 use crate::handlespace::ElementIndex;
-use crate::machine::{Input, Output};
+use crate::machine::{Input, Output, Peer};
 use crate::time::Time;
 
 /// Elements that are on their way to other registrars.
@@ -46,13 +46,30 @@ impl Registrar {
         self.state = State::Leaving;
         self.deadlines.disarm(Deadline::Announce);
         self.deadlines.arm(Deadline::Leave, now + self.config.leave_timeout);
-        for ((index, _), &taker) in self.supervised.iter().zip(takers.iter().cycle()) {
-            self.handover.waiting.entry(taker).or_default().push_back(index);
+        let links: Vec<Option<Peer>> = takers.iter().map(|taker| self.link_to(*taker)).collect();
+        for (turn, (index, _)) in self.supervised.iter().enumerate() {
+            // Elements of this host or link are none for those elsewhere.
+            let mut rows = (turn..turn + takers.len()).map(|row| row % takers.len());
+            let may = |row: &usize| links[*row].is_some_and(|link| self.may_be_told(index, link));
+            if let Some(row) = rows.find(may) {
+                self.handover.waiting.entry(takers[row]).or_default().push_back(index);
+            }
         }
         for taker in takers {
             for _ in 0..ASKED_MAX {
                 self.suggest_next(taker);
             }
+        }
+        self.depart_if_done();
+    }
+
+    /// Where nobody takes any more elements, there is nothing to wait for.
+    fn depart_if_done(&mut self) {
+        let handover = &self.handover;
+        let is_done =
+            handover.asked.is_empty() && handover.waiting.values().all(VecDeque::is_empty);
+        if is_done || self.supervised.is_empty() {
+            self.depart();
         }
     }
 
@@ -83,9 +100,7 @@ impl Registrar {
         if let Some(taker) = self.handover.asked.remove(&index) {
             self.suggest_next(taker);
         }
-        if self.supervised.is_empty() {
-            self.depart();
-        }
+        self.depart_if_done();
     }
 
     /// Whoever comes to a registrar that has left is sent away, and nothing else is done.

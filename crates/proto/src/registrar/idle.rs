@@ -83,6 +83,7 @@ impl Registrar {
             return false;
         }
         association.last_used = now;
+        self.arrival = Some((peer, association.reach));
         if !std::mem::replace(&mut association.has_spoken, true) {
             association.source.and_then(|source| self.silent.take(&(source, peer)));
         }

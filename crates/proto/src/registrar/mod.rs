@@ -12,6 +12,7 @@
 //! | `announce` | telling where this registrar is | RFC 5352 §3.6 |
 //! | `association` | what comes up and goes down | |
 //! | `quota` | what one source may take | |
+//! | `reach` | who may be told of which addresses | RFC 4007 |
 //! | `idle` | associations that nobody uses | |
 //! | `held` | requests that wait while it starts | |
 //! | `dialing` | setting up associations | |
@@ -54,6 +55,7 @@ mod peers;
 mod presence;
 mod proof;
 mod quota;
+mod reach;
 mod reports;
 mod round_trip;
 mod sizes;
@@ -80,7 +82,7 @@ use rserpool_wire::param::RegistrarId;
 use rserpool_wire::registry::{AsapType, EnrpType};
 use rserpool_wire::{Message, Protocol};
 
-use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key, PerElement};
+use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key, PerElement, Reach};
 use crate::machine::{Input, Machine, Malformed, Output, Peer, Source};
 use crate::time::Time;
 
@@ -178,6 +180,8 @@ pub struct Registrar {
     outputs: VecDeque<Output<Event>>,
     /// When the last input came.
     clock: Time,
+    /// Over which association the last message came, and how far its other end is.
+    arrival: Option<(Peer, Reach)>,
     stats: Stats,
     rng: StdRng,
 }
@@ -322,6 +326,7 @@ impl Registrar {
             complaints: Complaints::default(),
             outputs: VecDeque::new(),
             clock: Time::ZERO,
+            arrival: None,
             stats: Stats::default(),
             rng,
             config,

@@ -12,6 +12,7 @@ use rserpool_wire::{Message, Protocol};
 
 use super::dialing::Dial;
 use super::proof::Proof;
+use super::reach::within;
 use super::sync::{Sync, SyncFailure};
 use super::{Association, Deadline, Event, Misbehaviour, Registrar, State};
 use crate::machine::{Carrier, Output, Peer, Source, Target};
@@ -425,11 +426,14 @@ impl Registrar {
             self.reject_list(link);
             return;
         }
-        let own = self.server_information(Some(link));
+        let (own, reach) = (self.server_information(Some(link)), self.reach_of(link));
         let known = self.peers.iter().filter(|(_, peer)| peer.met && peer.status == Status::Active);
         let others = known.filter_map(|(&id, peer)| {
-            let transport = peer.transport.clone()?;
-            Some(ServerInformation { id: Some(id), transport })
+            let told = peer.transport.as_ref()?;
+            let addresses = within(&told.addresses, reach);
+            let transport = SctpTransport { addresses, ..*told };
+            let has_one = !transport.addresses.is_empty();
+            has_one.then_some(ServerInformation { id: Some(id), transport })
         });
         let mut octets = 0;
         let servers = own.into_iter().chain(others).take_while(|server| {

@@ -1,5 +1,6 @@
 //! Who lives (RFC 5353 §3.4.2, §3.4.3), and whether it has what this registrar has (§3.6.1).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use rserpool_wire::param::{PeChecksum, RegistrarId, SctpTransport, ServerInforma
 
 use super::hearsay::Teller;
 use super::peers::Status;
+use super::reach::within;
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Misbehaviour, Registrar, State};
+use crate::handlespace::Reach;
 use crate::machine::{Carrier, Output, Peer};
 use crate::placement::placed;
 use crate::time::Time;
@@ -80,8 +83,16 @@ impl Registrar {
     pub(super) fn group_cast_presence(&mut self) {
         let is_placed = |sctp: &SctpTransport| !sctp.addresses.iter().any(IpAddr::is_unspecified);
         if self.config.enrp.as_ref().is_none_or(is_placed) {
-            let body = Body::Presence(self.presence(None, false));
-            self.group_cast(body, None);
+            // And what its checksum is over.
+            let mut by_reach: BTreeMap<Reach, Vec<Peer>> = BTreeMap::new();
+            let links = self.peers.values().filter_map(|peer| peer.links.first().copied());
+            for link in links {
+                by_reach.entry(self.reach_of(link)).or_default().push(link);
+            }
+            for links in by_reach.into_values() {
+                let body = Body::Presence(self.presence(links.first().copied(), false));
+                self.group_cast_over(links, body);
+            }
             return;
         }
         // Each is told the addresses that it can see.
@@ -104,7 +115,8 @@ impl Registrar {
     }
 
     fn presence(&self, link: Option<Peer>, reply_required: bool) -> Presence {
-        let checksum = Some(self.handlespace.checksum(self.id));
+        let reach = link.map_or(Reach::Everywhere, |link| self.reach_of(link));
+        let checksum = Some(self.handlespace.checksum_within(self.id, reach));
         Presence { reply_required, checksum, server: self.server_information(link) }
     }
 
@@ -115,6 +127,10 @@ impl Registrar {
             let local = link.and_then(|link| self.associations.get(&link));
             let local = local.map_or(&[][..], |association| &association.link.local);
             transport.addresses = placed(&transport.addresses, local).into();
+        }
+        // By multicast, whoever hears it goes by where it came from.
+        if let Some(link) = link {
+            transport.addresses = within(&transport.addresses, self.reach_of(link));
         }
         let has_one = !transport.addresses.is_empty();
         has_one.then_some(ServerInformation { id: Some(self.id), transport })

@@ -20,6 +20,7 @@ use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
 use super::pace::Pace;
 use super::peers::Status;
+use super::reach::as_told;
 use super::{Deadline, Registrar};
 use crate::handlespace::ElementIndex;
 use crate::machine::{Carrier, Peer};
@@ -174,10 +175,13 @@ impl Registrar {
     }
 
     /// Tells an element to the registrar at the other end of a link, with the T flag. False where
-    /// there is no such element.
+    /// there is no such element, or it is none for that one.
     pub(super) fn suggest(&mut self, index: ElementIndex, link: Peer) -> bool {
         let Some(view) = self.handlespace.element(index) else { return false };
-        let (handle, element) = (view.handle.clone(), view.element.clone());
+        if !self.may_be_told(index, link) {
+            return false;
+        }
+        let (handle, element) = (view.handle.clone(), as_told(view.element, self.reach_of(link)));
         let action = UpdateAction::AddElement;
         let update = Update { takeover_suggested: true, action, handle, element };
         self.stats.suggestions_sent += 1;

@@ -168,8 +168,10 @@ impl Registrar {
         }
         let was_marked =
             index.and_then(|index| self.handlespace.element(index)).is_some_and(|view| view.marked);
+        let element = self.as_heard(teller, element);
         match self.handlespace.register(handle, element) {
             Ok(registered) => {
+                self.hide_if_out_of_reach(teller, registered.index);
                 if home != self.id {
                     self.forget_adoption(registered.index);
                 }

@@ -7,9 +7,10 @@ use rserpool_wire::codec::{Codec, HEADER_LEN};
 use rserpool_wire::enrp::{Body, PoolEntry, TableRequest, TableResponse};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
+use super::reach::as_told;
 use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
 use super::{Deadline, Registrar};
-use crate::handlespace::Handlespace;
+use crate::handlespace::{Handlespace, Reach};
 use crate::machine::Peer;
 use crate::time::Time;
 
@@ -43,12 +44,17 @@ impl Registrar {
             self.send_enrp(link, Body::TableResponse(rejection));
             return;
         }
-        let home = own_only.then_some(self.id);
+        let (home, reach) = (own_only.then_some(self.id), self.reach_of(link));
         let cursor = download.as_ref().map(|download| &download.cursor);
         let octets_max = self.config.dialect.table_response_octets_max();
         let elements_max = self.config.dialect.table_response_elements_max();
-        let (pools, next) =
-            part(&self.handlespace, cursor, home, octets_max.min(Message::MAX_LEN), elements_max);
+        let (pools, next) = part(
+            &self.handlespace,
+            cursor,
+            (home, reach),
+            octets_max.min(Message::MAX_LEN),
+            elements_max,
+        );
         let more = next.is_some();
         if let (Some(cursor), Some(association)) = (next, self.associations.get_mut(&link)) {
             association.download = Some(Download { own_only, cursor, since, extensions: 0 });
@@ -125,14 +131,15 @@ impl Registrar {
 fn part(
     handlespace: &Handlespace,
     cursor: Option<&(PoolHandle, PeId)>,
-    home: Option<RegistrarId>,
+    (home, reach): (Option<RegistrarId>, Reach),
     octets_max: usize,
     elements_max: usize,
 ) -> (Vec<PoolEntry>, Option<(PoolHandle, PeId)>) {
     let mut pools: Vec<PoolEntry> = Vec::new();
     // The header, and the two identifiers.
     let mut octets = HEADER_LEN + 8;
-    for (count, (handle, element)) in handlespace.table_after(cursor, home).enumerate() {
+    for (count, (handle, element)) in handlespace.table_within(cursor, home, reach).enumerate() {
+        let element = as_told(element, reach);
         let is_same = pools.last().is_some_and(|pool| pool.handle == *handle);
         octets += element.encoded_len();
         if !is_same {
@@ -144,9 +151,9 @@ fn part(
             return (pools, next);
         }
         match pools.last_mut().filter(|_| is_same) {
-            Some(pool) => pool.elements.push(element.clone()),
+            Some(pool) => pool.elements.push(element),
             None => {
-                let (handle, elements) = (handle.clone(), vec![element.clone()]);
+                let (handle, elements) = (handle.clone(), vec![element]);
                 pools.push(PoolEntry { handle, elements });
             }
         }

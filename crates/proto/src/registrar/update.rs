@@ -37,8 +37,11 @@ impl Registrar {
         }
         if !links.is_empty() {
             self.stats.updates_sent += 1;
-            let update = Update { takeover_suggested: false, action, handle, element };
-            self.group_cast_over(links, Body::Update(update));
+            for (links, element) in self.tellings(links, element) {
+                let handle = handle.clone();
+                let update = Update { takeover_suggested: false, action, handle, element };
+                self.group_cast_over(links, Body::Update(update));
+            }
         }
     }
 
@@ -98,6 +101,7 @@ impl Registrar {
             return None;
         }
         let id = element.id;
+        let element = self.as_heard(sender, element);
         if self.is_claimed(now, sender, handle, &element) {
             return None;
         }
@@ -107,6 +111,7 @@ impl Registrar {
                 if registered.previous_home == Some(self.id) {
                     self.release(registered.index, sender);
                 }
+                self.hide_if_out_of_reach(sender, registered.index);
                 self.subscriptions.mark(handle, registered.outcome);
                 Some(registered.index)
             }

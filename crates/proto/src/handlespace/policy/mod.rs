@@ -33,6 +33,9 @@ use ranking::Ranking;
 use round_robin::Ring;
 use weighted_round_robin::Turns;
 
+/// So many elements that may not be told are passed over in one answer.
+const HIDDEN_MAX: usize = 4_000;
+
 /// What a resolution asks of a selection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
@@ -49,6 +52,14 @@ impl Request {
         let wanted = items.and_then(NonZeroU32::new).or(config.items_default);
         let items = count(wanted).min(count(Some(config.items_max))).min(available);
         Self { items, increment: count(config.max_increment) }
+    }
+
+    /// Asks for more where `hidden` of the elements are to be left out afterwards; returns how many
+    /// were asked for. So many more that a pool of very many costs no walk through all of it.
+    pub(super) fn widen(&mut self, hidden: usize, available: usize) -> usize {
+        let wanted = self.items;
+        self.items = available.min(wanted + hidden.min(HIDDEN_MAX));
+        wanted
     }
 }
 

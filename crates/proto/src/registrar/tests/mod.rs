@@ -16,6 +16,7 @@ mod net;
 mod patience;
 mod presence;
 mod quota;
+mod reach;
 mod registration;
 mod reports;
 mod resolution;
