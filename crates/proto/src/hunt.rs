@@ -21,7 +21,9 @@ use crate::timing::Timing;
 /// Candidates are the configured registrars and those that announce themselves by multicast. A
 /// round dials up to three at once, the least recently tried first, and replaces those that fail.
 /// Where announced candidates abound, every other attempt still goes to a configured one. A round
-/// that ends without success (T5) is followed by a longer one with other candidates.
+/// that ends without success (T5) is followed by a longer one with other candidates, up to
+/// [`backoff_max`](Timing::backoff_max); after the first one rounds last half of that to all of it,
+/// and each ends so early as well where all have been dialed in vain.
 ///
 /// ```text
 ///            start               an association is up, or stop
@@ -61,8 +63,8 @@ pub struct Hunt {
     rest: Option<Time>,
     /// When the last round began.
     begun: Time,
-    /// Not dialed in the first round, unless there is no other.
-    avoided: Option<Target>,
+    /// Not dialed in the first round, unless there is no other; some of the candidates.
+    avoided: Vec<Target>,
     /// How many were dialed when this round began.
     round_start: u64,
     stats: HuntStats,
@@ -71,8 +73,15 @@ pub struct Hunt {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Off,
-    Round { until: Time },
-    Resting { until: Time },
+    /// Where nobody is left to be dialed, it ends earlier: not all that lost a registrar at the
+    /// same time come back at the same time.
+    Round {
+        until: Time,
+        early: Time,
+    },
+    Resting {
+        until: Time,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +129,7 @@ impl Hunt {
             found: (Time::ZERO, 0),
             rest: None,
             begun: Time::ZERO,
-            avoided: None,
+            avoided: Vec::new(),
             round_start: 0,
             stats: HuntStats::default(),
         }
@@ -154,17 +163,28 @@ impl Hunt {
         self.abort_attempts(outputs);
     }
 
-    /// Leaves a registrar that has fallen silent out of the next round, unless there is no other:
-    /// its kernel may still take associations, sooner than a live registrar does.
+    /// Leaves a registrar that has fallen silent, or refuses its owner, out of the next round,
+    /// unless there is no other: its kernel may still take associations, sooner than another
+    /// registrar does. Ends with that round, and when a registrar [is of use](Self::settle).
     pub fn avoid(&mut self, target: Option<Target>) {
-        self.avoided = target;
+        let is_candidate = |target: &Target| self.candidates.iter().any(|it| it.target == *target);
+        if let Some(target) = target.filter(is_candidate)
+            && !self.avoided.contains(&target)
+        {
+            self.avoided.push(target);
+        }
+    }
+
+    /// True where these are all registrars that it knows.
+    pub fn are_all(&self, targets: &[&Target]) -> bool {
+        self.candidates.iter().all(|candidate| targets.contains(&&candidate.target))
     }
 
     /// The registrar that was found has answered: it is of use, and T5 starts anew (SH3).
     pub fn settle(&mut self) {
         self.timeout = self.hunt_timeout;
         self.fruitless = 0;
-        self.avoided = None;
+        self.avoided.clear();
     }
 
     /// Takes an association that came up: what it goes to where it is the first of this hunt, which
@@ -218,9 +238,9 @@ impl Hunt {
     /// Lets a timer expire that is due; true where a round ended without an association.
     pub fn timeout<E>(&mut self, now: Time, outputs: &mut VecDeque<Output<E>>) -> bool {
         match self.state {
-            State::Round { until } if until <= now => {
+            State::Round { .. } if self.next_timeout().is_some_and(|until| until <= now) => {
                 self.stats.dry_rounds += 1;
-                self.avoided = None;
+                self.avoided.clear();
                 // RFC 5352 §3.6 SH5.
                 self.abort_attempts(outputs);
                 self.back_off();
@@ -239,7 +259,8 @@ impl Hunt {
     pub fn next_timeout(&self) -> Option<Time> {
         match self.state {
             State::Off => None,
-            State::Round { until } | State::Resting { until } => Some(until),
+            State::Round { early, .. } if self.has_dialed_all() => Some(early),
+            State::Round { until, .. } | State::Resting { until } => Some(until),
         }
     }
 
@@ -250,9 +271,19 @@ impl Hunt {
 
     fn begin_rest(&mut self, now: Time) -> Time {
         self.stats.rests += 1;
-        let until = now + self.timeout;
+        let until = now + self.some_of_timeout().max(self.hunt_timeout);
         self.rest = Some(until);
         until
+    }
+
+    /// No association of this round is under way, and there is nobody else to dial.
+    fn has_dialed_all(&self) -> bool {
+        self.attempts.is_empty() && !self.candidates.is_empty()
+    }
+
+    /// Half of T5 to all of it.
+    fn some_of_timeout(&mut self) -> Duration {
+        self.timeout.mul_f64(self.rng.random_range(0.5..=1.0))
     }
 
     fn end_rest<E>(&mut self, now: Time, outputs: &mut VecDeque<Output<E>>) {
@@ -264,14 +295,18 @@ impl Hunt {
         self.forget_outdated(now);
         self.rest = None;
         self.begun = now;
-        self.state = State::Round { until: now + self.timeout };
+        // A registrar has T5 to take an association, however long or short the round.
+        let until = now + self.some_of_timeout().max(self.hunt_timeout);
+        let early = now + self.some_of_timeout();
+        self.state = State::Round { until, early };
         self.round_start = self.stats.dials;
         self.rotation = self.rng.random_range(0..self.candidates.len().max(1));
         self.fill(outputs);
     }
 
     fn back_off(&mut self) {
-        self.timeout = self.timeout.saturating_mul(2).min(self.backoff_max);
+        let longest = self.backoff_max.max(self.hunt_timeout);
+        self.timeout = self.timeout.saturating_mul(2).min(longest);
     }
 
     fn fill<E>(&mut self, outputs: &mut VecDeque<Output<E>>) {
@@ -305,10 +340,10 @@ impl Hunt {
             (wrong_kind, candidate.dialed, (row + count - self.rotation) % count)
         };
         let untried = (0..count).filter(|&row| self.candidates[row].dialed <= self.round_start);
-        let avoided = |row: &usize| Some(&self.candidates[*row].target) == self.avoided.as_ref();
+        let avoided = |row: &usize| self.avoided.contains(&self.candidates[*row].target);
         let best = untried.clone().filter(|row| !avoided(row)).min_by_key(rank);
         // Better a registrar that was silent than none.
-        best.or_else(|| untried.filter(|_| self.attempts.is_empty()).find(avoided))
+        best.or_else(|| untried.filter(|_| self.attempts.is_empty()).min_by_key(rank))
     }
 
     fn abort_attempts<E>(&mut self, outputs: &mut VecDeque<Output<E>>) {

@@ -69,7 +69,8 @@ pub struct Timing {
     pub announce_interval: Duration,
     /// T7-ENRPoutdate (RFC 5352 §7.1): how long an announced registrar is believed.
     pub announce_lifetime: Duration,
-    /// RETRAN-MAX (RFC 5352 §7.3): the longest that a doubled timer gets.
+    /// RETRAN-MAX (RFC 5352 §7.3): the longest that a doubled timer gets. So long at most servers and
+    /// users take to come back after all registrars were gone.
     pub backoff_max: Duration,
     /// SCTP: RTO.Initial.
     pub rto_initial: Duration,
@@ -184,7 +185,7 @@ impl Timing {
         hunt_timeout: ms(100),
         announce_interval: ms(100),
         announce_lifetime: ms(500),
-        backoff_max: ms(60_000),
+        backoff_max: ms(200),
         rto_initial: ms(50),
         rto_min: ms(20),
         rto_max: ms(100),
@@ -207,7 +208,7 @@ impl Timing {
         hunt_timeout: ms(1_000),
         announce_interval: ms(1_000),
         announce_lifetime: ms(5_000),
-        backoff_max: ms(60_000),
+        backoff_max: ms(2_000),
         rto_initial: ms(250),
         rto_min: ms(100),
         rto_max: ms(1_000),
@@ -230,7 +231,7 @@ impl Timing {
         hunt_timeout: ms(5_000),
         announce_interval: ms(1_000),
         announce_lifetime: ms(5_000),
-        backoff_max: ms(60_000),
+        backoff_max: ms(10_000),
         rto_initial: ms(1_000),
         rto_min: ms(500),
         rto_max: ms(5_000),
@@ -253,7 +254,7 @@ impl Timing {
         hunt_timeout: ms(7_500),
         announce_interval: ms(1_000),
         announce_lifetime: ms(5_000),
-        backoff_max: ms(60_000),
+        backoff_max: ms(15_000),
         rto_initial: ms(2_000),
         rto_min: ms(1_000),
         rto_max: ms(5_000),

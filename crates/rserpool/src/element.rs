@@ -144,8 +144,7 @@ impl PoolElement {
         Ok(Self { id, load, requests, state, leaving, events, task, attempts })
     }
 
-    /// Its identifier. A drawn one may change until the element is in the pool: where another
-    /// element has it, it is drawn anew.
+    /// Its identifier. A drawn one changes where another element has it.
     pub fn id(&self) -> PeId {
         PeId(self.id.load(Ordering::Relaxed))
     }
@@ -174,7 +173,8 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// - [`Error::Rejected`] with the registrar's causes: it is not, and does not try again.
+    /// - [`Error::Rejected`] with the registrar's causes: it is not, and does not try again. One that
+    ///   was in the pool is never rejected for what may pass; it tries on.
     /// - [`Error::Stopped`]: it was deregistered, or the runtime in which it was started has ended.
     ///
     /// # Cancel safety
@@ -358,13 +358,14 @@ fn next_state(id: PeId, event: &Event) -> Option<State> {
         Event::Registered { home, .. } | Event::HomeChanged { home } => {
             State::Registered { id, home: home.clone() }
         }
-        Event::Rejected { causes } => State::Rejected(causes.clone()),
+        Event::Rejected { causes, .. } => State::Rejected(causes.clone()),
         Event::HomeLost => State::Homeless,
         Event::Deregistered | Event::Abandoned => State::Deregistered,
-        Event::Expired => State::Joining,
-        Event::NoRegistrar | Event::Warned { .. } | Event::DeregistrationRefused { .. } => {
-            return None;
-        }
+        Event::Expired | Event::IdTaken { .. } => State::Joining,
+        Event::NoRegistrar
+        | Event::Warned { .. }
+        | Event::Refused { .. }
+        | Event::DeregistrationRefused { .. } => return None,
     })
 }
 
@@ -394,8 +395,22 @@ impl Log {
                 let (registrar, at) = (home.id.map(display), log::remote(&home.link));
                 info!(pool = pool(), %element, registrar, at, "home registrar changed");
             }
-            Event::Rejected { causes } => {
+            Event::Rejected { causes, by } if by.len() > 1 => {
+                let by: Vec<String> = by.iter().map(|it| log::remote(&it.link)).collect();
+                let (causes, by) = (log::causes(causes), by.join(", "));
+                warn!(pool = pool(), %element, causes, by, "registration rejected by all registrars");
+            }
+            Event::Rejected { causes, .. } => {
                 info!(pool = pool(), %element, causes = log::causes(causes), "registration rejected");
+            }
+            Event::Refused { causes, by } => {
+                let (causes, at) = (log::causes(causes), log::remote(&by.link));
+                let registrar = by.id.map(display);
+                warn!(pool = pool(), %element, registrar, at, causes, "refused, trying others");
+            }
+            Event::IdTaken { id, by } => {
+                let (registrar, at) = (by.id.map(display), log::remote(&by.link));
+                warn!(pool = pool(), %id, registrar, at, "another element has this identifier");
             }
             Event::Warned { causes } => {
                 let causes = log::causes(causes);

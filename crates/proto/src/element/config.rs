@@ -12,7 +12,9 @@ pub struct Config {
     /// The pool to join. Registrars take up to 32 octets by default.
     pub handle: PoolHandle,
     /// Its identifier; `None` (and 0, which registrars refuse) draws one from the seed. A drawn one
-    /// is drawn anew where another element of the pool has it.
+    /// is drawn anew where another element of the pool has it. A given one is kept: an element that
+    /// was in the pool tries to get it back, with longer and longer pauses; a new one tries once more
+    /// when a dead one would have been found dead, and then is [`Event::Rejected`].
     pub id: Option<PeId>,
     /// Where it serves. Its addresses have to be among those of the associations to registrars
     /// (RFC 5352 §2.2.1); an unspecified one stands for the own addresses of that association.
@@ -95,11 +97,30 @@ pub enum Event {
         /// Where.
         home: Home,
     },
-    /// A registrar refused it: it is out of the pool until the next [`Command::Register`], which
-    /// succeeds only if the cause is gone (RFC 5352 §3.1: never retried unchanged).
+    /// It is out of the pool until the next [`Command::Register`], which succeeds only if the cause
+    /// is gone (RFC 5352 §3.1: never retried unchanged): it does not fit, another element has its
+    /// identifier, or all registrars refuse it. Not of an element that was accepted as it is: that
+    /// one tries on.
     Rejected {
+        /// Why, of the last registrar; may be empty.
+        causes: Vec<Cause>,
+        /// The registrars that refused it, the last one last; none where none was asked.
+        by: Vec<Home>,
+    },
+    /// A registrar refused it; it tries others, and this one when there is no other, with pauses.
+    Refused {
         /// Why; may be empty.
         causes: Vec<Cause>,
+        /// The registrar.
+        by: Home,
+    },
+    /// Another element of the pool has its identifier. It draws another one, or tries again later
+    /// where the identifier was given; [`Event::Registered`] follows.
+    IdTaken {
+        /// The identifier.
+        id: PeId,
+        /// The registrar that says so.
+        by: Home,
     },
     /// It is in the pool, but not as asked for (RFC 5352 §2.2.3).
     Warned {

@@ -16,6 +16,7 @@ use crate::timers::{Kind, Timers};
 
 mod association;
 mod config;
+mod refusal;
 mod registration;
 mod supervision;
 
@@ -43,7 +44,7 @@ use association::Association;
 ///                       +---------------+
 /// ```
 ///
-/// A rejection leads to `Idle`. `Deregister` while registering and a lost home while deregistering
+/// A rejection leads to `Idle`, a refusal by one of several registrars to `Hunting`. `Deregister` while registering and a lost home while deregistering
 /// lead where they do from `Registered`, with the other goal.
 /// A registrar that claims the element (KEEP_ALIVE with the H bit) becomes its home in every state
 /// but `Idle`; the element then registers, or deregisters, there.
@@ -63,13 +64,21 @@ pub struct PoolElement {
     told: Told,
     /// A registrar has entered this identifier, and none has said since that it is out.
     entered: bool,
+    /// What a registrar accepted last.
+    established: Option<Told>,
+    /// Registrars that have refused it since one accepted it, one for each target.
+    refusals: Vec<Home>,
+    /// How often in a row another element had its identifier.
+    draws: u32,
     /// When a registrar said last that it is out.
     expired: Option<Time>,
+    /// How often in a row it was out right after it had been accepted.
+    evictions: u32,
     /// Requests to registrars since one was answered.
     attempts: u32,
     /// The application knows that there is no registrar.
     alone: bool,
-    timers: Timers<5>,
+    timers: Timers<6>,
     outputs: VecDeque<Output<Event>>,
     stats: ElementStats,
 }
@@ -120,6 +129,8 @@ enum Timer {
     Silence,
     /// Former homes have had time to learn of the new one.
     Linger,
+    /// Whoever has its identifier has had time to go.
+    Retry,
 }
 
 impl Kind for Timer {
@@ -129,6 +140,7 @@ impl Kind for Timer {
         Self::Reregistration,
         Self::Silence,
         Self::Linger,
+        Self::Retry,
     ];
 
     fn row(self) -> usize {
@@ -171,7 +183,11 @@ impl PoolElement {
             associations: Vec::new(),
             told,
             entered: false,
+            established: None,
+            refusals: Vec::new(),
+            draws: 0,
             expired: None,
+            evictions: 0,
             attempts: 0,
             alone: false,
             timers: Timers::default(),
@@ -180,7 +196,7 @@ impl PoolElement {
         }
     }
 
-    /// Its identifier in the pool. A drawn one may change while it registers for the first time.
+    /// Its identifier in the pool. A drawn one changes where another element has it.
     pub fn id(&self) -> PeId {
         self.id
     }
@@ -216,6 +232,10 @@ impl PoolElement {
         self.entered = false;
         self.attempts = 0;
         self.alone = false;
+        self.established = None;
+        self.refusals.clear();
+        self.draws = 0;
+        self.evictions = 0;
         self.timers = Timers::default();
     }
 
@@ -249,12 +269,14 @@ impl PoolElement {
                     self.question_silence(now, home);
                 }
                 (Timer::Linger, _) => self.leave_former_homes(),
+                (Timer::Retry, State::Registering { home }) => self.register(now, home),
                 // Left over from a state that has ended.
                 (
                     Timer::Registration
                     | Timer::Deregistration
                     | Timer::Reregistration
-                    | Timer::Silence,
+                    | Timer::Silence
+                    | Timer::Retry,
                     _,
                 ) => {}
             }

@@ -8,7 +8,8 @@ use rserpool_wire::param::{self, Cause, Transport};
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Asap, Message};
 
-use super::{Event, Goal, PoolElement, State, Timer, Told, draw_id};
+use super::refusal::{is_out, is_taken};
+use super::{Event, Goal, PoolElement, State, Timer, Told};
 use crate::machine::{Output, Peer};
 use crate::placement;
 use crate::time::Time;
@@ -40,14 +41,14 @@ impl PoolElement {
             (
                 Registered { home } | Reregistering { home },
                 Message::Asap(Asap::DeregistrationResponse(response)),
-            ) if peer == home && self.is_about_this(&response) && response.causes.is_empty() => {
-                self.expired(now, home);
+            ) if peer == home && self.is_about_this(&response) && is_out(&response.causes) => {
+                self.expired(now, home, is_taken(&response.causes));
             }
             // RFC 5352 §2.2.14; rsplib answers so what it cannot read.
             (Registering { home } | Reregistering { home }, Message::Asap(Asap::Error(causes)))
                 if peer == home =>
             {
-                self.rejected(causes);
+                self.refused(now, home, causes);
             }
             (Deregistering { home }, Message::Asap(Asap::Error(causes))) if peer == home => {
                 self.deregistration_refused(now, home, causes);
@@ -101,6 +102,7 @@ impl PoolElement {
         };
         self.timers.disarm(Timer::Deregistration);
         self.timers.disarm(Timer::Reregistration);
+        self.timers.disarm(Timer::Retry);
         self.timers.arm(Timer::Registration, now + self.config.timing.registration_timeout);
     }
 
@@ -128,24 +130,11 @@ impl PoolElement {
     }
 
     fn registration_answered(&mut self, now: Time, home: Peer, response: RegistrationResponse) {
-        if !response.rejected {
-            self.accepted(now, home, response.causes);
-        } else if self.can_draw_again(&response.causes) {
-            // RFC 5352 §3.1: the cause is fixed before the next attempt.
-            self.id = draw_id(&mut self.rng);
-            self.register(now, home);
+        if response.rejected {
+            self.refused(now, home, response.causes);
         } else {
-            self.rejected(response.causes);
+            self.accepted(now, home, response.causes);
         }
-    }
-
-    fn can_draw_again(&self, causes: &[Cause]) -> bool {
-        let is_taken = |cause: &Cause| cause.code == CauseCode::NON_UNIQUE_PE_IDENTIFIER;
-        let is_drawn = self.config.id.is_none_or(|id| id.0 == 0);
-        is_drawn
-            && !self.entered
-            && self.attempts <= self.config.registration_attempts_max
-            && causes.iter().any(is_taken)
     }
 
     fn accepted(&mut self, now: Time, home: Peer, causes: Vec<Cause>) {
@@ -154,6 +143,9 @@ impl PoolElement {
         self.answered();
         self.state = State::Registered { home };
         self.entered = true;
+        self.established = Some(self.told.clone());
+        self.refusals.clear();
+        self.draws = 0;
         self.timers.disarm(Timer::Registration);
         self.timers.arm(Timer::Reregistration, now + self.config.reregistration_interval());
         self.begin_vigil(now, home);
@@ -171,44 +163,18 @@ impl PoolElement {
     }
 
     /// A registrar has answered: it is a home, and the search for one is a success.
-    fn answered(&mut self) {
+    pub(super) fn answered(&mut self) {
         self.attempts = 0;
         self.alone = false;
         self.hunt.settle();
     }
 
-    /// RFC 5352 §3.1: never tried again unchanged. What the registrar may still have of an earlier
-    /// registration ends with the association.
-    fn rejected(&mut self, causes: Vec<Cause>) {
-        self.stats.rejected += 1;
-        self.answered();
-        self.close_all();
-        self.rest();
-        self.outputs.push_back(Output::Event(Event::Rejected { causes }));
-    }
-
-    fn expired(&mut self, now: Time, home: Peer) {
-        self.stats.expired += 1;
-        self.outputs.push_back(Output::Event(Event::Expired));
-        self.entered = false;
-        // A renewal that is under way brings it back.
-        let State::Registered { .. } = self.state else { return };
-        let pause = self.config.timing.registration_timeout;
-        let stood = self.association(home).and_then(|a| a.vigil.accepted_for(now));
-        let before = self.expired.replace(now);
-        let is_repeated = before.is_some_and(|before| now - before < pause * 2);
-        if is_repeated && stood.is_some_and(|stood| stood < pause) {
-            // A registrar that throws out at once what it has just accepted is not asked in a circle.
-            // Once is no circle: two registrars that heard of each other's claim at the same time
-            // have both let go, and others miss the element until it is back.
-            self.timers.arm(Timer::Reregistration, now + pause);
-        } else {
-            self.register(now, home);
-        }
-    }
-
     /// RFC 5352 §3.2 D1–D4.
     pub(super) fn deregister(&mut self, now: Time, home: Peer) {
+        if self.timers.is_armed(Timer::Retry) {
+            // It is out, for somebody else has its identifier.
+            return self.leave();
+        }
         let deregistration = Deregistration { handle: self.config.handle.clone(), id: self.id };
         self.outputs.push_back(Output::Send(home, Asap::Deregistration(deregistration).into()));
         self.attempts = self.attempts.saturating_add(1);
@@ -254,7 +220,7 @@ impl PoolElement {
             self.seek_home(now, Goal::Register);
         } else {
             // No registrar is to see it.
-            self.rejected(vec![Cause::new(CauseCode::INVALID_VALUES)]);
+            self.rejected(vec![Cause::new(CauseCode::INVALID_VALUES)], Vec::new());
         }
     }
 
@@ -264,6 +230,7 @@ impl PoolElement {
         self.timers.disarm(Timer::Deregistration);
         self.timers.disarm(Timer::Reregistration);
         self.timers.disarm(Timer::Silence);
+        self.timers.disarm(Timer::Retry);
         self.hunt.start(now, &mut self.outputs);
     }
 

@@ -119,7 +119,7 @@ fn each_registrar_is_dialed_once_a_round_and_then_it_waits() {
     assert_eq!(lab.down(dials[0].0), []);
     assert_eq!(lab.down(dials[1].0), []);
     let (waited, dry, outputs) = lab.timeout();
-    assert_eq!((waited, dry), (10, true));
+    assert!(dry && (5..=10).contains(&waited), "{waited}");
     assert_eq!(targets(&connects(&outputs)), BTreeSet::from([0, 1]));
 }
 
@@ -128,7 +128,8 @@ fn without_any_candidate_it_waits() {
     let mut lab = Lab::new(0);
     assert_eq!(lab.start(), []);
     assert_eq!(lab.timeout(), (10, true, vec![]));
-    assert_eq!(lab.timeout(), (20, true, vec![]));
+    let (waited, dry, outputs) = lab.timeout();
+    assert!(dry && (10..=20).contains(&waited) && outputs.is_empty(), "{waited}: {outputs:?}");
 }
 
 // Checklist 121, SH6.
@@ -157,7 +158,9 @@ fn rounds_get_longer_up_to_a_minute_and_go_on_to_other_registrars() {
     let mut dials = lab.start();
     for seconds in [10, 20, 40, 60, 60] {
         let (waited, dry, outputs) = lab.timeout();
-        assert_eq!((waited, dry), (seconds, true));
+        // Half of T5 to all of it, but each registrar has its ten seconds.
+        let least = (seconds / 2).max(10);
+        assert!(dry && (least..=seconds).contains(&waited), "{waited} of {seconds}");
         let aborts: Vec<_> = dials.iter().map(|(peer, _)| Output::Abort(*peer)).collect();
         assert_eq!(outputs[..3], aborts);
         let next = connects(&outputs);
@@ -297,7 +300,8 @@ fn registrars_that_never_answer_are_not_dialed_in_a_circle() {
     assert_eq!(targets(&dials), BTreeSet::from([0, 1]));
     assert!(lab.up(dials[0].0).0.is_some());
     assert_eq!(lab.start(), []);
-    assert_eq!(lab.timeout().0, 20);
+    let waited = lab.timeout().0;
+    assert!((10..=20).contains(&waited), "{waited}");
 }
 
 #[test]
@@ -360,6 +364,45 @@ fn registrars_that_answer_and_hang_up_are_not_dialed_in_a_circle_either() {
     }
     assert_eq!(lab.start(), []);
     assert_eq!(lab.timeout().0, 10);
+}
+
+#[test]
+fn those_that_lost_a_registrar_together_come_back_one_by_one_and_soon() {
+    let timing = Timing::default();
+    let mut tries = BTreeSet::new();
+    for seed in 0..20 {
+        let mut lab = Lab::new(1);
+        lab.hunt = Hunt::new(1, &timing, seed);
+        let mut dials = lab.start();
+        // Refused each time, for a minute.
+        while lab.now < Time::from_origin(Duration::from_secs(60)) {
+            assert_eq!(lab.down(dials[0].0), []);
+            let before = lab.now;
+            let (_, dry, outputs) = lab.timeout();
+            let pause = lab.now - before;
+            assert!(dry && pause <= timing.backoff_max, "{pause:?}");
+            assert!(pause >= timing.hunt_timeout / 2, "{pause:?}");
+            dials = connects(&outputs);
+        }
+        tries.insert(lab.now.since_origin().as_millis() / 20);
+    }
+    assert!(tries.len() > 15, "{tries:?}");
+}
+
+#[test]
+fn registrars_that_refuse_are_left_out_until_all_have_been_tried() {
+    let mut lab = Lab::new(3);
+    let mut found = BTreeSet::new();
+    for _ in 0..3 {
+        let dials = lab.start();
+        let target = lab.up(dials[0].0).0;
+        found.extend(targets(&[(dials[0].0, target.clone().unwrap())]));
+        lab.hunt.avoid(target);
+    }
+    assert_eq!(found, BTreeSet::from([0, 1, 2]));
+    let all = [0, 1, 2].map(Target::Configured);
+    assert!(lab.hunt.are_all(&all.each_ref()));
+    assert!(!lab.hunt.are_all(&[&all[0], &all[2]]));
 }
 
 #[test]

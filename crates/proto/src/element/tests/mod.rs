@@ -1,6 +1,7 @@
 //! A pool element driven as its driver would, in virtual time.
 
 mod hostile;
+mod refusal;
 mod registration;
 mod supervision;
 
@@ -53,7 +54,9 @@ impl Lab {
         let mut lab = Self::with(config);
         lab.command(Command::Register);
         lab.up(FIRST);
-        lab.message(FIRST, accepted());
+        let (handle, id) = (handle(), lab.element.id());
+        let accepted = RegistrationResponse { rejected: false, handle, id, causes: vec![] };
+        lab.message(FIRST, Asap::RegistrationResponse(accepted));
         assert_eq!(lab.element.state, State::Registered { home: FIRST });
         lab
     }

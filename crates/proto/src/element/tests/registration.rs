@@ -77,62 +77,12 @@ fn a_rejected_element_stays_out_until_it_is_told_to_register() {
     let causes = vec![cause(CauseCode::INCONSISTENT_POLICY)];
     assert_eq!(
         lab.message(FIRST, answer(true, causes.clone())),
-        [Output::Close(FIRST), Output::Event(Event::Rejected { causes })]
+        [Output::Close(FIRST), Output::Event(Event::Rejected { causes, by: vec![home(0)] })]
     );
     assert_eq!(lab.timeout_in(), None);
     assert_eq!(lab.command(Command::SetPolicy(Policy::least_used(Load(5)))), []);
     assert_eq!(lab.command(Command::Register), [connect(SECOND, 0)]);
     assert_eq!(lab.up(SECOND), [send(SECOND, registration(Policy::least_used(Load(5))))]);
-}
-
-#[test]
-fn a_rejected_renewal_takes_it_out() {
-    let mut lab = Lab::registered();
-    lab.timeout();
-    let outputs = lab.message(FIRST, answer(true, vec![]));
-    assert_eq!(outputs, [Output::Close(FIRST), Output::Event(Event::Rejected { causes: vec![] })]);
-    assert_eq!(lab.timeout_in(), None);
-}
-
-// Checklist 58: the cause is fixed before the next attempt.
-#[test]
-fn a_drawn_identifier_that_is_taken_is_drawn_again() {
-    let mut lab = Lab::with(Config { id: None, ..config() });
-    lab.command(Command::Register);
-    lab.up(FIRST);
-    let mut ids = vec![lab.element.id()];
-    for _ in 0..2 {
-        let response = RegistrationResponse {
-            rejected: true,
-            handle: handle(),
-            id: lab.element.id(),
-            causes: vec![cause(CauseCode::NON_UNIQUE_PE_IDENTIFIER)],
-        };
-        assert_eq!(lab.message(FIRST, Asap::RegistrationResponse(response)).len(), 1);
-        assert!(!ids.contains(&lab.element.id()));
-        ids.push(lab.element.id());
-    }
-    // Not for ever.
-    let id = lab.element.id();
-    let causes = vec![cause(CauseCode::NON_UNIQUE_PE_IDENTIFIER)];
-    let response =
-        RegistrationResponse { rejected: true, handle: handle(), id, causes: causes.clone() };
-    assert_eq!(
-        lab.message(FIRST, Asap::RegistrationResponse(response)),
-        [Output::Close(FIRST), Output::Event(Event::Rejected { causes })]
-    );
-}
-
-#[test]
-fn a_configured_identifier_that_is_taken_is_the_applications_matter() {
-    let mut lab = Lab::new();
-    lab.command(Command::Register);
-    lab.up(FIRST);
-    let causes = vec![cause(CauseCode::NON_UNIQUE_PE_IDENTIFIER)];
-    assert_eq!(
-        lab.message(FIRST, answer(true, causes.clone())),
-        [Output::Close(FIRST), Output::Event(Event::Rejected { causes })]
-    );
 }
 
 // Checklist 61.
@@ -160,7 +110,10 @@ fn an_error_is_the_answer_to_the_request_under_way() {
     let causes = vec![cause(CauseCode(0x100b))];
     assert_eq!(
         lab.message(FIRST, Asap::Error(causes.clone())),
-        [Output::Close(FIRST), Output::Event(Event::Rejected { causes: causes.clone() })]
+        [
+            Output::Close(FIRST),
+            Output::Event(Event::Rejected { causes: causes.clone(), by: vec![home(0)] })
+        ]
     );
     let mut lab = Lab::registered();
     assert_eq!(lab.message(FIRST, Asap::Error(causes.clone())), []);
@@ -234,9 +187,11 @@ fn without_a_registrar_it_hunts_on_and_says_so_once() {
     lab.command(Command::Register);
     assert_eq!(lab.down(FIRST), []);
     let (waited, outputs) = lab.timeout();
-    assert_eq!(waited, 10);
+    assert!((5..=10).contains(&waited), "{waited}");
     assert_eq!(outputs, [connect(SECOND, 0), Output::Event(Event::NoRegistrar)]);
-    assert_eq!(lab.timeout(), (20, vec![Output::Abort(SECOND), connect(Peer::dialed(3), 0)]));
+    let (waited, outputs) = lab.timeout();
+    assert!((10..=20).contains(&waited), "{waited}");
+    assert_eq!(outputs, [Output::Abort(SECOND), connect(Peer::dialed(3), 0)]);
 }
 
 // Checklist 53, 57: within one round trip of the association, with the same identifier.
@@ -499,7 +454,8 @@ fn registrars_of_rsplib_never_see_a_handle_that_would_end_them() {
     let handle = PoolHandle::new([b'x'; 33].as_slice()).expect("a handle");
     let mut lab = Lab::with(Config { dialect: Dialect::Rsplib, handle, ..config() });
     let causes = vec![cause(CauseCode::INVALID_VALUES)];
-    assert_eq!(lab.command(Command::Register), [Output::Event(Event::Rejected { causes })]);
+    let by = Vec::new();
+    assert_eq!(lab.command(Command::Register), [Output::Event(Event::Rejected { causes, by })]);
     let handle = PoolHandle::new([b'x'; 32].as_slice()).expect("a handle");
     let mut lab = Lab::with(Config { dialect: Dialect::Rsplib, handle, ..config() });
     assert_eq!(lab.command(Command::Register), [connect(FIRST, 0)]);
