@@ -188,6 +188,14 @@ impl Crowd {
         }
     }
 
+    /// There is an association with the registrar that was dialed already: that one is the home.
+    fn on_known(&mut self, now: Time, dialed: Peer, there: Peer) {
+        if self.is_home(dialed) {
+            let is_up = self.associations.contains_key(&there);
+            self.home = Some(Home { peer: there, is_up, heard: now });
+        }
+    }
+
     fn on_message(&mut self, now: Time, peer: Peer, message: Message) {
         if !self.associations.contains_key(&peer) {
             return;
@@ -294,8 +302,8 @@ impl Machine for Crowd {
             Input::Down(peer) => self.lose(now, peer),
             Input::Message(peer, message) => self.on_message(now, peer, message),
             Input::Timeout => self.on_timeout(now),
-            Input::Known(..)
-            | Input::Malformed(..)
+            Input::Known(dialed, there) => self.on_known(now, dialed, there),
+            Input::Malformed(..)
             | Input::Addresses(..)
             | Input::OwnAddresses(..)
             | Input::Congested(_)
