@@ -7,12 +7,13 @@ use super::association::Association;
 use super::encapsulation::Route;
 use crate::backlog::Backlog;
 use crate::endpoint::AssocId;
+use crate::numbers::ByNumber;
 
 /// All associations. Their tags and remote ends change only through it.
 #[derive(Default)]
 pub(super) struct Table {
-    by_id: HashMap<AssocId, Box<Association>>,
-    by_tag: HashMap<u32, AssocId>,
+    by_id: HashMap<AssocId, Box<Association>, ByNumber>,
+    by_tag: HashMap<u32, AssocId, ByNumber>,
     by_remote: HashMap<(SocketAddr, u16), AssocId>,
     last: u64,
 }
