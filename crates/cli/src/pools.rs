@@ -1,6 +1,6 @@
 //! Pools and their elements as this program shows them.
 
-use rserpool::wire::param::{Load, PoolElement, Transport};
+use rserpool::wire::param::{Load, PoolElement, PoolHandle, Transport};
 use serde_json::{Map, Value, json};
 
 /// The headings of [`row`].
@@ -23,15 +23,25 @@ pub(crate) fn row(element: &PoolElement) -> Vec<String> {
 
 /// A pool as JSON. Identifiers are text, loads are fractions between 0 and 1.
 pub(crate) fn pool_json(
-    handle: &impl ToString,
+    handle: &PoolHandle,
     policy: &impl ToString,
     elements: impl Iterator<Item = Value>,
 ) -> Value {
-    json!({
-        "pool": handle.to_string(),
-        "policy": policy.to_string(),
-        "elements": elements.collect::<Vec<_>>(),
-    })
+    let elements = elements.collect::<Vec<_>>();
+    with_pool(handle, json!({ "policy": policy.to_string(), "elements": elements }))
+}
+
+/// Adds a pool's handle to an object: as `pool` in text, and where it is no UTF-8 as `pool_hex`, too.
+pub(crate) fn with_pool(handle: &PoolHandle, mut object: Value) -> Value {
+    match str::from_utf8(handle.as_bytes()) {
+        Ok(text) => object["pool"] = text.into(),
+        Err(_) => {
+            let digits = handle.as_bytes().iter().map(|octet| format!("{octet:02x}"));
+            object["pool"] = handle.to_string().into();
+            object["pool_hex"] = digits.collect::<String>().into();
+        }
+    }
+    object
 }
 
 /// An element as registrars know it.
@@ -41,8 +51,8 @@ pub(crate) fn element_with_home(element: &PoolElement) -> Value {
     json
 }
 
-/// An element as users need it.
-pub(crate) fn element_json(element: &PoolElement) -> Value {
+/// An element without its home.
+fn element_json(element: &PoolElement) -> Value {
     let mut policy = Map::new();
     policy.insert("type".into(), element.policy.policy_type().to_string().into());
     for (field, value) in element.policy.fields() {

@@ -459,6 +459,42 @@ mod tests {
         assert_eq!(config.announce.groups.len(), 2);
     }
 
+    /// The keys of a table, as its reader names them where it does not know one.
+    fn keys(table: &str) -> Vec<String> {
+        let text = format!("{table}\nno_such_key = 1");
+        let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected one of ").unwrap();
+        let keys = expected.split('`').skip(1).step_by(2);
+        keys.map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn every_key_is_in_the_example() {
+        for (table, count) in [("", 20), ("[timing]", 20), ("[announce]", 4), ("[limits]", 7)] {
+            let keys = keys(table);
+            assert!(keys.len() >= count, "{table}: {keys:?}");
+            for key in keys {
+                let is_there = |line: &str| {
+                    let line = line.strip_prefix('#').unwrap_or(line);
+                    line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
+                };
+                assert!(EXAMPLE.lines().any(is_there), "{key} of {table} is not in the example");
+            }
+        }
+    }
+
+    #[test]
+    fn the_timer_values_of_the_example_are_those_of_the_default_profile() {
+        let timing = EXAMPLE.split_once("[timing]").unwrap().1;
+        let timing = timing.split_once("[announce]").unwrap().0;
+        let lines = timing.lines().filter_map(|line| line.strip_prefix('#'));
+        let lines: Vec<&str> = lines.filter(|line| line.contains(" = ")).collect();
+        let text = format!("[timing]\n{}", lines.join("\n"));
+        let config: Config = toml::from_str(&text).unwrap();
+        let timing = config.to_library().unwrap().protocol.timing;
+        assert_eq!(timing, Timing::of(Profile::default()));
+    }
+
     #[test]
     fn what_is_no_key_or_no_value_is_said_so() {
         for (text, complaint) in [

@@ -18,6 +18,7 @@ use tracing::info;
 
 use crate::clock::now_us;
 use crate::output::{Format, Output, progress};
+use crate::pools::with_pool;
 use crate::runtime;
 use crate::service::download::packet::{PPID, Refusal};
 use crate::service::download::receiver::{Arrival, Receiver};
@@ -80,16 +81,18 @@ impl Args {
         let elapsed_ms = (start.elapsed().as_secs_f64() * 1e4).round() / 10.0;
         let file = out.display().to_string();
         if output.format() == Format::Json {
-            return Ok(output.json(&json!({
-                "pool": self.from.pool.to_string(),
-                "path": self.from.path,
-                "file": file,
-                "octets": octets,
-                "kept": kept,
-                "sha256": digest,
-                "failovers": failovers,
-                "elapsed_ms": elapsed_ms,
-            }))?);
+            return Ok(output.json(&with_pool(
+                &self.from.pool,
+                json!({
+                    "path": self.from.path,
+                    "file": file,
+                    "octets": octets,
+                    "kept": kept,
+                    "sha256": digest,
+                    "failovers": failovers,
+                    "elapsed_ms": elapsed_ms,
+                }),
+            ))?);
         }
         Ok(output.line(format_args!(
             "{file}: {octets} octets in {elapsed_ms} ms, {failovers} failovers, SHA-256 {digest}"
@@ -255,7 +258,7 @@ impl<'a> Fetch<'a> {
 fn source(text: &str) -> Result<Source, String> {
     let parts = text.split_once('/').filter(|(_, path)| !path.is_empty());
     let (pool, path) = parts.ok_or("a pool and a path, such as Files/readme.txt")?;
-    let pool = PoolHandle::new(pool.as_bytes()).ok_or("no pool handle before the slash")?;
+    let pool = PoolHandle::from_text(pool).ok_or("no pool handle before the slash")?;
     Ok(Source { pool, path: path.into() })
 }
 

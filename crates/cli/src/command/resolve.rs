@@ -7,7 +7,7 @@ use rserpool::{PoolUser, user};
 
 use crate::failure::no_registrar;
 use crate::output::{Format, Output};
-use crate::pools::{HEADINGS, element_json, pool_json, row};
+use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
 
@@ -18,8 +18,9 @@ pub(crate) struct Args {
     #[arg(value_parser = pool_handle)]
     pool: PoolHandle,
 
-    /// At most so many elements. All by default.
-    #[arg(long, value_name = "NUMBER")]
+    /// At most so many elements, 1 or more. By default as many as the registrar gives: all, up to its
+    /// items_max (1000).
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     items: Option<u32>,
 
     #[command(flatten)]
@@ -47,14 +48,18 @@ impl Args {
 
 /// A pool handle as an argument.
 pub(crate) fn pool_handle(text: &str) -> Result<PoolHandle, String> {
-    PoolHandle::new(text.as_bytes()).ok_or_else(|| "a pool handle has 1 to 65000 octets".into())
+    PoolHandle::from_text(text).ok_or_else(|| "a pool handle has 1 to 65000 octets".into())
 }
 
 fn print(output: &mut Output, answer: &Answer) -> anyhow::Result<()> {
     let resolution = &answer.resolution;
     if output.format() == Format::Json {
         let (handle, policy) = (&resolution.handle, &resolution.policy_type);
-        return Ok(output.json(&pool_json(handle, policy, answer.in_order().map(element_json)))?);
+        return Ok(output.json(&pool_json(
+            handle,
+            policy,
+            answer.in_order().map(element_with_home),
+        ))?);
     }
     Ok(output.rows(&HEADINGS, answer.in_order().map(row))?)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::command::resolve::pool_handle;
 use crate::failure::{Failure, no_registrar};
 use crate::output::{Format, Output};
+use crate::pools::with_pool;
 use crate::registrars::RegistrarArgs;
 use crate::runtime::{self, EndSignals};
 use crate::service::{Kind, Options};
@@ -46,9 +47,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Carrier::Sctp)]
     transport: Carrier,
 
-    /// Where to listen. Port 0 asks the system for one.
-    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "0.0.0.0:0", value_parser = place)]
-    listen: Address,
+    /// Where to listen. Port 0 asks the system for one. By default [::]:0, which is all addresses of
+    /// IPv6 and IPv4; on a host without IPv6 0.0.0.0:0.
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = place)]
+    listen: Option<Address>,
 
     /// An address to register instead of those that it listens at: behind NAT or in a container.
     /// The registrar has to allow it. May be repeated.
@@ -249,7 +251,8 @@ impl Args {
     }
 
     fn url(&self) -> Address {
-        self.listen.with_scheme(match self.transport {
+        let listen = self.listen.clone().unwrap_or_else(everywhere);
+        listen.with_scheme(match self.transport {
             Carrier::Sctp => Scheme::Sctp,
             Carrier::Tcp => Scheme::Tcp,
             Carrier::Udp => Scheme::Udp,
@@ -260,8 +263,8 @@ impl Args {
         let (service, pool) = (self.service.label(), self.pool()?.to_string());
         let (id, url) = (server.id().to_string(), server.url().to_string());
         if output.format() == Format::Json {
-            let serving = json!({ "service": service, "pool": pool, "id": id, "urls": [url] });
-            return Ok(output.json(&serving)?);
+            let serving = json!({ "service": service, "id": id, "urls": [url] });
+            return Ok(output.json(&with_pool(&self.pool()?, serving))?);
         }
         Ok(output.line(format_args!("{service} {id} in {pool} at {url}"))?)
     }
@@ -293,6 +296,13 @@ fn read_keys(path: &Path) -> io::Result<(String, u32)> {
         return Err(io::Error::other(format!("longer than {OCTETS_MAX} octets")));
     }
     Ok((text, mode))
+}
+
+/// All addresses of this host, at a port of the system's choice.
+fn everywhere() -> Address {
+    let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    let ip = if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    Address::from((Scheme::Sctp, SocketAddr::new(ip, 0)))
 }
 
 /// Where to listen as an argument: the scheme comes from another one.

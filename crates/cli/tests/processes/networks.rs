@@ -46,7 +46,10 @@ fn a_server_that_listens_everywhere_registers_where_its_registrar_sees_it() {
             let args = ["serve", "echo", "--transport", transport, "--registrar", url];
             let mut server = Program::start(rserpool(&args));
             let ready = server.line();
-            assert!(ready.contains(&format!("at {transport}://0.0.0.0:")), "{ready}");
+            let is_everywhere = ["0.0.0.0", "[::]"]
+                .iter()
+                .any(|host| ready.contains(&format!("at {transport}://{host}:")));
+            assert!(is_everywhere, "{ready}");
             assert_eq!(addresses(&["--registrar", url]), json!(["127.0.0.1"]));
             server.signal(rustix::process::Signal::TERM);
             assert_eq!(server.ended().code, Some(0));

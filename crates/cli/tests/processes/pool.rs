@@ -51,7 +51,7 @@ fn three_servers_of_two_transports_are_resolved_with_the_documented_fields() {
         let elements = answer["elements"].as_array().unwrap();
         assert_eq!(elements.len(), 3);
         for element in elements {
-            assert_eq!(keys(element), ["addresses", "id", "policy", "port", "transport"]);
+            assert_eq!(keys(element), ["addresses", "home", "id", "policy", "port", "transport"]);
             assert_eq!(element["transport"], "sctp");
             assert_eq!(element["addresses"], json!(["127.0.0.1"]));
             assert!(element["port"].as_u64().is_some_and(|port| port > 0));

@@ -1,5 +1,7 @@
 //! What a running program says, and what signals do to it.
 
+use std::collections::BTreeSet;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -67,12 +69,13 @@ fn the_log_says_who_was_refused_what() {
     let serve = ["serve", "echo", "--listen", "127.0.0.1", "--transport", "tcp", "--id", "0x1234"];
     let rest = ["--pool", &pool, "--registrar", registrar.tcp()];
     let refused = run(&[&serve[..], &rest].concat());
-    refused.failure(1);
+    assert!(refused.failure(1).contains("a pool handle of 200 octets"), "{refused:?}");
     let said = entry(&mut registrar.program, "registration rejected");
     assert_eq!(said["element"], "0x00001234");
     assert_eq!(said["pool"], format!("{}… (200 octets)", "x".repeat(64)));
     assert!(said["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{said}");
-    assert!(said["cause"].as_str().unwrap().contains("cause 0x3"), "{said}");
+    let cause = said["cause"].as_str().unwrap();
+    assert!(cause.ends_with("(cause 0x3): a pool handle of 200 octets"), "{cause}");
 }
 
 #[test]
@@ -105,4 +108,81 @@ fn a_registrar_says_that_another_one_is_lost_and_taken_over_and_back() {
     let again = ["--asap", "tcp://127.0.0.1:0", "--enrp", &url, "--id", "0x11"];
     let _again = Registrar::with(&again);
     assert_eq!(entry(&mut second.program, "peer is there again")["peer"], "0x00000011");
+}
+
+/// All names of fields in a value.
+fn fields(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            into.extend(map.keys().cloned());
+            map.values().for_each(|value| fields(value, into));
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_the_json_is_documented() {
+    let docs = include_str!("../../../../docs/json.md");
+    let enrp = ["--asap", "tcp://127.0.0.1:0", "--enrp", "tcp://127.0.0.1:0", "-o", "json"];
+    let mut registrar = Program::start(rserpool(&[&["registrar"], &enrp[..]].concat()));
+    let ready = registrar.json();
+    let url = ready["asap"][0].as_str().unwrap();
+    let serve =
+        ["serve", "echo", "--pool", "\\xffo", "--policy", "priority:3", "--transport", "tcp"];
+    let rest = ["--listen", "127.0.0.1", "--json", "--registrar", url];
+    let mut server = Program::start(rserpool(&[&serve[..], &rest].concat()));
+    let serving = server.json();
+    let resolved = run(&["resolve", "\\xffo", "--json", "--registrar", url]).json();
+    let dumped = run(&["dump", "--json", "--enrp", ready["enrp"][0].as_str().unwrap()]).json();
+    let probed = run(&["probe", "--json"]).json();
+    let mut names = BTreeSet::new();
+    for value in [&ready, &serving, &resolved, &dumped, &probed] {
+        fields(value, &mut names);
+    }
+    assert!(names.contains("pool_hex") && names.contains("home"), "{names:?}");
+    for name in names {
+        assert!(docs.contains(&format!("`{name}`")), "{name} is not documented");
+    }
+    assert_eq!(resolved["elements"][0]["home"], ready["id"]);
+    assert_eq!(dumped[0], resolved);
+}
+
+#[test]
+fn handles_go_round_whatever_their_octets_are() {
+    let registrar = Registrar::patient();
+    for (typed, shown, hex) in [
+        ("Pöòl 池", "Pöòl 池", None),
+        ("\\x50ool\\xff", "Pool\\xff", Some("506f6f6cff")),
+        ("a\\b", "a\\\\b", None),
+    ] {
+        let args = ["echo", "--transport", "tcp", "--pool", typed];
+        let server = Server::start(registrar.tcp(), &args);
+        let resolved = run(&["resolve", shown, "--json", "--registrar", registrar.tcp()]).json();
+        assert_eq!(resolved["elements"][0]["id"], server.id, "{typed}");
+        assert_eq!(resolved["pool_hex"].as_str(), hex, "{resolved}");
+    }
+}
+
+#[test]
+fn by_default_a_server_serves_both_versions_of_ip() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: this host has no IPv6");
+        return;
+    }
+    for host in ["127.0.0.1", "[::1]"] {
+        let asap = format!("tcp://{host}:0");
+        let registrar = Registrar::with(&["--asap", &asap]);
+        for transport in ["tcp", "sctp", "udp"] {
+            let pool = format!("{transport}-pool");
+            let serve = ["serve", "echo", "--json", "--transport", transport, "--pool", &pool];
+            let rest = ["--registrar", registrar.tcp()];
+            let mut server = Program::start(rserpool(&[&serve[..], &rest].concat()));
+            server.json();
+            let mut client = Program::start(rserpool(&["connect", &pool, rest[0], rest[1]]));
+            client.say("hello");
+            assert_eq!(client.line(), "hello", "{transport} at {host}");
+        }
+    }
 }

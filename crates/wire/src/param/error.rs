@@ -1,8 +1,8 @@
 use std::fmt;
 
-use crate::codec::{Codec, HEADER_LEN, Reader, Writer};
+use crate::codec::{Codec, HEADER_LEN, Reader, Skipped, Writer};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::param::{Policy, Transport};
+use crate::param::{PeId, Policy, PoolElement, Transport};
 use crate::registry::{CauseCode, ParamType};
 
 /// One cause of an error (RFC 5354 §3.12).
@@ -58,11 +58,68 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code.label() {
-            Some(label) => write!(f, "{label} (cause {:#x})", self.code.0),
-            None => write!(f, "cause {:#x}", self.code.0),
+            Some(label) => write!(f, "{label} (cause {:#x})", self.code.0)?,
+            None => write!(f, "cause {:#x}", self.code.0)?,
+        }
+        match self.object() {
+            Some(object) => write!(f, ": {object}"),
+            None => Ok(()),
         }
     }
 }
+
+impl Cause {
+    /// The object that it takes along, in words of a bounded length; `None` where there is none, or
+    /// none that is known.
+    fn object(&self) -> Option<String> {
+        let skipped = Skipped::default();
+        let mut reader = Reader::new(&self.info, &skipped);
+        match self.code {
+            CauseCode::INVALID_VALUES => invalid_value(&self.info),
+            CauseCode::INCONSISTENT_POLICY => {
+                let policy = Policy::decode(&mut reader).ok()?;
+                Some(format!("the pool has {}", policy.policy_type()))
+            }
+            CauseCode::INCONSISTENT_TRANSPORT => {
+                let transport = Transport::decode(&mut reader).ok()?;
+                Some(format!("the pool has {}", transport.param_type()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A parameter whose value is wrong.
+fn invalid_value(octets: &[u8]) -> Option<String> {
+    let (ty, rest) = octets.split_first_chunk()?;
+    let skipped = Skipped::default();
+    let mut reader = Reader::new(octets, &skipped);
+    Some(match ParamType(u16::from_be_bytes(*ty)) {
+        ParamType::POOL_HANDLE => {
+            let (length, _) = rest.split_first_chunk()?;
+            let octets = usize::from(u16::from_be_bytes(*length)).checked_sub(HEADER_LEN)?;
+            format!("a pool handle of {octets} octets")
+        }
+        ParamType::PE_IDENTIFIER => {
+            format!("the identifier {}", PeId::decode(&mut reader).ok()?)
+        }
+        ParamType::POLICY => format!("the policy {}", Policy::decode(&mut reader).ok()?),
+        ParamType::POOL_ELEMENT => {
+            let element = PoolElement::decode(&mut reader).ok()?;
+            format!("a registration life of {}", element.life.0)
+        }
+        _ => {
+            let transport = Transport::decode(&mut reader).ok()?;
+            let listed = transport.addresses().iter().take(LISTED_MAX);
+            let addresses: Vec<String> = listed.map(ToString::to_string).collect();
+            let port = transport.port().map_or_else(String::new, |port| format!(" port {port}"));
+            format!("{} {}{port}", transport.param_type(), addresses.join(","))
+        }
+    })
+}
+
+/// So many addresses of a transport are said.
+const LISTED_MAX: usize = 4;
 
 /// Reads an Operation Error parameter: at least one cause, padded between causes.
 ///
@@ -94,4 +151,32 @@ pub fn encode_causes(causes: &[Cause], w: &mut Writer) {
             w.param(ParamType(cause.code.0), |w| w.slice(&cause.info));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::param::{PoolHandle, TransportUse};
+
+    #[test]
+    fn a_cause_says_the_value_that_is_wrong_or_what_the_pool_has() {
+        let handle = PoolHandle::new([b'x'; 200]).unwrap();
+        let address = "192.0.2.7".parse().unwrap();
+        let tcp = Transport::Tcp { port: 7, transport_use: TransportUse::DataOnly, address };
+        let policy: Policy = "least-used".parse().unwrap();
+        for (cause, text) in [
+            (Cause::invalid_values(&handle), "(cause 0x3): a pool handle of 200 octets"),
+            (Cause::invalid_values(&PeId(7)), "(cause 0x3): the identifier 0x00000007"),
+            (Cause::invalid_values(&tcp), "(cause 0x3): TCP Transport 192.0.2.7 port 7"),
+            (Cause::invalid_values(&policy), "(cause 0x3): the policy least-used:0.0000"),
+            (Cause::inconsistent_policy(&policy), "(cause 0x5): the pool has least-used"),
+            (Cause::inconsistent_transport(&tcp), "(cause 0x7): the pool has TCP Transport"),
+            // Nothing, and nothing that can be read.
+            (Cause::new(CauseCode::INVALID_VALUES), "(cause 0x3)"),
+            (Cause::with_info(CauseCode::INVALID_VALUES, &[0, 5, 0, 99]), "(cause 0x3)"),
+            (Cause::new(CauseCode(0x7777)), "cause 0x7777"),
+        ] {
+            assert!(cause.to_string().ends_with(text), "{cause}");
+        }
+    }
 }

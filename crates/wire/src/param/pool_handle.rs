@@ -1,5 +1,5 @@
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use crate::registry::ParamType;
 
 /// The name of a pool: opaque octets, unique in the operational scope (RFC 5354 §3.9).
 ///
-/// `Display` escapes what is not printable ASCII. Cloning never allocates.
+/// `Display` writes UTF-8 as it is, but for a backslash, which is doubled; octets that are none and
+/// what cannot be printed are written as `\\xNN`. [`PoolHandle::from_text`] reads that. Cloning never
+/// allocates.
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -66,6 +68,52 @@ impl PoolHandle {
     }
 }
 
+impl PoolHandle {
+    /// Reads a handle as `Display` writes it, and as people type it: `\xNN` is an octet, `\\` a
+    /// backslash; any other backslash stands for itself. `None` where [`new`](Self::new) has none.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut octets = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let Some((&first, after)) = rest.split_first() {
+            rest = match (first, after) {
+                (b'\\', [b'\\', behind @ ..]) => {
+                    octets.push(b'\\');
+                    behind
+                }
+                (b'\\', [b'x', high, low, behind @ ..])
+                    if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+                {
+                    octets.push((digit(*high) << 4) | digit(*low));
+                    behind
+                }
+                _ => {
+                    octets.push(first);
+                    after
+                }
+            };
+        }
+        Self::new(octets)
+    }
+}
+
+/// The value of a hexadecimal digit.
+fn digit(octet: u8) -> u8 {
+    match octet {
+        b'0'..=b'9' => octet - b'0',
+        _ => (octet | 0x20) - b'a' + 10,
+    }
+}
+
+/// Whether a character shows what it is: neither a control character nor one that has no form or
+/// changes the direction of the text.
+fn is_printable(c: char) -> bool {
+    // The standard library knows, but only for characters of a text, and tells by escaping them.
+    let mut text = [b'a'; 5];
+    let length = 1 + c.encode_utf8(&mut text[1..]).len();
+    let text = str::from_utf8(&text[..length]).unwrap_or_default();
+    matches!(c, '"' | '\'') || text.escape_debug().nth(1) == Some(c)
+}
+
 impl Eq for PoolHandle {}
 
 impl PartialEq for PoolHandle {
@@ -95,8 +143,22 @@ impl Hash for PoolHandle {
 
 impl fmt::Display for PoolHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.as_bytes().escape_ascii())
+        for chunk in self.as_bytes().utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    c if is_printable(c) => f.write_char(c)?,
+                    c => escape(c.encode_utf8(&mut [0; 4]).as_bytes(), f)?,
+                }
+            }
+            escape(chunk.invalid(), f)?;
+        }
+        Ok(())
     }
+}
+
+fn escape(octets: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    octets.iter().try_for_each(|octet| write!(f, "\\x{octet:02x}"))
 }
 
 impl fmt::Debug for PoolHandle {
@@ -141,6 +203,28 @@ mod tests {
             assert!(handle < PoolHandle::new(&long[..=len]).unwrap());
         }
         assert_eq!(PoolHandle::new([]), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (octets, text) in [
+            (&b"EchoPool"[..], "EchoPool"),
+            ("Pöòl 池".as_bytes(), "Pöòl 池"),
+            (b"say \"hi\"", "say \"hi\""),
+            (b"a\\b", "a\\\\b"),
+            (b"\0\n\x1b", "\\x00\\x0a\\x1b"),
+            (b"\xffo\xc3", "\\xffo\\xc3"),
+            ("\u{202e}evil".as_bytes(), "\\xe2\\x80\\xaeevil"),
+            ("o\u{308}".as_bytes(), "o\u{308}"),
+        ] {
+            let handle = PoolHandle::new(octets).unwrap();
+            assert_eq!(handle.to_string(), text);
+            assert_eq!(PoolHandle::from_text(text), Some(handle));
+        }
+        let typed = |text| PoolHandle::from_text(text).unwrap().as_bytes().to_vec();
+        assert_eq!(typed("a\\b\\xzz\\x4"), b"a\\b\\xzz\\x4");
+        assert_eq!(typed("\\xFf"), b"\xff");
+        assert_eq!(PoolHandle::from_text(""), None);
     }
 
     #[test]

@@ -102,6 +102,7 @@ fn message(line: &str, protocol: Protocol) -> Option<Found> {
 /// The octets of pairs of hexadecimal digits with blanks or colons between them; `None` where it
 /// is something else, or nothing.
 fn octets(text: &str) -> Option<Vec<u8>> {
+    let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let digits: Option<Vec<u32>> = text
         .chars()
         .filter(|c| !c.is_whitespace() && *c != ':')
