@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use rserpool::Attempt;
 use rserpool::element::State;
 use rserpool::server::{Config, Cookies, Key, Server, sealed_cookies};
 use rserpool::transport::{Address, ParseError, Scheme};
@@ -216,7 +217,11 @@ impl Args {
 
     fn waits_for(&self, server: &Server) -> String {
         let attempts = server.element().attempts();
-        format!("a registrar: {}", self.registrars.describe_after(&attempts))
+        let tried = self.registrars.describe_after(&attempts);
+        match attempts.iter().any(|(_, attempt)| *attempt == Attempt::Up) {
+            true => format!("a registrar that takes it in: {tried}"),
+            false => format!("a registrar: {tried}"),
+        }
     }
 
     fn config(&self) -> anyhow::Result<Config> {
