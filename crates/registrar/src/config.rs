@@ -282,6 +282,7 @@ impl Config {
             associations_per_source: limits
                 .associations_per_source
                 .unwrap_or(defaults.associations_per_source),
+            connections_per_source: defaults.connections_per_source,
             subscriptions_per_source: limits
                 .subscriptions_per_source
                 .unwrap_or(defaults.subscriptions_per_source),
@@ -324,13 +325,17 @@ impl Config {
     }
 }
 
+/// Associations of a source at its quota that are accepted before the registrar refuses them.
+const BEYOND_QUOTA: usize = 64;
+
 impl Limits {
     fn transport(&self) -> TransportLimits {
         let mut limits = TransportLimits::default();
         limits.associations_max = self.associations.map(Into::into);
+        // The registrar itself decides who has to make room; this only bounds what reaches it.
         let per_source = self.associations_per_source;
-        limits.associations_per_source_max =
-            per_source.map(|max| usize::try_from(max).unwrap_or(usize::MAX));
+        limits.associations_per_source_max = per_source
+            .map(|max| usize::try_from(max).unwrap_or(usize::MAX).saturating_add(BEYOND_QUOTA));
         limits.queue_budget = self.queued_octets.map(Into::into);
         limits.stall_timeout = self.stall_timeout;
         limits.message_timeout = self.message_timeout;

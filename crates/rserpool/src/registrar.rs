@@ -106,6 +106,11 @@ impl Registrar {
             return Err(Error::NothingToListenAt);
         }
         let options = transport.over(transport_options(&protocol.timing));
+        // Somewhat below what is accepted, so that one that comes can make a silent one go.
+        let accepted = options.connections_per_source();
+        let quota = u32::try_from(accepted - accepted.div_ceil(8).min(64)).unwrap_or(u32::MAX);
+        let connections = &mut protocol.quotas.connections_per_source;
+        *connections = quota.min(*connections);
         let mut endpoints = Endpoints::new(options);
         let mut urls = Vec::with_capacity(asap.len());
         let mut locals = Vec::with_capacity(asap.len());

@@ -39,7 +39,7 @@ impl Sources {
 
     /// Whether a source may have one more, where there may be `max` in all.
     pub(crate) fn may_come(&self, source: Source, max: usize) -> bool {
-        let limit = (max - max / RESERVED_SHARE).min(self.limit.unwrap_or(usize::MAX));
+        let limit = per_source(max, self.limit);
         self.counts.get(&source).copied().unwrap_or_default() < limit
     }
 
@@ -57,6 +57,11 @@ impl Sources {
             }
         }
     }
+}
+
+/// How many one source may have, where there may be `max` in all.
+pub(crate) fn per_source(max: usize, limit: Option<usize>) -> usize {
+    (max - max / RESERVED_SHARE).min(limit.unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

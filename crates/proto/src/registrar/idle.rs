@@ -12,11 +12,13 @@ use super::association::Association;
 use super::quota::{Quota, count};
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Registrar};
-use crate::machine::{Link, Output, Peer, Source};
+use crate::machine::{Carrier, Link, Output, Peer, Source};
 use crate::time::Time;
 
 /// An association that has said nothing for so long makes room for a new one of its source.
 const SILENT_MIN: Duration = Duration::from_secs(1);
+/// So many are looked at to find one.
+const LOOKED_AT_MAX: usize = 64;
 /// The wait for what may lie in a queue that this registrar had no time to read.
 const EXTENSION: Duration = Duration::from_secs(1);
 
@@ -28,11 +30,15 @@ impl Registrar {
             return true;
         }
         let source = link.source();
-        if self.usage.of(source).associations < self.config.quotas.associations_per_source {
+        let (used, quotas) = (self.usage.of(source), &self.config.quotas);
+        let is_tcp = link.carrier == Carrier::Tcp;
+        let no_connections = is_tcp && used.connections >= quotas.connections_per_source;
+        if used.associations < quotas.associations_per_source && !no_connections {
             return true;
         }
         self.quota_reached(now, Quota::AssociationsPerSource, source);
-        match self.longest_silent(now, source) {
+        let carrier = no_connections.then_some(Carrier::Tcp);
+        match self.longest_silent(now, source, carrier) {
             Some(silent) => {
                 self.end_idle(now, silent);
                 true
@@ -41,12 +47,23 @@ impl Registrar {
         }
     }
 
-    /// The oldest association of a source over which nothing was ever said.
-    fn longest_silent(&self, now: Time, source: Option<Source>) -> Option<Peer> {
-        let (_, peer) = *self.silent.range((source?, Peer::accepted(0))..).next()?;
-        let association = self.associations.get(&peer)?;
-        let is_old = now - association.last_used >= SILENT_MIN;
-        (association.source == source && is_old).then_some(peer)
+    /// The oldest association of a source over which nothing was ever said, of those over this
+    /// carrier.
+    fn longest_silent(
+        &self,
+        now: Time,
+        source: Option<Source>,
+        carrier: Option<Carrier>,
+    ) -> Option<Peer> {
+        let source = source?;
+        let silent = self.silent.range((source, Peer::accepted(0))..).take(LOOKED_AT_MAX);
+        let mut silent = silent.take_while(|(of, _)| *of == source).map(|(_, peer)| *peer);
+        silent.find(|peer| {
+            self.associations.get(peer).is_some_and(|it| {
+                let is_meant = carrier.is_none_or(|carrier| it.link.carrier == carrier);
+                is_meant && now - it.last_used >= SILENT_MIN
+            })
+        })
     }
 
     /// An association of an element or a user is up.
@@ -56,7 +73,11 @@ impl Registrar {
             return;
         }
         self.silent.extend(association.source.map(|source| (source, peer)));
-        self.usage.change(association.source, |used| used.associations += 1);
+        let is_tcp = association.link.carrier == Carrier::Tcp;
+        self.usage.change(association.source, |used| {
+            used.associations += 1;
+            used.connections += u32::from(is_tcp);
+        });
         self.deadlines.arm(Deadline::Idle(peer), now + self.config.idle_timeout);
     }
 
@@ -66,8 +87,10 @@ impl Registrar {
         let subscriptions = count(self.subscriptions.forget(peer));
         let held_octets = self.held.forget(peer);
         let came = association.link.protocol == Protocol::Asap && !peer.is_dialed();
+        let is_tcp = association.link.carrier == Carrier::Tcp;
         self.usage.change(source, |used| {
             used.associations -= u32::from(came);
+            used.connections -= u32::from(came && is_tcp);
             used.subscriptions -= subscriptions;
             used.held_octets -= held_octets;
         });

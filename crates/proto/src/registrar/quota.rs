@@ -30,6 +30,10 @@ pub struct Quotas {
     /// Associations that elements and users of one source have with this registrar. Default:
     /// 50 000.
     pub associations_per_source: u32,
+    /// Those of them that are TCP connections, for each of which the system wants a descriptor.
+    /// Default: no limit of its own; the driver sets one somewhat below what it accepts, so that
+    /// there is room for those that make the silent go.
+    pub connections_per_source: u32,
     /// Subscriptions of one source. Default: 25 000.
     pub subscriptions_per_source: u32,
     /// Subscriptions of all. Default: 100 000.
@@ -51,6 +55,7 @@ impl Default for Quotas {
             elements_per_association: 250_000,
             elements_per_source: 1_000_000,
             associations_per_source: 50_000,
+            connections_per_source: u32::MAX,
             subscriptions_per_source: 25_000,
             subscriptions: 100_000,
             held_octets_per_association: 4 << 20,
@@ -72,7 +77,7 @@ pub enum Quota {
     ElementsPerAssociation,
     /// [`Quotas::elements_per_source`].
     ElementsPerSource,
-    /// [`Quotas::associations_per_source`].
+    /// [`Quotas::associations_per_source`], or [`Quotas::connections_per_source`].
     AssociationsPerSource,
     /// [`Config::subscriptions_max`](super::Config::subscriptions_max).
     SubscriptionsPerAssociation,
@@ -141,6 +146,8 @@ impl QuotaCounts {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Used {
     pub(super) associations: u32,
+    /// Those of them that are TCP connections.
+    pub(super) connections: u32,
     pub(super) elements: u32,
     pub(super) pools: u32,
     pub(super) subscriptions: u32,

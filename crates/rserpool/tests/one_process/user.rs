@@ -135,3 +135,36 @@ async fn a_reported_element_is_asked_at_once_and_stays_if_it_lives() {
     .await;
     assert_eq!(listed(&user).await, [7]);
 }
+
+/// More than one source may have: those that say nothing make room, for their neighbours, too.
+#[tokio::test]
+async fn connections_that_do_nothing_keep_nobody_out() {
+    let mut config = rserpool::registrar::Config::default();
+    config.asap = vec!["tcp://127.0.0.1:0".parse().unwrap()];
+    config.transport.associations_max = Some(40);
+    // A busy machine is not taken for a dead element.
+    config.protocol.timing.keep_alive_timeout_floor = std::time::Duration::from_secs(120);
+    config.protocol.timing.keep_alive_timeout_cap = std::time::Duration::from_secs(120);
+    let registrar = rserpool::Registrar::start(config).unwrap();
+    let element = member(&[&registrar], 7, "round-robin");
+    soon(element.registered()).await.unwrap();
+    let port = registrar.urls()[0].port;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        // Some are refused at once.
+        idle.extend(tokio::net::TcpStream::connect(("127.0.0.1", port)).await);
+    }
+    let user = user(&[&registrar]);
+    // The first ones may come too early: who has just come is not sent away.
+    let answered = async {
+        loop {
+            if let Ok(answer) = user.resolve(&pool(), None).await {
+                return answer.resolution.elements.len();
+            }
+        }
+    };
+    assert_eq!(soon(answered).await, 1);
+    assert_eq!(listed(&user).await, [7]);
+    let stats = registrar.stats().await.unwrap();
+    assert!(stats.idle_ended > 0 && stats.removed_lost == 0, "{stats:?}");
+}

@@ -14,9 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::Connection;
 use super::{Framing, State, TcpEndpoint};
-use crate::endpoint::Event;
-use crate::ready;
+use crate::endpoint::{Event, Options};
 use crate::source_limit::Source;
+use crate::{ready, source_limit};
 
 /// How long the listener rests when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -64,10 +64,7 @@ impl Listener {
 impl TcpEndpoint {
     /// How many connections there may be: the limit that is set, or what there are descriptors for.
     pub(super) fn connections_max(&self) -> usize {
-        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let ours = descriptors - DESCRIPTORS_RESERVED.min(descriptors / 2);
-        let ours = usize::try_from(ours / 4 * DESCRIPTORS_QUARTERS).unwrap_or(usize::MAX);
-        self.options.associations_max.min(ours)
+        connections_max(&self.options)
     }
 
     /// Takes one connection from the listener; its event, if that makes one.
@@ -114,6 +111,22 @@ impl TcpEndpoint {
         self.sources.came(from);
         let assoc = self.add(State::Up(Box::new(connection)), Some(from));
         Some(Event::Up { assoc, info })
+    }
+}
+
+fn connections_max(options: &Options) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let ours = descriptors - DESCRIPTORS_RESERVED.min(descriptors / 2);
+    let ours = usize::try_from(ours / 4 * DESCRIPTORS_QUARTERS).unwrap_or(usize::MAX);
+    options.associations_max.min(ours)
+}
+
+impl Options {
+    /// How many TCP connections of one source an endpoint accepts: as
+    /// [`associations_per_source_max`](Self::associations_per_source_max) says, and no more than
+    /// there are descriptors for.
+    pub fn connections_per_source(&self) -> usize {
+        source_limit::per_source(connections_max(self), self.associations_per_source_max)
     }
 }
 

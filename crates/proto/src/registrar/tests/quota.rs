@@ -162,6 +162,20 @@ fn associations_of_one_source_have_a_limit_and_the_silent_make_room() {
 }
 
 #[test]
+fn tcp_connections_of_one_source_have_a_limit_of_their_own() {
+    let mut lab = with(Quotas { connections_per_source: 2, ..Quotas::default() });
+    let up = |number, carrier| Input::Up(Peer::accepted(number), link(carrier, &[ELEMENT_ADDRESS]));
+    assert_eq!(lab.input(up(10, Carrier::Sctp)), []);
+    assert_eq!(lab.input(up(11, Carrier::Tcp)), []);
+    assert_eq!(lab.input(up(12, Carrier::Tcp)), []);
+    lab.wait(1_000);
+    assert_eq!(lab.input(up(13, Carrier::Tcp)), [Output::Close(Peer::accepted(11))]);
+    assert_eq!(lab.input(up(14, Carrier::Sctp)), []);
+    let used = lab.registrar.usage.of(Some(Source::of(ELEMENT_ADDRESS)));
+    assert_eq!((used.associations, used.connections), (5, 2));
+}
+
+#[test]
 fn associations_that_nobody_uses_end_and_those_of_elements_and_subscribers_stay() {
     let mut lab = Lab::new();
     let (asks, watches) = (connect(&mut lab, 10, USER_AT), connect(&mut lab, 11, USER_AT));
