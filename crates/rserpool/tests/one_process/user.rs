@@ -139,8 +139,8 @@ async fn a_reported_element_is_asked_at_once_and_stays_if_it_lives() {
 /// More than one source may have: those that say nothing make room, for their neighbours, too.
 #[tokio::test]
 async fn connections_that_do_nothing_keep_nobody_out() {
-    let mut config = rserpool::registrar::Config::default();
-    config.asap = vec!["tcp://127.0.0.1:0".parse().unwrap()];
+    let asap = vec!["tcp://127.0.0.1:0".parse().unwrap()];
+    let mut config = rserpool::registrar::Config { asap, ..Default::default() };
     config.transport.associations_max = Some(40);
     // A busy machine is not taken for a dead element.
     config.protocol.timing.keep_alive_timeout_floor = std::time::Duration::from_secs(120);
