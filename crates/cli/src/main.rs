@@ -9,6 +9,8 @@ mod args;
 mod clock;
 mod command;
 mod failure;
+#[cfg(test)]
+mod fuzzing;
 mod help;
 mod logging;
 mod output;

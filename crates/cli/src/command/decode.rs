@@ -125,3 +125,16 @@ impl Args {
         }
     }
 }
+
+/// The messages of a capture in memory.
+#[cfg(test)]
+pub(crate) fn decode_capture(octets: &[u8]) -> anyhow::Result<usize> {
+    let mut count = 0;
+    let mut sink = |_: Found| {
+        count += 1;
+        Ok(())
+    };
+    let start = octets[..octets.len().min(4)].to_vec();
+    capture::read(start, std::io::Cursor::new(octets[octets.len().min(4)..].to_vec()), &mut sink)?;
+    Ok(count)
+}

@@ -17,6 +17,9 @@ pub(crate) mod resolve;
 mod serve;
 mod sim;
 
+#[cfg(test)]
+pub(crate) use decode::decode_capture;
+
 use clap::Subcommand;
 
 use crate::output::Output;

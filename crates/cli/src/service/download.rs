@@ -1,22 +1,21 @@
 //! The download service: files below a directory, from any offset on.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool::server::{Event, Service, Session};
-use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use digests::Digests;
 use packet::{CHUNK_MAX, Packet, Refusal};
 use root::Root;
 
+mod digests;
 pub(crate) mod packet;
 pub(crate) mod receiver;
 pub(crate) mod root;
@@ -26,27 +25,8 @@ pub(crate) mod root;
 pub(crate) struct Download {
     root: Root,
     digests: Arc<Digests>,
-    /// Files may be long: so many are hashed at once.
-    hashing: Arc<Semaphore>,
 }
 
-/// What whole files hash to.
-#[derive(Debug, Default)]
-struct Digests(Mutex<HashMap<Version, [u8; 32]>>);
-
-/// One state of one file.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Version {
-    device: u64,
-    number: u64,
-    octets: u64,
-    /// Seconds and nanoseconds.
-    changed: [i64; 2],
-}
-
-/// Digests that are kept.
-const DIGESTS_MAX: usize = 1000;
-const HASHING_MAX: usize = 2;
 /// A client hears at least so often that its file is still hashed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
@@ -92,8 +72,7 @@ struct Sending {
 impl Download {
     /// One that has the files below a directory.
     pub(crate) fn new(root: Root) -> Self {
-        let hashing = Arc::new(Semaphore::new(HASHING_MAX));
-        Self { root, digests: Arc::default(), hashing }
+        Self { root, digests: Arc::new(Digests::new()) }
     }
 
     async fn open(self: Arc<Self>, path: String, offset: u64) -> (Option<Sending>, Packet) {
@@ -132,7 +111,7 @@ impl Download {
             piece.map(|octets| Packet::Data { offset: at, octets })
         } else {
             if hashing.is_empty() {
-                hashing.spawn(Arc::clone(self).digest(Arc::clone(file)));
+                hashing.spawn(Arc::clone(&self.digests).of(Arc::clone(file)));
             }
             match timeout(SIGN_OF_LIFE, hashing.join_next()).await {
                 Ok(Some(Ok(digest))) => digest.map(|digest| Packet::End { digest }),
@@ -156,43 +135,6 @@ impl Download {
             }
         }
     }
-
-    /// The SHA-256 of the whole file, computed once for each of its states. What has begun is
-    /// finished, though nobody waits for it any more: who asks again need not wait as long.
-    async fn digest(self: Arc<Self>, file: Arc<File>) -> io::Result<[u8; 32]> {
-        let permit = Arc::clone(&self.hashing).acquire_owned().await;
-        let status = file.metadata()?;
-        let version = Version {
-            device: status.dev(),
-            number: status.ino(),
-            octets: status.len(),
-            changed: [status.mtime(), status.mtime_nsec()],
-        };
-        if let Some(&digest) = self.digests.lock().get(&version) {
-            return Ok(digest);
-        }
-        let hashed = spawn_blocking(move || {
-            let digest = hash(&file)?;
-            self.digests.add(version, digest);
-            drop(permit);
-            Ok(digest)
-        });
-        hashed.await?
-    }
-}
-
-impl Digests {
-    fn add(&self, version: Version, digest: [u8; 32]) {
-        let mut digests = self.lock();
-        if digests.len() >= DIGESTS_MAX {
-            digests.clear();
-        }
-        digests.insert(version, digest);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Version, [u8; 32]>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The octets from `offset` on, at least one.
@@ -208,21 +150,6 @@ async fn piece(file: Arc<File>, offset: u64, size: u64) -> io::Result<Vec<u8>> {
         }
     };
     spawn_blocking(read).await?
-}
-
-fn hash(file: &File) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut octets = vec![0; 1 << 16];
-    let mut offset = 0;
-    loop {
-        match file.read_at(&mut octets, offset)? {
-            0 => return Ok(hash.finalize().into()),
-            count => {
-                hash.update(&octets[..count]);
-                offset += count as u64;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,25 @@
 //! The job service: commands that the operator allows by name, for each job its own process.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool::server::{Event, Service, Session, Standing};
 use rserpool::wire::param::Load;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use guard::Guard;
 use job::{Server, Step};
 use packet::Refusal;
-use process::{Happening, Limits, Process};
+use places::{Place, Places};
+use process::{Environment, Happening, Limits, Process};
 
 pub(crate) mod guard;
 pub(crate) mod job;
 pub(crate) mod packet;
+mod places;
 pub(crate) mod process;
 
 /// The service.
@@ -28,9 +30,9 @@ pub(crate) struct Exec {
     limits: Limits,
     /// Octets that a command may say.
     output_max: u64,
-    jobs_max: usize,
-    /// A permit for each job that may run at once.
-    places: Arc<Semaphore>,
+    /// What commands see of the server's environment.
+    environment: Environment,
+    places: Places,
     guard: Arc<Guard>,
 }
 
@@ -45,10 +47,7 @@ impl Service for Exec {
     }
 
     fn standing(&self, _sessions: usize, _sessions_max: usize) -> Standing {
-        let taken = self.jobs_max - self.places.available_permits().min(self.jobs_max);
-        #[expect(clippy::cast_precision_loss, reason = "a few jobs")]
-        let load = taken as f64 / self.jobs_max.max(1) as f64;
-        Standing { load: Load::from_fraction(load), policy: None }
+        Standing { load: Load::from_fraction(self.places.load()), policy: None }
     }
 }
 
@@ -64,26 +63,28 @@ struct Running {
     /// A command that waits for a place, and until when.
     queued: Option<(String, Instant)>,
     /// With its place among those that run at once.
-    process: Option<(Process, OwnedSemaphorePermit)>,
+    process: Option<(Process, Place)>,
 }
 
 impl Exec {
-    /// One that runs these commands, `jobs_max` at once.
+    /// One that runs these commands, `jobs_max` at once, and fewer of one source.
     pub(crate) fn new(
         commands: BTreeMap<String, String>,
         limits: Limits,
         output_max: u64,
-        jobs_max: usize,
+        (jobs_max, per_source_max): (usize, Option<usize>),
+        environment: Environment,
         guard: Guard,
     ) -> Self {
-        let (places, guard) = (Arc::new(Semaphore::new(jobs_max)), Arc::new(guard));
-        Self { commands, limits, output_max, jobs_max, places, guard }
+        let (places, guard) = (Places::new(jobs_max, per_source_max), Arc::new(guard));
+        Self { commands, limits, output_max, environment, places, guard }
     }
 }
 
 impl Running {
     /// Serves the session to its end. The error is one whose client breaks the rules.
     async fn run(&mut self, exec: &Exec, mut session: Session) -> Result<(), Session> {
+        let source = session.client();
         loop {
             let room = self.server.room();
             let steps = tokio::select! {
@@ -94,7 +95,7 @@ impl Running {
                     Some(_) => Vec::new(),
                     None => return Ok(()),
                 },
-                (name, place) = place(exec, &self.queued) => {
+                (name, place) = place(exec, source, &self.queued) => {
                     self.queued = None;
                     let step = self.start(exec, &name, place);
                     session.standing_changed();
@@ -133,7 +134,7 @@ impl Running {
     }
 
     /// Starts a command in its place, or says why not.
-    fn start(&mut self, exec: &Exec, name: &str, place: Option<OwnedSemaphorePermit>) -> Step {
+    fn start(&mut self, exec: &Exec, name: &str, place: Option<Place>) -> Step {
         let Some(command) = exec.commands.get(name) else {
             info!(name, "a command that nobody allowed");
             return self.server.refuse(Refusal::Unknown, format!("there is no job {name}"));
@@ -141,7 +142,8 @@ impl Running {
         let Some(place) = place else {
             return self.server.refuse(Refusal::Busy, "enough jobs run already");
         };
-        match Process::start(command, self.server.job(), &exec.limits, &exec.guard) {
+        let Exec { limits, environment, guard, .. } = exec;
+        match Process::start(command, self.server.job(), limits, environment, guard) {
             Ok(process) => {
                 debug!(name, "runs");
                 self.process = Some((process, place));
@@ -165,20 +167,21 @@ impl Running {
 /// one that waits.
 async fn place(
     exec: &Exec,
+    source: Option<IpAddr>,
     queued: &Option<(String, Instant)>,
-) -> (String, Option<OwnedSemaphorePermit>) {
+) -> (String, Option<Place>) {
     let Some((name, until)) = queued else {
         return std::future::pending().await;
     };
     // Who asks for what there is not need not wait to hear it.
     let is_known = exec.commands.contains_key(name);
     let until = if is_known { *until } else { Instant::now() };
-    let place = timeout_at(until, Arc::clone(&exec.places).acquire_owned()).await;
-    (name.clone(), place.ok().and_then(Result::ok))
+    let place = timeout_at(until, exec.places.take(source)).await;
+    (name.clone(), place.ok().flatten())
 }
 
 /// What happens to a command next; for ever without one.
-async fn next(process: &mut Option<(Process, OwnedSemaphorePermit)>, room: usize) -> Happening {
+async fn next(process: &mut Option<(Process, Place)>, room: usize) -> Happening {
     match process {
         Some((process, _)) => process.next(room).await,
         None => std::future::pending().await,

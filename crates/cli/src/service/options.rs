@@ -14,7 +14,7 @@ use super::download::Download;
 use super::download::root::Root;
 use super::exec::Exec;
 use super::exec::guard::Guard;
-use super::exec::process::Limits;
+use super::exec::process::{Environment, Limits};
 use crate::failure::Failure;
 
 /// Options of single services; the others refuse them.
@@ -34,6 +34,15 @@ pub(crate) struct Options {
     /// others.
     #[arg(long = "job", value_name = "NAME=COMMAND", value_parser = job)]
     jobs: Vec<(String, String)>,
+
+    /// exec: jobs at once of one IP address. Three quarters of all by default.
+    #[arg(long, value_name = "NUMBER")]
+    jobs_per_source_max: Option<NonZeroUsize>,
+
+    /// exec: an environment variable that commands see beside PATH, HOME, USER, LOGNAME, LANG,
+    /// LC_ALL, LC_CTYPE, TZ, TMPDIR, TERM and RSERPOOL_JOB_ID. May be repeated.
+    #[arg(long = "pass-env", value_name = "NAME")]
+    pass_env: Vec<String>,
 
     /// exec: how long a command may take. By default 60s.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -71,10 +80,12 @@ impl Options {
     ///
     /// The first option that is of other services.
     pub(crate) fn check(&self, service: Kind) -> anyhow::Result<()> {
-        let given: [(&str, bool, &[Kind]); 8] = [
+        let given: [(&str, bool, &[Kind]); 10] = [
             ("--capacity", self.capacity.is_some(), &[Kind::Calcapp]),
             ("--jobs-max", self.jobs_max.is_some(), &[Kind::Calcapp, Kind::Exec]),
             ("--job", !self.jobs.is_empty(), &[Kind::Exec]),
+            ("--jobs-per-source-max", self.jobs_per_source_max.is_some(), &[Kind::Exec]),
+            ("--pass-env", !self.pass_env.is_empty(), &[Kind::Exec]),
             ("--time-limit", self.time_limit.is_some(), &[Kind::Exec]),
             ("--cpu-limit", self.cpu_limit.is_some(), &[Kind::Exec]),
             ("--memory-limit", self.memory_limit.is_some(), &[Kind::Exec]),
@@ -107,7 +118,9 @@ impl Options {
         let jobs_max = self.jobs_max.unwrap_or_else(processors).get();
         let output_max = self.output_limit.unwrap_or(OUTPUT_LIMIT);
         let guard = Guard::start().context("cannot start a guard of the commands")?;
-        Ok(Exec::new(commands, limits, output_max, jobs_max, guard))
+        let jobs = (jobs_max, self.jobs_per_source_max.map(NonZeroUsize::get));
+        let environment = Environment::with(&self.pass_env);
+        Ok(Exec::new(commands, limits, output_max, jobs, environment, guard))
     }
 
     pub(super) fn download(&self) -> anyhow::Result<Download> {

@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod cookie;
+pub mod fuzzing;
 pub mod server;
 
 mod search;

@@ -819,3 +819,40 @@ async fn datagrams_have_sessions_without_state() {
     assert_eq!((to, resumed), (second.id(), false));
     count(&session).await;
 }
+
+#[tokio::test]
+async fn a_server_does_not_answer_another_one() {
+    /// Sends back what it gets.
+    struct Mirror;
+    impl Service for Mirror {
+        async fn serve(self: Arc<Self>, mut session: server::Session) {
+            while let Some(event) = session.next().await {
+                let server::Event::Message { ppid, octets } = event else { continue };
+                let _ = session.send(ppid, &octets).await;
+            }
+        }
+    }
+    let registrar = registrar();
+    // Another element of the pool, which would answer as well.
+    let other = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (port, address) = (other.local_addr().unwrap().port(), [127, 0, 0, 1].into());
+    let at = Transport::Udp { port, address };
+    let member = PoolElement::start(element::Config::new(urls(&[&registrar]), pool(), at)).unwrap();
+    soon(member.registered()).await.unwrap();
+    let mut config = config(&registrar, Scheme::Udp, "round-robin");
+    config.transport_use = TransportUse::DataOnly;
+    let server = Server::start(config, Mirror).unwrap();
+    soon(server.element().registered()).await.unwrap();
+    let to = ("127.0.0.1", server.url().port);
+    let user = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    // Until it has had a look at its pool.
+    until(async || {
+        other.send_to(b"loop", to).await.unwrap();
+        server.stats().datagrams_refused > 0
+    })
+    .await;
+    user.send_to(b"question", to).await.unwrap();
+    let mut octets = [0; 100];
+    let (length, _) = soon(user.recv_from(&mut octets)).await.unwrap();
+    assert_eq!(&octets[..length], b"question");
+}

@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::Download;
+use super::digests::HASHING_MAX;
 use super::packet::{CHUNK_MAX, Packet, Refusal};
 use super::receiver::{Arrival, Receiver};
 use super::root::Root;
-use super::{Download, HASHING_MAX};
 use crate::service::packet::hex;
 
 /// The SHA-256 of "abc" (FIPS 180-4).
@@ -111,7 +112,7 @@ async fn a_server_that_hashes_for_long_gives_signs_of_life() {
     let (service, mut sending) = at_the_end().await;
     // Others are hashed.
     let all = u32::try_from(HASHING_MAX).unwrap();
-    let permits = Arc::clone(&service.hashing).acquire_many_owned(all).await;
+    let permits = service.digests.hashing.acquire_many(all).await;
     for _ in 0..3 {
         let sign = Packet::Data { offset: 3, octets: Vec::new() };
         assert_eq!(service.next(&mut sending).await, sign);
@@ -123,21 +124,6 @@ async fn a_server_that_hashes_for_long_gives_signs_of_life() {
     receiver.receive(&found(3));
     receiver.receive(&data(0, b"abc"));
     assert_eq!(receiver.receive(&data(3, b"")), Arrival::Nothing);
-}
-
-#[tokio::test]
-async fn what_was_hashed_for_someone_who_left_is_known_to_the_next() {
-    let (service, mut sending) = at_the_end().await;
-    tokio::select! {
-        biased;
-        _ = service.next(&mut sending) => {}
-        // By then it has begun.
-        () = tokio::task::yield_now() => {}
-    }
-    drop(sending);
-    while service.digests.lock().is_empty() {
-        tokio::task::yield_now().await;
-    }
 }
 
 proptest! {

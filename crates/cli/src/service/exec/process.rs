@@ -1,6 +1,8 @@
 //! A command as a process: its pipes, its limits, its end.
 
 use std::collections::VecDeque;
+use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
@@ -24,6 +26,22 @@ pub(crate) struct Limits {
     pub(crate) cpu_secs: Option<u64>,
     /// Octets of memory, for each of its processes.
     pub(crate) memory_octets: Option<u64>,
+}
+
+/// What a command sees of the environment of its server: these variables and no others.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment(Vec<(OsString, OsString)>);
+
+impl Environment {
+    /// Variables that are passed on where the server has them.
+    pub(crate) const NAMES: [&str; 10] =
+        ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TERM"];
+
+    /// These, and the ones of these names.
+    pub(crate) fn with(names: &[String]) -> Self {
+        let names = Self::NAMES.into_iter().chain(names.iter().map(String::as_str));
+        Self(names.filter_map(|name| Some((name.into(), env::var_os(name)?))).collect())
+    }
 }
 
 /// A running command. Dropping it kills it.
@@ -73,12 +91,15 @@ impl Process {
         command: &str,
         job: u64,
         limits: &Limits,
+        environment: &Environment,
         guard: &Arc<Guard>,
     ) -> io::Result<Self> {
         let text = |limit: Option<u64>| limit.map_or_else(String::new, |limit| limit.to_string());
         let memory_kib = limits.memory_octets.map(|octets| octets.div_ceil(1024));
         let mut child = Command::new("/bin/sh")
             .args(["-c", WRAPPER, "sh", &text(limits.cpu_secs), &text(memory_kib), command])
+            .env_clear()
+            .envs(environment.0.iter().map(|(name, value)| (name, value)))
             .env("RSERPOOL_JOB_ID", job.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

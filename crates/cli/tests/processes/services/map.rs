@@ -91,6 +91,31 @@ fn only_what_the_operator_allows_is_run() {
 }
 
 #[test]
+fn commands_see_what_they_need_of_the_environment_and_no_more() {
+    let registrar = Registrar::patient();
+    let mut command = crate::programs::rserpool(&[
+        "serve",
+        "exec",
+        "--transport",
+        "tcp",
+        "--listen",
+        "127.0.0.1",
+        "--job=env=env",
+        "--pass-env",
+        "WANTED",
+        "--registrar",
+        registrar.tcp(),
+    ]);
+    command.env("SECRET", "of the server").env("WANTED", "of the operator");
+    let mut server = Program::start(command);
+    server.line();
+    let ended = with_input(client(&registrar, &["map", "--job", "env"]), "x");
+    let has = |name: &str| ended.stdout.lines().any(|line| line.starts_with(name));
+    assert!(has("PATH=") && has("RSERPOOL_JOB_ID=1") && has("WANTED=of the operator"), "{ended:?}");
+    assert!(!has("SECRET=") && !has("RSERPOOL_REGISTRARS="), "{ended:?}");
+}
+
+#[test]
 fn limits_are_set_before_the_command_runs() {
     let registrar = Registrar::patient();
     let _server = server(&registrar, &["--cpu-limit", "7", "--memory-limit", "1073741824"]);
