@@ -69,6 +69,13 @@ pub enum State {
     Homeless,
     /// Out of the pool, because a registrar said so.
     Rejected(Vec<Cause>),
+    /// Out of the pool, because all registrars that are known said so.
+    RejectedByAll {
+        /// Why, of the last one.
+        causes: Vec<Cause>,
+        /// Their addresses, the last one last.
+        by: Vec<String>,
+    },
     /// Out of the pool, as asked for.
     Deregistered,
 }
@@ -173,8 +180,8 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// - [`Error::Rejected`] with the registrar's causes: it is not, and does not try again. One that
-    ///   was in the pool is never rejected for what may pass; it tries on.
+    /// - [`Error::Rejected`] with the registrar's causes, or [`Error::RejectedByAll`]: it is not, and
+    ///   does not try again. One that was in the pool as it is tries on, whatever it is told.
     /// - [`Error::Stopped`]: it was deregistered, or the runtime in which it was started has ended.
     ///
     /// # Cancel safety
@@ -186,6 +193,10 @@ impl PoolElement {
             match &*state.borrow_and_update() {
                 State::Registered { home, .. } => return Ok(home.clone()),
                 State::Rejected(causes) => return Err(Error::Rejected(causes.clone())),
+                State::RejectedByAll { causes, by } => {
+                    let (causes, by) = (causes.clone(), by.clone());
+                    return Err(Error::RejectedByAll { causes, by });
+                }
                 State::Deregistered => return Err(Error::Stopped),
                 State::Joining | State::Homeless => {}
             }
@@ -358,6 +369,10 @@ fn next_state(id: PeId, event: &Event) -> Option<State> {
         Event::Registered { home, .. } | Event::HomeChanged { home } => {
             State::Registered { id, home: home.clone() }
         }
+        Event::Rejected { causes, by } if by.len() > 1 => {
+            let by = by.iter().map(|home| log::remote(&home.link)).collect();
+            State::RejectedByAll { causes: causes.clone(), by }
+        }
         Event::Rejected { causes, .. } => State::Rejected(causes.clone()),
         Event::HomeLost => State::Homeless,
         Event::Deregistered | Event::Abandoned => State::Deregistered,
@@ -372,6 +387,8 @@ fn next_state(id: PeId, event: &Event) -> Option<State> {
 /// The log of one element.
 #[derive(Debug, Default)]
 struct Log {
+    /// It has been in the pool: what keeps it out now is for its owner to know.
+    was_in: bool,
     /// Its home was said to be lost.
     is_homeless: bool,
 }
@@ -380,6 +397,7 @@ impl Log {
     /// What the owner of the element gets as an error is no warning.
     fn write(&mut self, handle: &PoolHandle, element: PeId, event: &Event) {
         let pool = || log::pool(handle);
+        self.was_in |= matches!(event, Event::Registered { .. });
         match event {
             Event::Registered { home, .. } | Event::HomeChanged { home }
                 if std::mem::take(&mut self.is_homeless) =>
@@ -395,22 +413,25 @@ impl Log {
                 let (registrar, at) = (home.id.map(display), log::remote(&home.link));
                 info!(pool = pool(), %element, registrar, at, "home registrar changed");
             }
-            Event::Rejected { causes, by } if by.len() > 1 => {
-                let by: Vec<String> = by.iter().map(|it| log::remote(&it.link)).collect();
-                let (causes, by) = (log::causes(causes), by.join(", "));
-                warn!(pool = pool(), %element, causes, by, "registration rejected by all registrars");
-            }
             Event::Rejected { causes, .. } => {
                 info!(pool = pool(), %element, causes = log::causes(causes), "registration rejected");
             }
             Event::Refused { causes, by } => {
                 let (causes, at) = (log::causes(causes), log::remote(&by.link));
                 let registrar = by.id.map(display);
-                warn!(pool = pool(), %element, registrar, at, causes, "refused, trying others");
+                let text = "refused by a registrar, trying others";
+                match self.was_in {
+                    true => warn!(pool = pool(), %element, registrar, at, causes, "{text}"),
+                    false => info!(pool = pool(), %element, registrar, at, causes, "{text}"),
+                }
             }
             Event::IdTaken { id, by } => {
                 let (registrar, at) = (by.id.map(display), log::remote(&by.link));
-                warn!(pool = pool(), %id, registrar, at, "another element has this identifier");
+                let text = "another element has this identifier";
+                match self.was_in {
+                    true => warn!(pool = pool(), %id, registrar, at, "{text}"),
+                    false => info!(pool = pool(), %id, registrar, at, "{text}"),
+                }
             }
             Event::Warned { causes } => {
                 let causes = log::causes(causes);

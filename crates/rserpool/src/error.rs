@@ -25,6 +25,14 @@ pub enum Error {
     /// A registrar refused to take the element in. It is not in the pool.
     #[error("rejected by the registrar: {}", list(.0))]
     Rejected(Vec<Cause>),
+    /// All registrars that are known refused to take the element in. It is not in the pool.
+    #[error("rejected by all registrars ({}), the last one: {}", by.join(", "), list(causes))]
+    RejectedByAll {
+        /// Why, of the last one.
+        causes: Vec<Cause>,
+        /// Their addresses, the last one last.
+        by: Vec<String>,
+    },
     /// A registrar refused to take the element out. It is still in the pool.
     #[error("deregistration refused by the registrar: {}", list(.0))]
     DeregistrationRefused(Vec<Cause>),

@@ -191,6 +191,10 @@ impl Args {
                         State::Rejected(causes) => {
                             return Err(rserpool::Error::Rejected(causes.clone()).into());
                         }
+                        State::RejectedByAll { causes, by } => {
+                            let (causes, by) = (causes.clone(), by.clone());
+                            return Err(rserpool::Error::RejectedByAll { causes, by }.into());
+                        }
                         _ => {}
                     }
                 }

@@ -259,10 +259,28 @@ fn a_server_with_an_identifier_that_another_one_has_is_refused() {
     let _first = Server::start(registrar.tcp(), &["echo", "--id", "0x5"]);
     let serve = ["serve", "echo", "--listen", "127.0.0.1", "--id", "5", "-o", "json"];
     let refused = run(&[&serve[..], &["--registrar", registrar.sctp()]].concat());
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    // What it tried meanwhile is in the log before.
-    let line = refused.stderr.lines().last().unwrap();
+    let line = refused.failure(1);
     assert!(line.contains("rejected") && line.contains("cause 0x4"), "{line}");
+}
+
+#[test]
+fn a_registrar_without_room_leads_to_the_next_and_all_of_them_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("full.toml");
+    fs::write(&path, "[limits]\nelements = 1\n").unwrap();
+    let full = ["--config", path.to_str().unwrap(), "--asap", "tcp://127.0.0.1:0"];
+    let full = [(); 2].map(|()| Registrar::with(&full));
+    let _servers = [0, 1].map(|n: usize| Server::start(full[n].tcp(), &["echo"]));
+    let free = Registrar::patient();
+    let both = ["--registrar", full[0].tcp(), "--registrar", full[1].tcp()];
+    let refused = run(&[&["serve", "echo", "--listen", "127.0.0.1"][..], &both].concat());
+    let line = refused.failure(1);
+    for registrar in &full {
+        let address = registrar.tcp().trim_start_matches("tcp://");
+        assert!(line.contains(address) && line.contains("cause 0x6"), "{line}");
+    }
+    let others = ["echo", "--registrar", full[1].tcp(), "--registrar", free.tcp()];
+    let _taken = Server::start(full[0].tcp(), &others);
 }
 
 #[test]

@@ -13,8 +13,8 @@ pub struct Config {
     pub handle: PoolHandle,
     /// Its identifier; `None` (and 0, which registrars refuse) draws one from the seed. A drawn one
     /// is drawn anew where another element of the pool has it. A given one is kept: an element that
-    /// was in the pool tries to get it back, with longer and longer pauses; a new one tries once more
-    /// when a dead one would have been found dead, and then is [`Event::Rejected`].
+    /// was in the pool tries to get it back, with longer and longer pauses; a new one is
+    /// [`Event::Rejected`].
     pub id: Option<PeId>,
     /// Where it serves. Its addresses have to be among those of the associations to registrars
     /// (RFC 5352 §2.2.1); an unspecified one stands for the own addresses of that association.

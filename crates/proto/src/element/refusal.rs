@@ -2,7 +2,7 @@
 //!
 //! | what a registrar says | a new element | one that was in the pool as it is |
 //! |---|---|---|
-//! | another element has its identifier | draws another one; a configured one is tried once more, then rejected | draws another one; a configured one is tried again and again |
+//! | another element has its identifier | draws another one; a configured one stays out | draws another one; a configured one is tried again and again |
 //! | it has no room, takes nobody, does not understand | tries the others; rejected by all, it stays out | tries the others, and all again, with pauses |
 //! | the element does not fit | stays out | tries the others, and all again, with pauses |
 
@@ -82,13 +82,13 @@ impl PoolElement {
     }
 
     /// Another element has the identifier: the cause is fixed before the next attempt, or has time to
-    /// pass. The other one may be the same server before it was started again, found dead soon.
+    /// pass.
     fn identifier_taken(&mut self, now: Time, home: Peer, causes: Vec<Cause>) {
         let Some(by) = self.association(home).map(|it| it.home.clone()) else { return };
         self.answered();
         self.entered = false;
         self.draws = self.draws.saturating_add(1);
-        if self.has_fixed_id() && self.established.is_none() && self.draws > 1 {
+        if self.has_fixed_id() && self.established.is_none() {
             return self.rejected(causes, vec![by]);
         }
         self.outputs.push_back(Output::Event(Event::IdTaken { id: self.id, by }));

@@ -206,16 +206,10 @@ fn an_element_whose_identifier_is_taken_while_it_is_in_draws_another_one() {
 }
 
 #[test]
-fn a_configured_identifier_is_tried_once_more_when_a_dead_one_would_be_out() {
+fn a_configured_identifier_that_is_taken_is_the_applications_matter() {
     let mut lab = Lab::new();
     lab.command(Command::Register);
     lab.up(FIRST);
-    let outputs = lab.message(FIRST, answer(true, taken()));
-    assert_eq!(events(outputs), [Event::IdTaken { id: ID, by: home(0) }]);
-    // The interval and the wait, and up to a quarter.
-    let (waited, outputs) = lab.timeout();
-    assert!((10..=12).contains(&waited), "{waited}");
-    assert_eq!(outputs, [register_at(FIRST)]);
     assert_eq!(
         lab.message(FIRST, answer(true, taken())),
         [
