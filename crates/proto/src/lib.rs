@@ -12,12 +12,14 @@
 //! | [`session`] | a user's session with a pool, cookies | RFC 5352 §3.5 to §3.7 |
 //! | [`hunt`] | how both find a registrar | RFC 5352 §3.6 |
 //! | [`stats`] | what they count | |
+//! | [`fuzzing`] | what must hold for whatever a registrar is told | |
 //! | [`time`], [`timers`] | points in time, and tables of deadlines | |
 
 #![forbid(unsafe_code)]
 
 pub mod dialect;
 pub mod element;
+pub mod fuzzing;
 pub mod handlespace;
 pub mod hunt;
 pub mod machine;

@@ -18,6 +18,7 @@ use rserpool_proto::timing::{Profile, Timing};
 use rserpool_proto::{element, registrar};
 use rserpool_wire::param::{Load, PeId, Policy, PoolHandle, RegistrarId};
 
+use crate::hostile::Kind;
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Stack, Weather};
 use crate::node::NodeId;
@@ -114,6 +115,9 @@ impl Chaos {
             stack: if by_kernel { Stack::Kernel } else { Stack::Process },
             announces: rng.random_bool(0.3) || scope.is_announced_only,
             acquaintance: match rng.random_bool(0.7) {
+                // Who has nobody in the configuration cannot tell one that means well from one that
+                // does not.
+                _ if scope.hostile.contains(&Kind::Impostor) => Acquaintance::All,
                 _ if scope.is_announced_only => Acquaintance::Nobody,
                 true => Acquaintance::All,
                 false => Acquaintance::Earlier,

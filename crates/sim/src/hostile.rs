@@ -169,7 +169,7 @@ impl Hostile {
     }
 
     fn made_up_id(&mut self) -> PeId {
-        PeId(FIRST_ID + self.rng.random_range(0..64))
+        PeId(FIRST_ID + self.rng.random_range(0..16))
     }
 
     /// Its own transport, with another port each time.

@@ -41,6 +41,9 @@ pub enum Invariant {
     /// At every step of a world in which nothing worse happens to living elements than what their
     /// transports repair ([`World::forbid_removals`]): no registrar takes one of them out.
     LivingStay,
+    /// At every step: nothing that a registrar holds is more than there may be
+    /// ([`Registrar::sizes`](rserpool_proto::registrar::Registrar::sizes)).
+    SizesAreBounded,
     /// At every step: a user's request ends within [`Bounds::answer`](crate::bounds::Bounds).
     RequestsEnd,
     /// At every step: a user's request ends once.

@@ -89,7 +89,13 @@ impl Registrar {
         }
         let is_own = self.supervised.contains(index);
         let is_anothers = !is_own && home != self.id && self.is_heard(home);
-        let was_given = is_own && (self.state == State::Leaving || self.is_on_its_way(now, index));
+        // Whoever was asked to take it says of it what it was told.
+        let is_same = self
+            .handlespace
+            .element(index)
+            .is_some_and(|view| same_server(&view.element.user_transport, &element.user_transport));
+        let is_given = self.state == State::Leaving || (is_same && self.is_on_its_way(now, index));
+        let was_given = is_own && is_given;
         if was_given || !(is_own || (is_anothers && !self.is_vouched_for(by))) {
             return false;
         }

@@ -126,7 +126,13 @@ impl Registrar {
         self.state = State::Departed;
         self.forget_timers();
         self.supervised.clear();
+        self.reports = crate::handlespace::PerElement::default();
+        self.lost.clear();
+        self.adopting = super::Adopting::new(self.config.adoption_rate_max);
         self.contests = super::Contests::default();
+        self.foreign_claims = super::ForeignClaims::default();
+        self.hearsay = super::Hearsay::default();
+        self.downloads.clear();
         let dialed = std::mem::take(&mut self.dials).into_keys().map(Output::Abort);
         self.outputs.extend(dialed);
         let closed = std::mem::take(&mut self.associations).into_keys().map(Output::Close);

@@ -77,10 +77,12 @@ impl Registrar {
             UpdateAction::AddElement => {
                 let id = element.id;
                 let added = self.on_added(now, sender, &handle, element);
+                if added.is_some() {
+                    self.touch(&handle, id);
+                }
                 if let Some(index) = added.filter(|_| takeover_suggested) {
                     self.on_suggestion(now, index, sender);
                 }
-                self.touch(&handle, id);
             }
             UpdateAction::DeleteElement => self.on_deleted(sender, &handle, element.id),
         }

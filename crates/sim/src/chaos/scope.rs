@@ -40,7 +40,7 @@ pub(super) enum Speakers {
 }
 
 /// Hostile nodes that honest ones have to put up with.
-const PLAYED: &[Kind] = &[Kind::Slanderer, Kind::Mute, Kind::MuteRegistrar];
+const PLAYED: &[Kind] = &Kind::ALL;
 
 /// Shares of the worlds.
 const RSPLIB: f64 = 0.15;

@@ -288,6 +288,13 @@ impl World {
         let Brain::Registrar(registrar) = &running.brain else { return };
         let up = running.known.values().filter(|known| **known == Known::Up).count();
         let believed = registrar.associations();
+        if self.hostile > 0
+            && let Some(size) = registrar.sizes().into_iter().find(|size| !size.is_bounded())
+        {
+            let (name, len, limit) = (size.name, size.len, size.limit);
+            let detail = format!("{}: {len} {name} of {limit}", self.names[node.0]);
+            return self.violate(Invariant::SizesAreBounded, || detail);
+        }
         if up != believed {
             let detail = format!("{}: {believed} believed, {up} up", self.names[node.0]);
             self.violate(Invariant::AssociationsAreCounted, || detail);

@@ -18,7 +18,9 @@ const LONG_HELP: &str = "\
 A world has registrars, pool elements and pool users: the real ones, with a simulated network and
 clock. In every other world elements serve sessions, and there are clients who hold one each. Some
 worlds speak as rsplib does, all or in part; in some registrars know of each other by multicast only,
-suggest takeovers to each other, or two of them have one identifier.
+suggest takeovers to each other, or two of them have one identifier; in some hundreds of elements
+share few associations. In every tenth world there are up to three nodes that mean no good: strangers,
+users that report who lives, elements and registrars that lie, and those that read nothing.
 Everything in it follows from its seed. Processes are killed and frozen, hosts lose power,
 links are cut, lose, delay and double packets, clocks are wrong; in between there is quiet, and then
 everybody has to agree on how things are. What a session is told has to go on without gap or repeat,

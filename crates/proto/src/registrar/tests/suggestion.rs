@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
-use rserpool_wire::param::PeId;
+use rserpool_wire::param::{PeId, PoolElement};
 
 use super::colleague::{SELF, add, enrp_link, from, homed, presence, rid, sent};
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, link};
@@ -82,7 +82,11 @@ fn elements_are_suggested_to_those_that_are_best_for_them() {
     assert_eq!(lab.registrar.stats().suggestions_sent, 2);
     // It is at home here until the other one says that it came.
     assert_eq!(lab.home(FOR_22), Some(rid(SELF)));
+    // Who says that it is somewhere else has not got the same one.
     lab.enrp(0x22, add(homed(FOR_22, 0x22)));
+    assert_eq!(lab.home(FOR_22), Some(rid(SELF)));
+    let taken = element(FOR_22, &[ELEMENT_ADDRESS]);
+    lab.enrp(0x22, add(PoolElement { home: Some(rid(0x22)), ..taken }));
     assert_eq!(lab.home(FOR_22), Some(rid(0x22)));
     assert_eq!(lab.registrar.stats().moved_away, 1);
 }
