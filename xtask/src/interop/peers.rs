@@ -167,7 +167,7 @@ pub(super) fn take_over(lab: &mut Lab) -> anyhow::Result<Value> {
     let first = theirs(lab, FIRST, &[OURS, LAST], &QUICK)?;
     first.logs(READY, PATIENCE)?;
     wait_for("the first again", PATIENCE, || {
-        let is_known = ours.log()?.matches("peer up peer=0x11111111").count() > 1;
+        let is_known = ours.log()?.contains("peer is there again peer=0x11111111");
         Ok((is_known && asked(&last.log()?) > before).then_some(()))
     })?;
     [FIRST, LAST].into_iter().try_for_each(|n| answers(lab, n, &taken))?;

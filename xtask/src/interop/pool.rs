@@ -71,12 +71,12 @@ fn run(lab: &Lab, carriers: &Carriers) -> anyhow::Result<Value> {
     let mut killed = Vec::new();
     for (&id, element) in IDS.iter().zip(&elements).take(2) {
         killed.push(gone_after(&mut client, POOL, id, element, Signal::KILL)?);
-        carriers.tell(&registrar, id, "AssociationLost")?;
+        carriers.tell(&registrar, id, "association lost")?;
         user.says(LINES)?;
     }
     let (frozen_id, element) = (IDS[2], &mut elements[2]);
     let frozen = gone_after(&mut client, POOL, frozen_id, element, Signal::STOP)?;
-    carriers.tell(&registrar, frozen_id, "Silent")?;
+    carriers.tell(&registrar, frozen_id, "silent")?;
     user.says(LINES)?;
     element.signal(Signal::CONT)?;
     wait_for("a thawed element", PATIENCE, || {
@@ -103,7 +103,7 @@ impl Carriers {
         if !self.is_of_the_system {
             return Ok(());
         }
-        let left = format!("left pool={POOL} element={id:#010x} reason=");
+        let left = format!("left pool=\"{POOL}\" element={id:#010x} reason=");
         let last = wait_for("why an element is gone", PATIENCE, || {
             Ok(registrar.log()?.rsplit_once(&left).map(|(_, last)| last.to_owned()))
         })?;
