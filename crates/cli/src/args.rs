@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::command::Command;
-use crate::failure::exit_codes;
+use crate::exit::exit_codes;
 use crate::help;
 use crate::logging::LogFormat;
 use crate::output::Format;

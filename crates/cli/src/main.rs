@@ -6,9 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod atomic_file;
 mod clock;
 mod command;
-mod failure;
+mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod help;
@@ -20,13 +21,12 @@ mod runtime;
 mod service;
 mod sessions;
 mod waiting;
-mod whole_file;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::args::Args;
-use crate::failure::Failure;
+use crate::exit::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -37,12 +37,12 @@ fn main() -> ExitCode {
             let error = error.context(Failure::Configuration);
             // Where it cannot be said the exit code still tells.
             let say = |line: &str| drop(io::stderr().write_all(line.as_bytes()));
-            return failure::exit_code(Err(error), say);
+            return exit::exit_code(Err(error), say);
         }
     };
     let mut output = Output::new(args.format());
     let result = args.command.run(&mut output);
-    let code = failure::exit_code(result, |line| log.say(line));
+    let code = exit::exit_code(result, |line| log.say(line));
     log.finish();
     code
 }

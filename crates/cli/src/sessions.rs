@@ -12,7 +12,7 @@ use rserpool::wire::param::PoolHandle;
 use rserpool::{Attempt, PoolUser, Session, session_options, user};
 
 use crate::command::resolve::pool_handle;
-use crate::failure::no_registrar;
+use crate::exit::no_registrar;
 use crate::registrars::RegistrarArgs;
 use crate::service::Kind;
 use crate::waiting;

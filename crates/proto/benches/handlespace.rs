@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use divan::Bencher;
 use rand::RngExt;
-use rserpool_proto::handlespace::{Config, Deadlines, ElementIndex};
+use rserpool_proto::deadlines::Deadlines;
+use rserpool_proto::handlespace::{Config, ElementIndex};
 use rserpool_proto::time::Time;
 use rserpool_wire::asap::HandleResolutionResponse;
 use rserpool_wire::param::{PoolElement, RegistrarId};

@@ -2,7 +2,8 @@
 //! each, a handle of 16 octets, and all indexes. `cargo bench -p rserpool-proto --bench memory`.
 
 use divan::{AllocProfiler, Bencher};
-use rserpool_proto::handlespace::{Config, Deadlines};
+use rserpool_proto::deadlines::Deadlines;
+use rserpool_proto::handlespace::Config;
 use rserpool_proto::time::Time;
 use rserpool_wire::registry::PolicyType;
 

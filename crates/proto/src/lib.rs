@@ -17,13 +17,15 @@
 
 #![forbid(unsafe_code)]
 
+mod advertised_addresses;
+pub mod deadlines;
 pub mod dialect;
 pub mod element;
 pub mod fuzzing;
 pub mod handlespace;
 pub mod hunt;
 pub mod machine;
-mod placement;
+mod packed_u64;
 pub mod registrar;
 pub mod session;
 pub mod stats;
@@ -31,4 +33,3 @@ pub mod time;
 pub mod timers;
 pub mod timing;
 pub mod user;
-mod word;

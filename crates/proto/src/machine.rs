@@ -8,8 +8,8 @@ use rserpool_wire::asap::registration_subject;
 use rserpool_wire::param::{Cause, PeId, PoolHandle, Transport};
 use rserpool_wire::{DecodeError, Message, Protocol};
 
+use crate::packed_u64::PackedU64;
 use crate::time::Time;
-use crate::word::Word;
 
 /// A protocol state machine without IO, clock or randomness of its own.
 ///
@@ -111,19 +111,19 @@ impl<E> Output<E> {
 
 /// The name of one association between a machine and its driver; never used twice.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Peer(Word);
+pub struct Peer(PackedU64);
 
 impl Peer {
     const DIALED: u64 = 1 << 63;
 
     /// The `number`th association that a machine asks for. Below 2⁶³.
     pub const fn dialed(number: u64) -> Self {
-        Self(Word::new(number | Self::DIALED))
+        Self(PackedU64::new(number | Self::DIALED))
     }
 
     /// The `number`th association that a driver accepted. Below 2⁶³.
     pub const fn accepted(number: u64) -> Self {
-        Self(Word::new(number & !Self::DIALED))
+        Self(PackedU64::new(number & !Self::DIALED))
     }
 
     /// True for an association that a machine asked for.

@@ -3,7 +3,7 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-use crate::word::Word;
+use crate::packed_u64::PackedU64;
 
 /// A point in time: so long after an origin that the driver chose. Never read from a clock here.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -24,12 +24,12 @@ impl Time {
     }
 
     /// In little room: nanoseconds up to 584 years after the origin; what is later counts as that.
-    pub(crate) fn packed(self) -> Word {
-        Word::new(u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX))
+    pub(crate) fn packed(self) -> PackedU64 {
+        PackedU64::new(u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// What was packed.
-    pub(crate) fn unpacked(nanos: Word) -> Self {
+    pub(crate) fn unpacked(nanos: PackedU64) -> Self {
         Self(Duration::from_nanos(nanos.get()))
     }
 }

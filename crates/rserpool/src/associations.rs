@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
 use rserpool_transport::multicast::{Announcement, Announcer, Listener};
 use rserpool_transport::{
-    Address, AssocId, AssocInfo, Backend, ByNumber, Endpoints, Error, Event, Framing, Ppid, Remote,
-    Scheme, SendError,
+    Address, AssocId, AssocInfo, Backend, BuildIdHasher, Endpoints, Error, Event, Framing, Ppid,
+    Remote, Scheme, SendError,
 };
 use rserpool_wire::param::Transport;
 use rserpool_wire::{Message, Protocol};
@@ -37,22 +37,22 @@ pub(crate) struct Associations {
     /// What came of dials to them, and which association is whose.
     attempts: Attempts,
     tells_owner: bool,
-    dialed: HashMap<Peer, usize, ByNumber>,
+    dialed: HashMap<Peer, usize, BuildIdHasher>,
     announcers: Vec<(Announcer, Protocol)>,
     listeners: Vec<(Listener, Protocol)>,
-    by_assoc: HashMap<AssocId, (Peer, Protocol), ByNumber>,
-    by_peer: HashMap<Peer, AssocId, ByNumber>,
+    by_assoc: HashMap<AssocId, (Peer, Protocol), BuildIdHasher>,
+    by_peer: HashMap<Peer, AssocId, BuildIdHasher>,
     /// Where the other ends are, for people.
-    remotes: HashMap<AssocId, SocketAddr, ByNumber>,
+    remotes: HashMap<AssocId, SocketAddr, BuildIdHasher>,
     accepted: u64,
     /// Names that are being looked up, for dials that wait for them.
     lookups: JoinSet<(Peer, Protocol, Result<Remote, Error>)>,
     /// Dials that wait for a name, and are still wanted.
-    looking_up: HashSet<Peer, ByNumber>,
+    looking_up: HashSet<Peer, BuildIdHasher>,
     /// What is over already, and the machine does not know yet.
     outcomes: VecDeque<Outcome>,
     /// Associations that are closing; nobody but [`finish`](Self::finish) asks for them.
-    closing: HashSet<AssocId, ByNumber>,
+    closing: HashSet<AssocId, BuildIdHasher>,
     /// What is to follow to registrars whose send queues are full.
     overflow: Overflow,
     /// Messages that were neither of ASAP nor of ENRP.

@@ -66,7 +66,7 @@ pub enum State {
         home: Home,
     },
     /// In the pool as far as anyone knows, without a registrar that looks after it.
-    Homeless,
+    HomeLost,
     /// Out of the pool, because a registrar said so.
     Rejected(Vec<Cause>),
     /// Out of the pool, because all registrars that are known said so.
@@ -96,10 +96,10 @@ pub struct PoolElement {
 
 /// Who waits for the end of a deregistration.
 #[derive(Default)]
-struct Leaving(Mutex<Vec<oneshot::Sender<Farewell>>>);
+struct Leaving(Mutex<Vec<oneshot::Sender<DeregistrationResult>>>);
 
 /// How a deregistration went.
-type Farewell = Result<(), Vec<Cause>>;
+type DeregistrationResult = Result<(), Vec<Cause>>;
 
 /// The load that was told last, until the machine takes it: so that however often it is told, only
 /// one command waits.
@@ -134,7 +134,7 @@ impl PoolElement {
         let (state_sender, state) = watch::channel(State::Joining);
         let (sender, _) = broadcast::channel(EVENTS_KEPT);
         let events = sender.clone();
-        let mut teller = Teller {
+        let mut sink = EventSink {
             handle,
             log: Log::default(),
             id: Arc::clone(&id),
@@ -142,7 +142,7 @@ impl PoolElement {
             leaving: Arc::clone(&leaving),
             events: sender,
         };
-        let on_event = move |event| teller.tell(event);
+        let on_event = move |event| sink.tell(event);
         let attempts = associations.attempts();
         let task = tokio::spawn(driver::run(machine, associations, inbox, on_event));
         requests.command(Command::Register);
@@ -198,7 +198,7 @@ impl PoolElement {
                     return Err(Error::RejectedByAll { causes, by });
                 }
                 State::Deregistered => return Err(Error::Stopped),
-                State::Joining | State::Homeless => {}
+                State::Joining | State::HomeLost => {}
             }
             state.changed().await.map_err(|_| Error::Stopped)?;
         }
@@ -265,7 +265,7 @@ impl PoolElement {
 }
 
 /// Tells everybody who wants to know what the machine tells.
-struct Teller {
+struct EventSink {
     handle: PoolHandle,
     log: Log,
     id: Arc<AtomicU32>,
@@ -274,7 +274,7 @@ struct Teller {
     events: broadcast::Sender<Event>,
 }
 
-impl Teller {
+impl EventSink {
     fn tell(&mut self, event: Event) {
         if let Event::Registered { id, .. } = &event {
             self.id.store(id.0, Ordering::Relaxed);
@@ -295,11 +295,11 @@ impl Teller {
 }
 
 impl Leaving {
-    fn add(&self, sender: oneshot::Sender<Farewell>) {
+    fn add(&self, sender: oneshot::Sender<DeregistrationResult>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
     }
 
-    fn end(&self, farewell: &Farewell) {
+    fn end(&self, farewell: &DeregistrationResult) {
         for sender in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // Who does not wait any more does not care.
             let _ = sender.send(farewell.clone());
@@ -374,7 +374,7 @@ fn next_state(id: PeId, event: &Event) -> Option<State> {
             State::RejectedByAll { causes: causes.clone(), by }
         }
         Event::Rejected { causes, .. } => State::Rejected(causes.clone()),
-        Event::HomeLost => State::Homeless,
+        Event::HomeLost => State::HomeLost,
         Event::Deregistered | Event::Abandoned => State::Deregistered,
         Event::Expired | Event::IdTaken { .. } => State::Joining,
         Event::NoRegistrar

@@ -7,7 +7,7 @@ use rserpool_proto::registrar;
 use rserpool_proto::session::KeepAlive;
 use rserpool_proto::timing::{Profile, Timing};
 
-use crate::network::Weather;
+use crate::network::Impairment;
 use crate::session::Calling;
 
 /// The bounds of one world.
@@ -39,7 +39,7 @@ const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
 impl Bounds {
     /// The bounds of a world with these timers, in this weather, with clocks off by so many
     /// millionths.
-    pub fn new(timing: Timing, weather: Weather, clock_error: u32) -> Self {
+    pub fn new(timing: Timing, weather: Impairment, clock_error: u32) -> Self {
         let (round_trip, suggestion) = (weather.round_trip_max(), Duration::ZERO);
         Self { timing, round_trip, clock_error, suggestion }
     }

@@ -1,7 +1,7 @@
 //! Random worlds, random faults, and a verdict: all from one seed.
 
+mod fault_schedule;
 mod scope;
-mod storm;
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,14 +13,14 @@ use rand::{RngExt, SeedableRng};
 use rserpool_proto::dialect::Lifetime;
 use rserpool_proto::machine::Carrier;
 use rserpool_proto::session::KeepAlive;
-use rserpool_proto::session::client::{self, Order};
+use rserpool_proto::session::client::{self, NextServer};
 use rserpool_proto::timing::{Profile, Timing};
 use rserpool_proto::{element, registrar};
 use rserpool_wire::param::{Load, PeId, Policy, PoolHandle, RegistrarId};
 
 use crate::hostile::Kind;
 use crate::invariant::{Invariant, Violation};
-use crate::network::{Stack, Weather};
+use crate::network::{Impairment, Stack};
 use crate::node::NodeId;
 use crate::session::{Calling, Serving};
 use crate::world::{Acquaintance, Asking, Counts, Setup, World};
@@ -73,7 +73,7 @@ struct Chaos {
     world: World,
     /// About the time in which a fault is noticed.
     pace: Duration,
-    calm: Weather,
+    calm: Impairment,
     scope: Scope,
     registrars: Vec<NodeId>,
     elements: Vec<NodeId>,
@@ -99,7 +99,7 @@ impl Chaos {
             _ => (Duration::from_millis(5), Duration::from_secs(1)),
         };
         let scope = Scope::draw(seed, pace);
-        let calm = Weather {
+        let calm = Impairment {
             delay: delay_max.mul_f64(rng.random_range(0.01..=1.0)),
             jitter: delay_max.mul_f64(rng.random_range(0.0..=1.0)),
             loss: 0.0,
@@ -143,7 +143,7 @@ impl Chaos {
 
     fn populate(&mut self, profile: Profile) {
         let count = self.rng.random_range(1..=REGISTRARS_MAX);
-        let count = if self.scope.twins.is_some() { count.max(2) } else { count };
+        let count = if self.scope.duplicate_ids.is_some() { count.max(2) } else { count };
         for number in 0..count {
             let mut config = registrar::Config::default();
             if self.rng.random_bool(0.5) {
@@ -161,7 +161,7 @@ impl Chaos {
             .filter_map(PoolHandle::new)
             .collect();
         let policies: Vec<Policy> = pools.iter().map(|_| self.policy()).collect();
-        let has_sessions = self.rng.random_bool(0.5) && self.scope.twins.is_none();
+        let has_sessions = self.rng.random_bool(0.5) && self.scope.duplicate_ids.is_none();
         // A session may choose a server that means no good.
         let has_sessions = has_sessions && self.scope.hostile.is_empty();
         let serving = has_sessions.then(|| self.serving());
@@ -255,7 +255,7 @@ impl Chaos {
         session.dials_max = NonZeroU32::new(self.rng.random_range(0..=4));
         session.waits_for_pool = self.rng.random_bool(0.5);
         if self.rng.random_bool(0.3) {
-            session.order = Order::Policy;
+            session.next_server = NextServer::Policy;
         }
         let interval = self.pace.mul_f64(self.rng.random_range(0.05..=0.5)).max(2 * round_trip);
         let deadline = interval.mul_f64(self.rng.random_range(1.0..=4.0));

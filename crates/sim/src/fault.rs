@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::network::Weather;
+use crate::network::Impairment;
 use crate::node::NodeId;
 
 /// Something that happens to a world from outside.
@@ -28,7 +28,7 @@ pub enum Fault {
     /// All links work again.
     Heal,
     /// Packets fare otherwise.
-    Weather(Weather),
+    Impairment(Impairment),
     /// The application wants the element to leave its pool, or the registrar to hand over.
     Leave(NodeId),
     /// The application wants the element in its pool again.
@@ -55,7 +55,7 @@ impl Fault {
                 format!("nothing gets from {} to {}", name(*from), name(*to))
             }
             Self::Heal => "all links work".into(),
-            Self::Weather(weather) => Sky(weather).to_string(),
+            Self::Impairment(weather) => Sky(weather).to_string(),
             Self::Leave(node) => format!("{} wants to leave", name(*node)),
             Self::Join(node) => format!("{} wants to join", name(*node)),
             Self::Load(node, percent) => format!("{} has a load of {percent} %", name(*node)),
@@ -63,11 +63,11 @@ impl Fault {
     }
 }
 
-struct Sky<'a>(&'a Weather);
+struct Sky<'a>(&'a Impairment);
 
 impl fmt::Display for Sky<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Weather { delay, jitter, loss, duplication } = self.0;
+        let Impairment { delay, jitter, loss, duplication } = self.0;
         write!(f, "links take {delay:?} to {:?}", *delay + *jitter)?;
         write!(f, ", lose {:.1} %, double {:.1} %", 100.0 * loss, 100.0 * duplication)
     }

@@ -1,6 +1,6 @@
 //! What has to hold, whatever happens.
 
-mod twins;
+mod duplicate_id;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

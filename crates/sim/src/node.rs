@@ -38,7 +38,7 @@ pub enum Program {
 
 /// A command for a machine.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub enum MachineCommand {
     /// For a registrar.
     Registrar(registrar::Command),
     /// For a pool element.
@@ -51,7 +51,7 @@ pub enum Order {
 
 /// What a machine tells its application.
 #[derive(Clone, Debug)]
-pub(crate) enum Told {
+pub(crate) enum MachineEvent {
     Registrar(registrar::Event),
     Element(element::Event),
     User(user::Event),
@@ -59,7 +59,7 @@ pub(crate) enum Told {
 
 /// One of the real machines.
 #[derive(Debug)]
-pub(crate) enum Brain {
+pub(crate) enum AnyMachine {
     Registrar(Box<Registrar>),
     Element(Box<PoolElement>),
     User(Box<PoolUser>),
@@ -68,20 +68,22 @@ pub(crate) enum Brain {
 }
 
 impl Program {
-    pub(crate) fn begin(&self, seed: u64) -> Brain {
+    pub(crate) fn begin(&self, seed: u64) -> AnyMachine {
         match self.clone() {
-            Self::Registrar(config) => Brain::Registrar(Box::new(Registrar::new(config, seed))),
-            Self::Element(config) => Brain::Element(Box::new(PoolElement::new(config, seed))),
-            Self::User(config) => Brain::User(Box::new(PoolUser::new(config, seed))),
-            Self::Crowd(config) => Brain::Crowd(Box::new(Crowd::new(config, seed))),
-            Self::Hostile(config) => Brain::Hostile(Box::new(Hostile::new(config, seed))),
+            Self::Registrar(config) => {
+                AnyMachine::Registrar(Box::new(Registrar::new(config, seed)))
+            }
+            Self::Element(config) => AnyMachine::Element(Box::new(PoolElement::new(config, seed))),
+            Self::User(config) => AnyMachine::User(Box::new(PoolUser::new(config, seed))),
+            Self::Crowd(config) => AnyMachine::Crowd(Box::new(Crowd::new(config, seed))),
+            Self::Hostile(config) => AnyMachine::Hostile(Box::new(Hostile::new(config, seed))),
         }
     }
 }
 
 /// What goes into a machine, besides commands.
 #[derive(Clone, Debug)]
-pub(crate) enum Fed {
+pub(crate) enum MachineInput {
     Arrival(Arrival),
     Lost(Peer),
     Known(Peer, Peer),
@@ -96,8 +98,8 @@ pub(crate) enum Legible {
     No,
 }
 
-impl Brain {
-    pub(crate) fn feed(&mut self, own: Time, fed: Fed) -> Legible {
+impl AnyMachine {
+    pub(crate) fn feed(&mut self, own: Time, fed: MachineInput) -> Legible {
         match self {
             Self::Registrar(machine) => feed(machine.as_mut(), own, fed),
             Self::Element(machine) => feed(machine.as_mut(), own, fed),
@@ -108,15 +110,15 @@ impl Brain {
     }
 
     /// Hands in a command; one for another machine is ignored.
-    pub(crate) fn order(&mut self, own: Time, order: Order) {
+    pub(crate) fn order(&mut self, own: Time, order: MachineCommand) {
         match (self, order) {
-            (Self::Registrar(machine), Order::Registrar(command)) => {
+            (Self::Registrar(machine), MachineCommand::Registrar(command)) => {
                 machine.handle(own, Input::Command(command));
             }
-            (Self::Element(machine), Order::Element(command)) => {
+            (Self::Element(machine), MachineCommand::Element(command)) => {
                 machine.handle(own, Input::Command(command));
             }
-            (Self::User(machine), Order::User(command)) => {
+            (Self::User(machine), MachineCommand::User(command)) => {
                 machine.handle(own, Input::Command(command));
             }
             // One for another machine, or for none.
@@ -124,11 +126,15 @@ impl Brain {
         }
     }
 
-    pub(crate) fn poll(&mut self) -> Option<Output<Told>> {
+    pub(crate) fn poll(&mut self) -> Option<Output<MachineEvent>> {
         match self {
-            Self::Registrar(machine) => machine.poll().map(|output| told(output, Told::Registrar)),
-            Self::Element(machine) => machine.poll().map(|output| told(output, Told::Element)),
-            Self::User(machine) => machine.poll().map(|output| told(output, Told::User)),
+            Self::Registrar(machine) => {
+                machine.poll().map(|output| told(output, MachineEvent::Registrar))
+            }
+            Self::Element(machine) => {
+                machine.poll().map(|output| told(output, MachineEvent::Element))
+            }
+            Self::User(machine) => machine.poll().map(|output| told(output, MachineEvent::User)),
             Self::Hostile(machine) => {
                 machine.poll().map(|output| told(output, |never| match never {}))
             }
@@ -149,25 +155,29 @@ impl Brain {
     }
 }
 
-fn feed<M: Machine>(machine: &mut M, own: Time, fed: Fed) -> Legible {
+fn feed<M: Machine>(machine: &mut M, own: Time, fed: MachineInput) -> Legible {
     let input = match fed {
-        Fed::Timeout => Input::Timeout,
-        Fed::Known(dialed, there) => Input::Known(dialed, there),
-        Fed::Lost(peer) | Fed::Arrival(Arrival::Down(peer, ..)) => Input::Down(peer),
-        Fed::Arrival(Arrival::Up(peer, link)) => Input::Up(peer, link),
-        Fed::Arrival(Arrival::Congested(peer)) => Input::Congested(peer),
-        Fed::Arrival(Arrival::Drained(peer)) => Input::Drained(peer),
-        Fed::Arrival(Arrival::Announce(source, protocol, octets)) => {
+        MachineInput::Timeout => Input::Timeout,
+        MachineInput::Known(dialed, there) => Input::Known(dialed, there),
+        MachineInput::Lost(peer) | MachineInput::Arrival(Arrival::Down(peer, ..)) => {
+            Input::Down(peer)
+        }
+        MachineInput::Arrival(Arrival::Up(peer, link)) => Input::Up(peer, link),
+        MachineInput::Arrival(Arrival::Congested(peer)) => Input::Congested(peer),
+        MachineInput::Arrival(Arrival::Drained(peer)) => Input::Drained(peer),
+        MachineInput::Arrival(Arrival::Announce(source, protocol, octets)) => {
             match rserpool_wire::Message::decode(protocol, &octets) {
                 Ok(decoded) => Input::Announce(source, decoded.message),
                 Err(_) => return Legible::No,
             }
         }
         // Of sessions, which are not for these machines.
-        Fed::Arrival(Arrival::Session(..) | Arrival::Message { payload: Payload::Data, .. }) => {
+        MachineInput::Arrival(
+            Arrival::Session(..) | Arrival::Message { payload: Payload::Data, .. },
+        ) => {
             return Legible::No;
         }
-        Fed::Arrival(Arrival::Message {
+        MachineInput::Arrival(Arrival::Message {
             peer,
             payload: Payload::Protocol(protocol),
             octets,
@@ -186,7 +196,7 @@ fn feed<M: Machine>(machine: &mut M, own: Time, fed: Fed) -> Legible {
     Legible::Yes
 }
 
-fn told<E>(output: Output<E>, tell: impl Fn(E) -> Told) -> Output<Told> {
+fn told<E>(output: Output<E>, tell: impl Fn(E) -> MachineEvent) -> Output<MachineEvent> {
     match output {
         Output::Connect(peer, target, protocol) => Output::Connect(peer, target, protocol),
         Output::Send(peer, message) => Output::Send(peer, message),
@@ -231,11 +241,11 @@ pub(crate) struct Node {
 /// What a process has in its memory.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pub(crate) brain: Brain,
+    pub(crate) machine: AnyMachine,
     pub(crate) sessions: Sessions,
     pub(crate) clock: Clock,
     pub(crate) inbox: VecDeque<Arrival>,
-    pub(crate) orders: VecDeque<Order>,
+    pub(crate) orders: VecDeque<MachineCommand>,
     /// What the driver has a name for.
     pub(crate) known: BTreeMap<Peer, Known>,
     /// What this round has told the machine to be gone: what it wanted before is still to come.
@@ -261,9 +271,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(brain: Brain, sessions: Sessions, clock: Clock, now: Time) -> Self {
+    pub(crate) fn new(machine: AnyMachine, sessions: Sessions, clock: Clock, now: Time) -> Self {
         Self {
-            brain,
+            machine,
             sessions,
             clock,
             inbox: VecDeque::new(),
@@ -309,8 +319,8 @@ impl Running {
 
     /// The next thing that has arrived and that the process takes.
     pub(crate) fn next_arrival(&mut self) -> Option<Arrival> {
-        let row = match &self.brain {
-            Brain::Hostile(machine) if machine.kind().reads_nothing() => {
+        let row = match &self.machine {
+            AnyMachine::Hostile(machine) if machine.kind().reads_nothing() => {
                 self.inbox.iter().position(|arrival| !matches!(arrival, Arrival::Message { .. }))?
             }
             _ => 0,
@@ -320,8 +330,8 @@ impl Running {
 
     /// True where something has arrived that the process takes.
     pub(crate) fn has_arrivals(&self) -> bool {
-        match &self.brain {
-            Brain::Hostile(machine) if machine.kind().reads_nothing() => {
+        match &self.machine {
+            AnyMachine::Hostile(machine) if machine.kind().reads_nothing() => {
                 self.inbox.iter().any(|arrival| !matches!(arrival, Arrival::Message { .. }))
             }
             _ => !self.inbox.is_empty(),
@@ -330,28 +340,28 @@ impl Running {
 
     /// When something is to be handed a timeout, by its own clock.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
-        [self.brain.next_timeout(), self.sessions.next_timeout()].into_iter().flatten().min()
+        [self.machine.next_timeout(), self.sessions.next_timeout()].into_iter().flatten().min()
     }
 }
 
 impl Node {
     pub(crate) fn registrar(&self) -> Option<&Registrar> {
-        match &self.running.as_ref()?.brain {
-            Brain::Registrar(machine) => Some(machine),
+        match &self.running.as_ref()?.machine {
+            AnyMachine::Registrar(machine) => Some(machine),
             _ => None,
         }
     }
 
     pub(crate) fn element(&self) -> Option<&PoolElement> {
-        match &self.running.as_ref()?.brain {
-            Brain::Element(machine) => Some(machine),
+        match &self.running.as_ref()?.machine {
+            AnyMachine::Element(machine) => Some(machine),
             _ => None,
         }
     }
 
     pub(crate) fn crowd(&self) -> Option<&Crowd> {
-        match &self.running.as_ref()?.brain {
-            Brain::Crowd(machine) => Some(machine),
+        match &self.running.as_ref()?.machine {
+            AnyMachine::Crowd(machine) => Some(machine),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use rserpool_wire::enrp::{Body, Enrp, UpdateAction};
 use rserpool_wire::param::{Cause, PoolElement, RegistrarId};
 use rserpool_wire::{Asap, Message};
 
-use crate::node::Told;
+use crate::node::MachineEvent;
 
 /// The lines of a world, where they are wanted.
 #[derive(Debug, Default)]
@@ -166,15 +166,15 @@ pub(crate) fn session_in_words(event: &session::client::Event) -> String {
 }
 
 /// What an application is told, in a few words.
-pub(crate) fn told_in_words(told: &Told) -> String {
+pub(crate) fn told_in_words(told: &MachineEvent) -> String {
     match told {
-        Told::Registrar(event) => registrar_in_words(event),
-        Told::Element(event) => match event {
+        MachineEvent::Registrar(event) => registrar_in_words(event),
+        MachineEvent::Element(event) => match event {
             element::Event::Registered { home, .. } => format!("registered{}", home_in_words(home)),
             element::Event::HomeChanged { home } => format!("home is{}", home_in_words(home)),
             other => format!("{other:?}"),
         },
-        Told::User(event) => match event {
+        MachineEvent::User(event) => match event {
             user::Event::Resolved { request, answer } => {
                 let ids: Vec<String> = answer.in_order().map(|e| e.id.to_string()).collect();
                 format!("request {}: {} ({:?})", request.0, ids.join(" "), answer.source)

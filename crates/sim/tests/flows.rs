@@ -5,7 +5,7 @@ use std::time::Duration;
 use rserpool_proto::registrar;
 use rserpool_proto::session::client;
 use rserpool_sim::fault::Fault;
-use rserpool_sim::node::{NodeId, Order};
+use rserpool_sim::node::{MachineCommand, NodeId};
 use rserpool_sim::session::{Calling, Serving};
 use rserpool_sim::world::{Asking, Setup, World};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
@@ -50,7 +50,7 @@ fn registration_and_keep_alives() {
     world.start(registrars[0]);
     world.start(elements[0]);
     world.run_for(millis(1200));
-    world.upset(&Fault::Leave(elements[0]));
+    world.inject(&Fault::Leave(elements[0]));
     world.run_for(millis(100));
     assert_trace("registration_and_keep_alives", &world);
 }
@@ -71,7 +71,7 @@ fn a_killed_element_is_out_at_once() {
     world.start_all();
     world.run_for(millis(20));
     world.trace_mut().clear();
-    world.upset(&Fault::Kill(elements[0]));
+    world.inject(&Fault::Kill(elements[0]));
     world.run_for(millis(1));
     world.resolve(user, None);
     world.run_for(millis(2));
@@ -84,12 +84,12 @@ fn a_frozen_element_is_reported_and_removed() {
     world.start_all();
     world.run_for(millis(2000));
     world.trace_mut().clear();
-    world.upset(&Fault::Freeze(elements[0]));
+    world.inject(&Fault::Freeze(elements[0]));
     world.resolve(user, Some(1));
     world.run_for(millis(900));
     world.resolve(user, Some(2));
     world.run_for(millis(400));
-    world.upset(&Fault::Thaw(elements[0]));
+    world.inject(&Fault::Thaw(elements[0]));
     world.run_for(millis(5));
     assert_trace("a_frozen_element_is_reported_and_removed", &world);
 }
@@ -102,11 +102,11 @@ fn updates_are_pushed_to_a_subscriber() {
         world.run_for(millis(10));
     }
     let subscribe = rserpool_proto::user::Command::Subscribe(pool());
-    world.order(user, Order::User(subscribe));
+    world.order(user, MachineCommand::User(subscribe));
     world.run_for(millis(10));
     world.start(elements[1]);
     world.run_for(millis(10));
-    world.upset(&Fault::Kill(elements[0]));
+    world.inject(&Fault::Kill(elements[0]));
     world.run_for(millis(10));
     assert_trace("updates_are_pushed_to_a_subscriber", &world);
 }
@@ -118,9 +118,9 @@ fn a_registrar_that_restarts_gets_its_elements_back() {
     world.start(elements[0]);
     world.run_for(millis(300));
     world.trace_mut().clear();
-    world.upset(&Fault::Kill(registrars[0]));
+    world.inject(&Fault::Kill(registrars[0]));
     world.run_for(millis(100));
-    world.upset(&Fault::Start(registrars[0]));
+    world.inject(&Fault::Start(registrars[0]));
     world.run_for(millis(1500));
     assert_trace("a_registrar_that_restarts_gets_its_elements_back", &world);
 }
@@ -164,10 +164,10 @@ fn a_registrar_joins() {
 #[test]
 fn an_update_goes_to_all_registrars() {
     let (mut world, _, elements) = scope(3, 1);
-    world.upset(&Fault::Load(elements[0], 50));
-    world.upset(&Fault::Leave(elements[0]));
+    world.inject(&Fault::Load(elements[0], 50));
+    world.inject(&Fault::Leave(elements[0]));
     world.run_for(millis(5));
-    world.upset(&Fault::Join(elements[0]));
+    world.inject(&Fault::Join(elements[0]));
     world.run_for(millis(5));
     assert_trace("an_update_goes_to_all_registrars", &world);
 }
@@ -175,13 +175,13 @@ fn an_update_goes_to_all_registrars() {
 #[test]
 fn an_audit_finds_what_the_other_half_of_a_scope_has() {
     let (mut world, registrars, elements, _) = world(2, 2);
-    world.upset(&Fault::Isolate(vec![registrars[0], elements[0]]));
+    world.inject(&Fault::Isolate(vec![registrars[0], elements[0]]));
     for node in registrars.iter().chain(&elements) {
         world.start(*node);
     }
     world.run_for(millis(4000));
     world.trace_mut().clear();
-    world.upset(&Fault::Heal);
+    world.inject(&Fault::Heal);
     world.run_for(millis(300));
     world.check_quiet();
     assert_trace("an_audit_finds_what_the_other_half_of_a_scope_has", &world);
@@ -191,7 +191,7 @@ fn an_audit_finds_what_the_other_half_of_a_scope_has() {
 fn takeover_by_the_other_of_two_registrars() {
     let (mut world, registrars, elements) = scope(2, 1);
     let home = home_of(&world, elements[0], &registrars);
-    world.upset(&Fault::Kill(home));
+    world.inject(&Fault::Kill(home));
     world.run_for(millis(300));
     assert_trace("takeover_by_the_other_of_two_registrars", &world);
 }
@@ -200,7 +200,7 @@ fn takeover_by_the_other_of_two_registrars() {
 fn takeover_of_a_silent_registrar_among_three() {
     let (mut world, registrars, elements) = scope(3, 2);
     let home = home_of(&world, elements[0], &registrars);
-    world.upset(&Fault::PowerOff(home));
+    world.inject(&Fault::PowerOff(home));
     world.run_for(millis(2500));
     world.check_quiet();
     assert_trace("takeover_of_a_silent_registrar_among_three", &world);
@@ -211,7 +211,7 @@ fn two_registrars_want_to_take_over_the_third() {
     // Both lose their association at once, and notice at the same time.
     let (mut world, registrars, elements) = scope(3, 1);
     let home = home_of(&world, elements[0], &registrars);
-    world.upset(&Fault::Kill(home));
+    world.inject(&Fault::Kill(home));
     world.run_for(millis(300));
     world.check_quiet();
     assert_trace("two_registrars_want_to_take_over_the_third", &world);
@@ -221,7 +221,7 @@ fn two_registrars_want_to_take_over_the_third() {
 fn a_registrar_leaves_on_purpose() {
     let (mut world, registrars, elements) = scope(2, 1);
     let home = home_of(&world, elements[0], &registrars);
-    world.upset(&Fault::Leave(home));
+    world.inject(&Fault::Leave(home));
     world.run_for(millis(700));
     world.check_quiet();
     assert_trace("a_registrar_leaves_on_purpose", &world);
@@ -282,7 +282,7 @@ fn session() -> (World, [NodeId; 2], NodeId) {
 #[test]
 fn a_session_outlives_its_server() {
     let (mut world, servers, client) = session();
-    world.upset(&Fault::Kill(servers[0]));
+    world.inject(&Fault::Kill(servers[0]));
     world.run_for(millis(700));
     assert_trace("a_session_outlives_its_server", &world);
     let session = world.session(client).expect("it runs");
@@ -295,9 +295,9 @@ fn a_session_leaves_a_frozen_server() {
     let (mut world, servers, client) = session();
     world.run_for(millis(1000));
     world.trace_mut().clear();
-    world.upset(&Fault::Freeze(servers[0]));
+    world.inject(&Fault::Freeze(servers[0]));
     world.run_for(millis(1600));
-    world.upset(&Fault::Thaw(servers[0]));
+    world.inject(&Fault::Thaw(servers[0]));
     world.run_for(millis(2));
     assert_trace("a_session_leaves_a_frozen_server", &world);
     assert_eq!(world.session(client).expect("it runs").server, Some(PeId(2)));

@@ -31,8 +31,8 @@ fn found(world: &World) -> Vec<Invariant> {
 #[test]
 fn an_element_that_nobody_knows_yet_is_found() {
     let (mut world, [registrar, ..]) = settled();
-    world.upset(&Fault::Kill(registrar));
-    world.upset(&Fault::Start(registrar));
+    world.inject(&Fault::Kill(registrar));
+    world.inject(&Fault::Start(registrar));
     world.check_quiet();
     assert!(found(&world).contains(&Invariant::LivingAreKnown));
 }
@@ -40,7 +40,7 @@ fn an_element_that_nobody_knows_yet_is_found() {
 #[test]
 fn a_dead_element_that_is_still_known_is_found() {
     let (mut world, [_, element, _]) = settled();
-    world.upset(&Fault::PowerOff(element));
+    world.inject(&Fault::PowerOff(element));
     world.check_quiet();
     assert!(found(&world).contains(&Invariant::DeadAreNowhere));
     assert!(found(&world).contains(&Invariant::AnswersAreTrue));
@@ -49,7 +49,7 @@ fn a_dead_element_that_is_still_known_is_found() {
 #[test]
 fn an_element_without_a_home_is_found() {
     let (mut world, [registrar, ..]) = settled();
-    world.upset(&Fault::Kill(registrar));
+    world.inject(&Fault::Kill(registrar));
     world.run_for(Duration::from_secs(1));
     world.check_quiet();
     assert_eq!(found(&world), [Invariant::OneHome]);
@@ -58,7 +58,7 @@ fn an_element_without_a_home_is_found() {
 #[test]
 fn an_answer_without_everyone_is_found() {
     let (mut world, [_, element, user]) = settled();
-    world.upset(&Fault::PowerOff(element));
+    world.inject(&Fault::PowerOff(element));
     world.expect_quiet();
     world.resolve(user, None);
     world.run_for(Duration::from_millis(50));

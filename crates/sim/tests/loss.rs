@@ -7,13 +7,13 @@ use rserpool_proto::registrar;
 use rserpool_proto::timing::{Profile, Timing};
 use rserpool_sim::fault::Fault;
 use rserpool_sim::invariant::Invariant;
-use rserpool_sim::network::{Stack, Weather};
+use rserpool_sim::network::{Impairment, Stack};
 use rserpool_sim::node::NodeId;
 use rserpool_sim::world::{Setup, World};
 use rserpool_wire::param::PoolHandle;
 
 /// Round trips of 30 ms.
-const FAR: Weather = Weather {
+const FAR: Impairment = Impairment {
     delay: Duration::from_millis(15),
     jitter: Duration::from_micros(200),
     loss: 0.03,
@@ -67,7 +67,7 @@ fn random_loss_takes_nobody_out() {
 #[test]
 fn the_loss_of_single_packets_takes_nobody_out() {
     for (carrier, stack) in TRANSPORTS {
-        let weather = Weather { delay: Duration::from_micros(500), ..Weather::LAN };
+        let weather = Impairment { delay: Duration::from_micros(500), ..Impairment::LAN };
         let setup = Setup { carrier, stack, weather, ..Setup::lan(12) };
         an_hour(setup, Some(Duration::from_secs(3)));
     }
@@ -84,7 +84,7 @@ fn a_silent_element_is_out_in_time_all_the_same() {
                 let setup = Setup { carrier, stack, timing, ..Setup::lan(seed) };
                 let (mut world, elements) = pool(setup, 2);
                 world.run_for(Duration::from_millis(37 * seed));
-                world.upset(&Fault::Freeze(elements[0]));
+                world.inject(&Fault::Freeze(elements[0]));
                 let frozen = world.now();
                 world.run_for(Duration::from_millis(bound));
                 let registrar = world.nodes().next().and_then(|node| world.registrar(node));
@@ -101,9 +101,9 @@ fn an_element_that_is_stopped_for_a_moment_stays() {
         let (mut world, elements) = pool(Setup { carrier, stack, ..Setup::lan(13) }, 1);
         world.forbid_removals();
         for round in 0..300 {
-            world.upset(&Fault::Freeze(elements[0]));
+            world.inject(&Fault::Freeze(elements[0]));
             world.run_for(Duration::from_millis(300));
-            world.upset(&Fault::Thaw(elements[0]));
+            world.inject(&Fault::Thaw(elements[0]));
             world.run_for(Duration::from_millis(1_000 + round % 100));
         }
         assert_eq!(world.violations(), [], "{carrier:?}, {stack:?}");
@@ -114,7 +114,7 @@ fn an_element_that_is_stopped_for_a_moment_stays() {
 fn a_removal_that_must_not_be_is_found() {
     let (mut world, elements) = pool(Setup::lan(14), 1);
     world.forbid_removals();
-    world.upset(&Fault::Freeze(elements[0]));
+    world.inject(&Fault::Freeze(elements[0]));
     world.run_for(Duration::from_secs(2));
     let found: Vec<Invariant> = world.violations().iter().map(|it| it.invariant).collect();
     assert_eq!(found, [Invariant::LivingStay]);

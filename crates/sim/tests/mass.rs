@@ -43,14 +43,14 @@ fn homes_agree_after_a_mass_takeover_while_links_break() {
     for seed in 0..8 {
         let (mut world, registrars) = settled(seed);
         let [first, second, _] = registrars[..] else { panic!("three") };
-        world.upset(&Fault::PowerOff(first));
+        world.inject(&Fault::PowerOff(first));
         // Associations between the survivors break and come back.
         for round in 0..4 {
             world.run_for(millis(150 + 37 * (seed + round) % 400));
-            world.upset(&Fault::CutOneWay(second, registrars[2]));
-            world.upset(&Fault::CutOneWay(registrars[2], second));
+            world.inject(&Fault::CutOneWay(second, registrars[2]));
+            world.inject(&Fault::CutOneWay(registrars[2], second));
             world.run_for(millis(300 + 91 * (seed + round) % 1500));
-            world.upset(&Fault::Heal);
+            world.inject(&Fault::Heal);
         }
         world.run_for(Duration::from_secs(30));
         world.check_quiet();

@@ -51,9 +51,9 @@ fn a_session_goes_on_over_a_thousand_kills() {
     let begun = world.session(client).expect("it runs").replies;
     for kill in 0..KILLS {
         let server = world.server_of(client).expect("it has one");
-        world.upset(&Fault::Kill(server));
+        world.inject(&Fault::Kill(server));
         world.run_for(Duration::from_millis(15));
-        world.upset(&Fault::Start(server));
+        world.inject(&Fault::Start(server));
         // At another point of what goes to and fro each time.
         world.run_for(Duration::from_micros(15_000 + 37 * kill % 1000));
     }
@@ -68,7 +68,7 @@ fn a_session_goes_on_over_a_thousand_kills() {
 fn a_cookie_that_is_not_taken_is_found() {
     let (mut world, client) = settled([1, 2], |_| {});
     let server = world.server_of(client).expect("it has one");
-    world.upset(&Fault::Kill(server));
+    world.inject(&Fault::Kill(server));
     world.run_for(Duration::from_millis(100));
     let found = found(&world);
     assert_eq!(found[..2], [Invariant::CookiesAreTaken, Invariant::RepliesInSequence]);
@@ -79,7 +79,7 @@ fn a_session_without_replies_is_found() {
     // Without keep-alives, and with a kernel that lives on, nothing shows that the server is frozen.
     let (mut world, client) = settled([7; 2], |calling| calling.session.keep_alive = None);
     let server = world.server_of(client).expect("it has one");
-    world.upset(&Fault::Freeze(server));
+    world.inject(&Fault::Freeze(server));
     world.run_for(Duration::from_secs(5));
     world.check_quiet();
     assert!(found(&world).contains(&Invariant::SessionsGoOn));
@@ -89,7 +89,7 @@ fn a_session_without_replies_is_found() {
 fn a_session_that_moves_in_quiet_is_found() {
     let (mut world, client) = settled([7; 2], |_| {});
     let server = world.server_of(client).expect("it has one");
-    world.upset(&Fault::Freeze(server));
+    world.inject(&Fault::Freeze(server));
     world.expect_quiet();
     world.run_for(Duration::from_secs(5));
     assert_eq!(found(&world), [Invariant::SessionsStay]);

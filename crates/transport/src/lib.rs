@@ -11,7 +11,7 @@
 //! | `memory` | [`MemoryNetwork`]: a network inside the process, for tests | |
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
 //! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
-//! | `numbers` | [`ByNumber`]: quick tables of what is named here | |
+//! | `id_hash` | [`BuildIdHasher`]: quick tables of what is named here | |
 //! | [`ready`] | which of many sources have something to do | |
 //! | `source_limit` | incoming associations of each source | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
@@ -29,11 +29,11 @@ mod backlog;
 pub mod endpoint;
 mod endpoints;
 pub mod fuzzing;
+mod id_hash;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 mod memory;
 pub mod multicast;
-mod numbers;
 pub mod probe;
 pub mod ready;
 mod sctp;
@@ -51,10 +51,10 @@ pub use endpoint::{
     Ppid, Remote, Rto, SendError,
 };
 pub use endpoints::Endpoints;
+pub use id_hash::{BuildIdHasher, IdHasher};
 #[cfg(target_os = "linux")]
 pub use kernel::KernelEndpoint;
 pub use memory::{MemoryEndpoint, MemoryNetwork};
-pub use numbers::{ByNumber, NumberHasher};
 pub use probe::{Finding, Subject, kernel_sctp_available, probe};
 pub use sctp::SctpEndpoint;
 pub use tcp::{Framing, TcpEndpoint};

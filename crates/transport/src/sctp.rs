@@ -20,7 +20,7 @@ use crate::endpoint::{
     AssocId, AssocInfo, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote,
     SendError,
 };
-use crate::numbers::ByNumber;
+use crate::id_hash::BuildIdHasher;
 
 /// Peers whose better way is remembered; after that all are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
@@ -33,9 +33,9 @@ pub struct SctpEndpoint {
     head_start: Duration,
     over_limit: u64,
     sides: [Option<Box<dyn Endpoint>>; 2],
-    associations: HashMap<AssocId, Association, ByNumber>,
+    associations: HashMap<AssocId, Association, BuildIdHasher>,
     /// The own name of each association of a side.
-    names: HashMap<(Side, AssocId), AssocId, ByNumber>,
+    names: HashMap<(Side, AssocId), AssocId, BuildIdHasher>,
     last: u64,
     events: VecDeque<Event>,
     /// Dials that get their second way, in order.

@@ -1,10 +1,10 @@
 //! `rserpool bench`: measures this program.
 
 mod attack;
+mod baseline;
 mod crowd;
 mod echo;
 mod failover;
-mod floor;
 mod footprint;
 mod generator;
 mod handlespace;

@@ -160,7 +160,7 @@ impl Client<'_> {
             let Ok(event) = timeout(self.args.job_keep_alive, session.next()).await else {
                 let question = Packet::about(Kind::KeepAlive, job.number);
                 match is_asked {
-                    true => session.fail_over(),
+                    true => session.force_failover(),
                     false => say(session, if is_in_doubt { request } else { question }).await?,
                 }
                 is_asked = !is_asked;
@@ -192,7 +192,7 @@ impl Client<'_> {
                 Kind::Reject if session.has_cookie() && left < REJECTIONS_MAX => {
                     left += 1;
                     self.report.rejected += 1;
-                    session.move_on();
+                    session.switch_server();
                 }
                 Kind::Reject | Kind::Abort => return Ok(None),
                 Kind::KeepAlive => {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::command::resolve::pool_handle;
-use crate::failure::OutputError;
+use crate::exit::OutputError;
 use crate::output::Output;
 use crate::runtime;
 use crate::sessions::{FRUITLESS_MAX, SessionArgs};
@@ -283,7 +283,7 @@ impl<'a> Terminal<'a> {
     fn leave(&mut self) {
         self.silent.extend(self.session.server().map(|server| server.id));
         self.is_lost = true;
-        self.session.fail_over();
+        self.session.force_failover();
     }
 
     /// True where the server has told on its control channel that it lives.

@@ -1,8 +1,8 @@
 //! `rserpool demo`: a pool that survives its servers, to watch.
 
 pub(crate) mod client;
+mod cluster;
 mod picture;
-mod stage;
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::command::process::Cause;
 use crate::output::Output;
 use crate::runtime;
 
-use stage::Stage;
+use cluster::Cluster;
 
 /// Shows a pool that survives its servers: registrars, echo servers and a client, each a process of
 /// its own, over SCTP on this host. Servers are killed and frozen, and a registrar is killed, while
@@ -54,33 +54,33 @@ impl Args {
 
 /// One act after the other.
 async fn play(picture: &Path) -> anyhow::Result<summary::Summary> {
-    let mut stage = Stage::open(REGISTRARS).await?;
+    let mut cluster = Cluster::open(REGISTRARS).await?;
     for _ in 0..3 {
-        stage.add_element().await?;
+        cluster.add_element().await?;
     }
-    stage.start_client().await?;
-    stage.watch(PAUSE).await?;
+    cluster.start_client().await?;
+    cluster.watch(PAUSE).await?;
 
-    stage.fail(Cause::Killed).await?;
-    stage.watch(PAUSE).await?;
-    stage.fail(Cause::Killed).await?;
-    stage.watch(PAUSE).await?;
+    cluster.fail(Cause::Killed).await?;
+    cluster.watch(PAUSE).await?;
+    cluster.fail(Cause::Killed).await?;
+    cluster.watch(PAUSE).await?;
 
-    stage.add_element().await?;
-    stage.fail(Cause::Killed).await?;
-    stage.watch(PAUSE).await?;
+    cluster.add_element().await?;
+    cluster.fail(Cause::Killed).await?;
+    cluster.watch(PAUSE).await?;
 
-    stage.add_element().await?;
-    stage.fail(Cause::Frozen).await?;
-    stage.watch(PAUSE).await?;
+    cluster.add_element().await?;
+    cluster.fail(Cause::Frozen).await?;
+    cluster.watch(PAUSE).await?;
 
-    stage.add_element().await?;
-    stage.kill_registrar().await?;
-    stage.watch(PAUSE).await?;
-    stage.fail(Cause::Killed).await?;
-    stage.watch(PAUSE).await?;
-    stage.end_client().await?;
+    cluster.add_element().await?;
+    cluster.kill_registrar().await?;
+    cluster.watch(PAUSE).await?;
+    cluster.fail(Cause::Killed).await?;
+    cluster.watch(PAUSE).await?;
+    cluster.end_client().await?;
 
-    let picture = stage.paint(picture).await?;
-    Ok(stage.close(picture))
+    let picture = cluster.paint(picture).await?;
+    Ok(cluster.close(picture))
 }

@@ -8,7 +8,7 @@ use rserpool::proto::dialect::Dialect;
 use rserpool::transport::Address;
 use rserpool::wire::param::{PoolElement, RegistrarId};
 
-use crate::failure::no_registrar;
+use crate::exit::no_registrar;
 use crate::output::{Format, Output};
 use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::dialect;

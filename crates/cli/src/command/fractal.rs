@@ -8,21 +8,21 @@ use anyhow::{Context as _, bail, ensure};
 use rserpool::wire::param::PoolHandle;
 use serde_json::json;
 
+use crate::atomic_file::AtomicFile;
 use crate::output::{Format, Output};
 use crate::runtime;
 use crate::service::Kind;
 use crate::service::fractal::packet::{Algorithm, ITERATIONS_MAX};
 use crate::sessions::{PoolArg, SessionArgs};
-use crate::whole_file::WholeFile;
 
-mod crew;
 mod local;
 mod patch;
 mod picture;
 mod view;
+mod workers;
 
-use crew::Crew;
 use view::View;
+use workers::Workers;
 
 /// Has a pool compute a picture of the Mandelbrot set, in tiles, many at once. Servers may come,
 /// die and freeze meanwhile: another one goes on where the last one was. The same arguments make the
@@ -96,11 +96,11 @@ const POINTS_MAX: u64 = 1 << 29;
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let (view, pool) = (self.view()?, self.pool.of(Kind::Fractal)?);
-        let mut file = WholeFile::create(&self.out)?;
+        let mut file = AtomicFile::create(&self.out)?;
         let start = Instant::now();
         let (picture, report) = runtime::block_on(async {
             let user = self.sessions.user()?;
-            Crew::new(&self.sessions, user, pool.clone(), self.answer_timeout)
+            Workers::new(&self.sessions, user, pool.clone(), self.answer_timeout)
                 .compute(&view, self.tile, self.parallel.into())
                 .await
         })?;
@@ -133,11 +133,11 @@ impl Args {
         &self,
         output: &mut Output,
         pool: &PoolHandle,
-        report: &crew::Report,
+        report: &workers::Report,
         elapsed: Duration,
         is_identical: Option<bool>,
     ) -> anyhow::Result<()> {
-        let crew::Report { tiles, points, failovers, resumed, servers } = report;
+        let workers::Report { tiles, points, failovers, resumed, servers } = report;
         let file = self.out.display().to_string();
         let elapsed_ms = (elapsed.as_secs_f64() * 1e4).round() / 10.0;
         if output.format() == Format::Json {

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::atomic_file::AtomicFile;
 use crate::clock::now_us;
 use crate::output::{Format, Output, progress};
 use crate::pools::with_pool;
@@ -23,7 +24,6 @@ use crate::runtime;
 use crate::service::download::packet::{PPID, Refusal};
 use crate::service::download::receiver::{Arrival, Receiver};
 use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
-use crate::whole_file::WholeFile;
 
 /// Fetches a file from a server of a pool that has it. When the server fails, another one sends the
 /// rest. The file only gets its name when all of it is there and has the SHA-256 that the server
@@ -65,7 +65,7 @@ impl Args {
         };
         ensure!(!out.as_os_str().is_empty(), "no name for the file");
         let start = Instant::now();
-        let mut target = WholeFile::resume(&out)?;
+        let mut target = AtomicFile::resume(&out)?;
         let fetched =
             Fetch::new(&self, &out, &mut target).and_then(|fetch| runtime::block_on(fetch.run()));
         let fetched = fetched.map_err(|error| match target.kept().filter(|_| !to_stdout) {
@@ -148,7 +148,7 @@ struct Fetched {
 struct Fetch<'a> {
     args: &'a Args,
     name: &'a Path,
-    target: &'a mut WholeFile,
+    target: &'a mut AtomicFile,
     receiver: Receiver,
     /// Octets of an earlier try, which may be of another file.
     kept: u64,
@@ -161,7 +161,7 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(args: &'a Args, name: &'a Path, target: &'a mut WholeFile) -> anyhow::Result<Self> {
+    fn new(args: &'a Args, name: &'a Path, target: &'a mut AtomicFile) -> anyhow::Result<Self> {
         let bar = progress(None, "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec} {msg}");
         let mut receiver = Receiver::new(args.from.path.clone());
         let mut octets = vec![0; 1 << 16];
@@ -182,7 +182,7 @@ impl<'a> Fetch<'a> {
         self.ask(&session).await?;
         while self.fruitless < FRUITLESS_MAX {
             let Ok(event) = timeout(*answer_timeout, session.next()).await else {
-                session.fail_over();
+                session.force_failover();
                 continue;
             };
             match event.map_err(|error| sessions.explain(&from.pool, error))? {
@@ -229,16 +229,16 @@ impl<'a> Fetch<'a> {
             Arrival::Complete(digest) => return Ok(Some(digest)),
             Arrival::Refused(Refusal::NotFound, _) => {
                 self.lacking.extend(session.server().map(|server| server.id));
-                session.move_on();
+                session.switch_server();
             }
-            Arrival::Refused(..) | Arrival::Broken => session.fail_over(),
+            Arrival::Refused(..) | Arrival::Broken => session.force_failover(),
             Arrival::Differs(_) if self.kept > 0 => {
                 info!("what an earlier try has left is not of this file");
                 self.target.begin_anew().context("cannot begin anew")?;
                 self.receiver = Receiver::new(self.args.from.path.clone());
                 self.kept = 0;
                 // What is on its way is of the other one.
-                session.move_on();
+                session.switch_server();
             }
             Arrival::Differs(what) => {
                 self.target.spoil();

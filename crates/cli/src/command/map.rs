@@ -10,17 +10,17 @@ use indicatif::ProgressBar;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
 
-use crate::failure::OutputError;
+use crate::exit::OutputError;
 use crate::output::{Format, Output, progress};
 use crate::runtime;
 use crate::service::Kind;
 use crate::service::exec::packet::NAME_MAX;
 use crate::sessions::{PoolArg, SessionArgs};
 
-mod order;
+mod reorder;
 mod worker;
 
-use order::Order;
+use reorder::Reorder;
 use worker::{Ended, UnknownJob, Worker};
 
 /// Runs a job for each line of standard input on the servers of a pool, many at once: the line is
@@ -101,7 +101,7 @@ impl Args {
 struct List<'a> {
     output: &'a mut Output,
     parallel: usize,
-    ended: Order<Ended>,
+    ended: Reorder<Ended>,
     printed: u64,
     failed: u64,
     /// Why no more jobs are tried: each still has its place in the results.
@@ -112,7 +112,7 @@ struct List<'a> {
 impl<'a> List<'a> {
     fn new(output: &'a mut Output, parallel: NonZeroUsize) -> Self {
         let bar = progress(None, "{spinner} {pos} jobs {elapsed} {msg}");
-        let (parallel, ended) = (parallel.get(), Order::default());
+        let (parallel, ended) = (parallel.get(), Reorder::default());
         Self { output, parallel, ended, printed: 0, failed: 0, fatal: None, bar }
     }
 

@@ -63,7 +63,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it. The error carries the exit code, see [`crate::failure::Failure`].
+    /// Does it. The error carries the exit code, see [`crate::exit::Failure`].
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         match self {
             Self::Demo(args) => args.run(output),

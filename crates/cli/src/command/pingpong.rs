@@ -119,7 +119,7 @@ impl Player<'_> {
                 }
                 () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => {
                     self.heard = Instant::now();
-                    self.session.fail_over();
+                    self.session.force_failover();
                 }
                 () = sleep_until(end_at), if end.is_some() => return Ok(()),
                 () = signals.next() => end = Some(Instant::now() + answer_timeout),
@@ -137,7 +137,7 @@ impl Player<'_> {
                     bail!("the servers of {} do not answer", self.pool);
                 }
                 self.note_failover(from, to, reason, resumed)?;
-                let numbers: Vec<u64> = self.tally.fail_over(resumed).collect();
+                let numbers: Vec<u64> = self.tally.force_failover(resumed).collect();
                 for number in numbers {
                     self.ask(number).await?;
                 }

@@ -11,7 +11,7 @@ use rserpool_registrar::{Config, Ready, RegistrarNumber};
 use serde::Serialize;
 
 use crate::command::dump::enrp_url;
-use crate::failure::Failure;
+use crate::exit::Failure;
 use crate::output::{Format, Output};
 use crate::registrars::{dialect, profile};
 use crate::runtime;

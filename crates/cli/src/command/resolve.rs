@@ -5,7 +5,7 @@ use rserpool::proto::user::Answer;
 use rserpool::wire::param::PoolHandle;
 use rserpool::{PoolUser, user};
 
-use crate::failure::no_registrar;
+use crate::exit::no_registrar;
 use crate::output::{Format, Output};
 use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::RegistrarArgs;

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::command::resolve::pool_handle;
-use crate::failure::{Failure, no_registrar};
+use crate::exit::{Failure, no_registrar};
 use crate::output::{Format, Output};
 use crate::pools::with_pool;
 use crate::registrars::RegistrarArgs;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rserpool::server::{CookieError, Event, Service, Session, Standing};
+use rserpool::server::{CookieError, Event, LoadReport, Service, Session};
 use rserpool::wire::param::Load;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -32,8 +32,8 @@ impl Service for CalcApp {
         self.tell(&session);
     }
 
-    fn standing(&self, _sessions: usize, _sessions_max: usize) -> Standing {
-        Standing { load: Load::from_fraction(self.processor().load()), policy: None }
+    fn load_report(&self, _sessions: usize, _sessions_max: usize) -> LoadReport {
+        LoadReport { load: Load::from_fraction(self.processor().load()), policy: None }
     }
 }
 
@@ -87,7 +87,7 @@ impl CalcApp {
 
     fn tell(&self, session: &Session) {
         self.changed.send_replace(());
-        session.standing_changed();
+        session.load_changed();
     }
 
     fn processor(&self) -> MutexGuard<'_, Processor> {

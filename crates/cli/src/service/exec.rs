@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rserpool::server::{Event, Service, Session, Standing};
+use rserpool::server::{Event, LoadReport, Service, Session};
 use rserpool::wire::param::Load;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
@@ -14,7 +14,7 @@ use guard::Guard;
 use job::{Server, Step};
 use packet::Refusal;
 use places::{Place, Places};
-use process::{Environment, Happening, Limits, Process};
+use process::{Environment, Limits, Process, ProcessEvent};
 
 pub(crate) mod guard;
 pub(crate) mod job;
@@ -46,8 +46,8 @@ impl Service for Exec {
         }
     }
 
-    fn standing(&self, _sessions: usize, _sessions_max: usize) -> Standing {
-        Standing { load: Load::from_fraction(self.places.load()), policy: None }
+    fn load_report(&self, _sessions: usize, _sessions_max: usize) -> LoadReport {
+        LoadReport { load: Load::from_fraction(self.places.load()), policy: None }
     }
 }
 
@@ -98,16 +98,16 @@ impl Running {
                 (name, place) = place(exec, source, &self.queued) => {
                     self.queued = None;
                     let step = self.start(exec, &name, place);
-                    session.standing_changed();
+                    session.load_changed();
                     vec![step]
                 }
                 happening = next(&mut self.process, room) => match happening {
-                    Happening::Said(stream, octets) => self.server.output(stream, octets),
-                    Happening::Took(count) => self.server.taken(count).into_iter().collect(),
-                    Happening::TimeOver => self.server.time_over(),
-                    Happening::Ended(outcome) => {
+                    ProcessEvent::Said(stream, octets) => self.server.output(stream, octets),
+                    ProcessEvent::Took(count) => self.server.taken(count).into_iter().collect(),
+                    ProcessEvent::TimeOver => self.server.time_over(),
+                    ProcessEvent::Ended(outcome) => {
                         self.process = None;
-                        session.standing_changed();
+                        session.load_changed();
                         self.server.ended(outcome).into_iter().collect()
                     }
                 },
@@ -181,7 +181,7 @@ async fn place(
 }
 
 /// What happens to a command next; for ever without one.
-async fn next(process: &mut Option<(Process, Place)>, room: usize) -> Happening {
+async fn next(process: &mut Option<(Process, Place)>, room: usize) -> ProcessEvent {
     match process {
         Some((process, _)) => process.next(room).await,
         None => std::future::pending().await,

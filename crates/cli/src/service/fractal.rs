@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use rserpool::server::{CookieError, Event, Service, Session, Standing};
+use rserpool::server::{CookieError, Event, LoadReport, Service, Session};
 use rserpool::wire::param::{Policy, PolicyField};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -80,8 +80,8 @@ impl Service for Fractal {
         }
     }
 
-    fn standing(&self, sessions: usize, sessions_max: usize) -> Standing {
-        let mut standing = Standing::of_sessions(sessions, sessions_max);
+    fn load_report(&self, sessions: usize, sessions_max: usize) -> LoadReport {
+        let mut standing = LoadReport::of_sessions(sessions, sessions_max);
         standing.policy = self.weighted(sessions);
         standing
     }

@@ -15,7 +15,7 @@ use super::download::root::Root;
 use super::exec::Exec;
 use super::exec::guard::Guard;
 use super::exec::process::{Environment, Limits};
-use crate::failure::Failure;
+use crate::exit::Failure;
 
 /// Options of single services; the others refuse them.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rserpool_proto::handlespace::{Config, ElementIndex, Handlespace, Key};
+use rserpool_proto::deadlines::Key;
+use rserpool_proto::handlespace::{Config, ElementIndex, Handlespace};
 use rserpool_wire::param::{
     PeId, Policy, PolicyField, PoolElement, PoolHandle, RegistrarId, RegistrationLife,
     SctpTransport, Transport, TransportUse,

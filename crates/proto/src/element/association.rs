@@ -1,6 +1,6 @@
 //! The associations with registrars: the home, former homes, and those that came to the element.
 
-use super::supervision::Vigil;
+use super::supervision::HomeLiveness;
 use super::{Goal, Home, PoolElement, State};
 use crate::machine::{Link, Output, Peer, Target};
 use crate::time::Time;
@@ -12,7 +12,7 @@ pub(super) struct Association {
     pub(super) home: Home,
     /// It is, or was, the home.
     pub(super) was_home: bool,
-    pub(super) vigil: Vigil,
+    pub(super) liveness: HomeLiveness,
 }
 
 impl PoolElement {
@@ -70,8 +70,8 @@ impl PoolElement {
     fn add_association(&mut self, peer: Peer, target: Option<Target>, link: Link) {
         let home = Home { id: None, target, link };
         let was_home = home.target.is_some();
-        let vigil = Vigil::default();
-        self.associations.push(Association { peer, home, was_home, vigil });
+        let liveness = HomeLiveness::default();
+        self.associations.push(Association { peer, home, was_home, liveness });
         if self.associations.len() > Self::ASSOCIATIONS_MAX {
             let home = self.state.home();
             if let Some(row) = self.associations.iter().position(|a| Some(a.peer) != home) {

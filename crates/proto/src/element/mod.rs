@@ -61,11 +61,11 @@ pub struct PoolElement {
     /// What is up, oldest first: the home, former homes, and registrars that came to the element.
     associations: Vec<Association>,
     /// What the home was told of the element when it registered last.
-    told: Told,
+    told: Advertised,
     /// A registrar has entered this identifier, and none has said since that it is out.
     entered: bool,
     /// What a registrar accepted last.
-    established: Option<Told>,
+    established: Option<Advertised>,
     /// Registrars that have refused it since one accepted it, one for each target.
     refusals: Vec<Home>,
     /// How often in a row another element had its identifier.
@@ -150,7 +150,7 @@ impl Kind for Timer {
 
 /// What of an element may change while it is registered.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Told {
+struct Advertised {
     user_transport: Transport,
     policy: Policy,
     /// It serves at other addresses since then.
@@ -169,7 +169,7 @@ impl PoolElement {
         let hunt = Hunt::new(config.registrars, &config.timing, rng.random());
         let drawn = draw_id(&mut rng);
         let id = config.id.filter(|id| id.0 != 0).unwrap_or(drawn);
-        let told = Told {
+        let told = Advertised {
             user_transport: config.user_transport.clone(),
             policy: config.policy.clone(),
             has_moved: false,

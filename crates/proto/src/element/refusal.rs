@@ -114,7 +114,7 @@ impl PoolElement {
         self.outputs.push_back(Output::Event(Event::Expired));
         self.entered = false;
         let pause = self.config.timing.registration_timeout;
-        let stood = self.association(home).and_then(|a| a.vigil.accepted_for(now));
+        let stood = self.association(home).and_then(|a| a.liveness.accepted_for(now));
         let before = self.expired.replace(now);
         let is_repeated = before.is_some_and(|before| now - before < pause * 2 * PAUSES_MAX)
             && stood.is_some_and(|stood| stood < pause);

@@ -9,9 +9,9 @@ use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Asap, Message};
 
 use super::refusal::{is_out, is_taken};
-use super::{Event, Goal, PoolElement, State, Timer, Told};
+use super::{Advertised, Event, Goal, PoolElement, State, Timer};
+use crate::advertised_addresses;
 use crate::machine::{Output, Peer};
-use crate::placement;
 use crate::time::Time;
 
 impl PoolElement {
@@ -71,7 +71,7 @@ impl PoolElement {
 
     /// RFC 5352 §3.1 R2–R4.
     pub(super) fn register(&mut self, now: Time, home: Peer) {
-        self.told = Told {
+        self.told = Advertised {
             user_transport: self.config.user_transport.clone(),
             policy: self.config.policy.clone(),
             has_moved: false,
@@ -82,7 +82,7 @@ impl PoolElement {
             id: self.id,
             home: association.and_then(|association| association.home.id),
             life: self.config.dialect.registration_life(self.config.lifetime),
-            user_transport: placed(&self.told.user_transport, local),
+            user_transport: advertised(&self.told.user_transport, local),
             policy: self.told.policy.clone(),
             asap_transport: None,
         };
@@ -118,8 +118,8 @@ impl PoolElement {
     pub(super) fn moved(&mut self, now: Time, peer: Peer, local: Vec<IpAddr>) {
         let transport = self.config.user_transport.clone();
         let Some(association) = self.association_mut(peer) else { return };
-        let before = placed(&transport, &association.home.link.local);
-        let has_moved = before != placed(&transport, &local);
+        let before = advertised(&transport, &association.home.link.local);
+        let has_moved = before != advertised(&transport, &local);
         association.home.link.local = local;
         if has_moved && self.state.home() == Some(peer) {
             self.told.has_moved = true;
@@ -293,11 +293,11 @@ impl PoolElement {
 
 /// A transport that listens on every address of its host, as someone else can reach it: at the
 /// addresses from which this host speaks to its registrar.
-fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
-    let mut placed = transport.clone();
-    match &mut placed {
+fn advertised(transport: &Transport, local: &[IpAddr]) -> Transport {
+    let mut advertised = transport.clone();
+    match &mut advertised {
         Transport::Sctp(sctp) if sctp.addresses.iter().any(IpAddr::is_unspecified) => {
-            let at = placement::placed(&sctp.addresses, local);
+            let at = advertised_addresses::advertised_addresses(&sctp.addresses, local);
             // Nowhere is better said as it is: the registrar refuses it with a reason.
             if !at.is_empty() {
                 sctp.addresses = at.into();
@@ -309,10 +309,11 @@ fn placed(transport: &Transport, local: &[IpAddr]) -> Transport {
         | Transport::Dccp { address, .. }
             if address.is_unspecified() =>
         {
-            let at = placement::placed(std::slice::from_ref(address), local);
+            let at =
+                advertised_addresses::advertised_addresses(std::slice::from_ref(address), local);
             *address = at.first().copied().unwrap_or(*address);
         }
         _ => {}
     }
-    placed
+    advertised
 }

@@ -16,7 +16,7 @@ use crate::time::Time;
 /// rhythm. One that has not asked yet is questioned once, for it may have died before it could; if
 /// it answers and goes on not asking, it is never found silent.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Vigil {
+pub(super) struct HomeLiveness {
     /// When it first accepted a registration on this association, and when last.
     accepted: Option<(Time, Time)>,
     /// When it last asked.
@@ -30,7 +30,7 @@ pub(super) struct Vigil {
 /// How often the usual silence a home may take for its first question.
 const FIRST_SILENCES: u32 = 4;
 
-impl Vigil {
+impl HomeLiveness {
     fn asked(&mut self, now: Time) {
         let Some((accepted, _)) = self.accepted else { return };
         let pause = now - self.asked.unwrap_or(accepted);
@@ -126,8 +126,8 @@ impl PoolElement {
     /// The home has accepted a registration: from here on its questions are expected.
     pub(super) fn begin_vigil(&mut self, now: Time, home: Peer) {
         if let Some(association) = self.association_mut(home) {
-            let first = association.vigil.accepted.map_or(now, |(first, _)| first);
-            association.vigil.accepted = Some((first, now));
+            let first = association.liveness.accepted.map_or(now, |(first, _)| first);
+            association.liveness.accepted = Some((first, now));
         }
         self.expect_home(now, home);
         if self.associations.iter().any(|a| a.was_home && a.peer != home) {
@@ -158,14 +158,14 @@ impl PoolElement {
 
     fn home_asked(&mut self, now: Time, home: Peer) {
         if let Some(association) = self.association_mut(home) {
-            association.vigil.asked(now);
+            association.liveness.asked(now);
         }
         self.expect_home(now, home);
     }
 
     fn expect_home(&mut self, now: Time, home: Peer) {
         let floor = self.config.timing.peer_silence_max;
-        let silence_max = self.association(home).and_then(|a| a.vigil.silence_max(floor));
+        let silence_max = self.association(home).and_then(|a| a.liveness.silence_max(floor));
         let is_in = matches!(self.state, State::Registered { .. } | State::Reregistering { .. });
         if let (true, Some(silence_max)) = (is_in, silence_max) {
             self.timers.arm(Timer::Silence, now + silence_max);
@@ -177,7 +177,7 @@ impl PoolElement {
     /// by a registration, which also repairs what it may have forgotten.
     pub(super) fn question_silence(&mut self, now: Time, home: Peer) {
         if let Some(association) = self.association_mut(home) {
-            association.vigil.was_silent(now);
+            association.liveness.was_silent(now);
         }
         if let State::Registered { .. } = self.state {
             self.register(now, home);

@@ -1,7 +1,7 @@
 use rserpool_wire::param::{PeId, RegistrarId};
 
-/// Members on one shelf, at most: 1.5 KiB, so that moving half of them is quick.
-const SHELF: usize = 128;
+/// Members on one chunk, at most: 1.5 KiB, so that moving half of them is quick.
+const CHUNK: usize = 128;
 
 /// An element of a pool.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -11,30 +11,30 @@ pub(super) struct Member {
     pub(super) home: Option<RegistrarId>,
 }
 
-/// The elements of a pool by identifier, in order, on shelves: of a million elements one is found in
+/// The elements of a pool by identifier, in order, on chunks: of a million elements one is found in
 /// two places of the memory, not in one for each level of a tree.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    /// For each shelf an identifier that is not above its first and above all before it.
+    /// For each chunk an identifier that is not above its first and above all before it.
     bounds: Vec<PeId>,
     /// In order; none is empty.
-    shelves: Vec<Vec<(PeId, Member)>>,
+    chunks: Vec<Vec<(PeId, Member)>>,
     len: usize,
 }
 
 impl Members {
     /// Enters a member, or replaces what is known of it.
     pub(super) fn insert(&mut self, id: PeId, member: Member) {
-        if self.shelves.is_empty() {
+        if self.chunks.is_empty() {
             self.open(0, vec![(id, member)]);
             self.len = 1;
             return;
         }
-        let shelf = self.shelf(id).unwrap_or_default();
-        match place(&self.shelves[shelf], id) {
-            Ok(place) => self.shelves[shelf][place].1 = member,
+        let chunk = self.chunk(id).unwrap_or_default();
+        match place(&self.chunks[chunk], id) {
+            Ok(place) => self.chunks[chunk][place].1 = member,
             Err(place) => {
-                self.put(shelf, place, (id, member));
+                self.put(chunk, place, (id, member));
                 self.len += 1;
             }
         }
@@ -42,13 +42,13 @@ impl Members {
 
     /// Takes a member out.
     pub(super) fn remove(&mut self, id: PeId) -> Option<Member> {
-        let number = self.shelf(id)?;
-        let shelf = &mut self.shelves[number];
-        let (_, member) = shelf.remove(place(shelf, id).ok()?);
+        let number = self.chunk(id)?;
+        let chunk = &mut self.chunks[number];
+        let (_, member) = chunk.remove(place(chunk, id).ok()?);
         self.len -= 1;
-        if shelf.is_empty() {
+        if chunk.is_empty() {
             self.close(number);
-        } else if shelf.len() <= SHELF / 4 {
+        } else if chunk.len() <= CHUNK / 4 {
             self.make_room_elsewhere(number);
         }
         Some(member)
@@ -56,8 +56,8 @@ impl Members {
 
     /// The member with this identifier.
     pub(super) fn get(&self, id: PeId) -> Option<&Member> {
-        let shelf = &self.shelves[self.shelf(id)?];
-        Some(&shelf[place(shelf, id).ok()?].1)
+        let chunk = &self.chunks[self.chunk(id)?];
+        Some(&chunk[place(chunk, id).ok()?].1)
     }
 
     /// How many there are.
@@ -72,77 +72,77 @@ impl Members {
 
     /// All members, in order, behind this one.
     pub(super) fn after(&self, id: Option<PeId>) -> impl Iterator<Item = &Member> {
-        let first = id.and_then(|id| self.shelf(id)).unwrap_or_default();
-        let shelves = self.shelves.get(first..).unwrap_or_default();
-        let behind = id.zip(shelves.first());
-        let skipped = behind.map_or(0, |(id, shelf)| shelf.partition_point(|(it, _)| *it <= id));
-        shelves.iter().flatten().skip(skipped).map(|(_, member)| member)
+        let first = id.and_then(|id| self.chunk(id)).unwrap_or_default();
+        let chunks = self.chunks.get(first..).unwrap_or_default();
+        let behind = id.zip(chunks.first());
+        let skipped = behind.map_or(0, |(id, chunk)| chunk.partition_point(|(it, _)| *it <= id));
+        chunks.iter().flatten().skip(skipped).map(|(_, member)| member)
     }
 
-    /// The shelf that an identifier belongs on; `None` where it is below all.
-    fn shelf(&self, id: PeId) -> Option<usize> {
+    /// The chunk that an identifier belongs on; `None` where it is below all.
+    fn chunk(&self, id: PeId) -> Option<usize> {
         self.bounds.partition_point(|bound| *bound <= id).checked_sub(1)
     }
 
     fn put(&mut self, number: usize, place: usize, entry: (PeId, Member)) {
-        let is_last = number + 1 == self.shelves.len();
-        let shelf = &mut self.shelves[number];
+        let is_last = number + 1 == self.chunks.len();
+        let chunk = &mut self.chunks[number];
         if place == 0 {
             self.bounds[number] = entry.0.min(self.bounds[number]);
         }
-        if shelf.len() < SHELF {
-            shelf.insert(place, entry);
+        if chunk.len() < CHUNK {
+            chunk.insert(place, entry);
             return;
         }
-        // Those that come in order leave full shelves behind.
-        let split = if is_last && place == SHELF { SHELF } else { SHELF / 2 };
-        let mut upper = shelf.split_off(split);
+        // Those that come in order leave full chunks behind.
+        let split = if is_last && place == CHUNK { CHUNK } else { CHUNK / 2 };
+        let mut upper = chunk.split_off(split);
         match place.checked_sub(split) {
-            Some(place) if split < SHELF || place == 0 => upper.insert(place, entry),
-            _ => shelf.insert(place, entry),
+            Some(place) if split < CHUNK || place == 0 => upper.insert(place, entry),
+            _ => chunk.insert(place, entry),
         }
         self.open(number + 1, upper);
     }
 
-    fn open(&mut self, number: usize, shelf: Vec<(PeId, Member)>) {
-        let Some((bound, _)) = shelf.first() else { return };
-        // Most pools have one shelf.
-        if self.shelves.is_empty() {
+    fn open(&mut self, number: usize, chunk: Vec<(PeId, Member)>) {
+        let Some((bound, _)) = chunk.first() else { return };
+        // Most pools have one chunk.
+        if self.chunks.is_empty() {
             self.bounds.reserve_exact(1);
-            self.shelves.reserve_exact(1);
+            self.chunks.reserve_exact(1);
         }
         self.bounds.insert(number, *bound);
-        self.shelves.insert(number, shelf);
+        self.chunks.insert(number, chunk);
     }
 
     fn close(&mut self, number: usize) {
         self.bounds.remove(number);
-        self.shelves.remove(number);
+        self.chunks.remove(number);
     }
 
-    /// Puts what is left on a shelf to its neighbours, if one of them has room; else the shelf
+    /// Puts what is left on a chunk to its neighbours, if one of them has room; else the chunk
     /// shrinks.
     fn make_room_elsewhere(&mut self, number: usize) {
         let has_room = |upper: &usize| {
-            let pair = upper.checked_sub(1).and_then(|lower| self.shelves.get(lower..=*upper));
-            pair.is_some_and(|pair| pair[0].len() + pair[1].len() <= SHELF * 3 / 4)
+            let pair = upper.checked_sub(1).and_then(|lower| self.chunks.get(lower..=*upper));
+            pair.is_some_and(|pair| pair[0].len() + pair[1].len() <= CHUNK * 3 / 4)
         };
         if let Some(upper) = [number, number + 1].into_iter().find(has_room) {
-            let mut moved = std::mem::take(&mut self.shelves[upper]);
-            self.shelves[upper - 1].append(&mut moved);
+            let mut moved = std::mem::take(&mut self.chunks[upper]);
+            self.chunks[upper - 1].append(&mut moved);
             self.close(upper);
         } else {
-            let shelf = &mut self.shelves[number];
-            if shelf.capacity() > 4 * shelf.len() {
-                shelf.shrink_to(2 * shelf.len());
+            let chunk = &mut self.chunks[number];
+            if chunk.capacity() > 4 * chunk.len() {
+                chunk.shrink_to(2 * chunk.len());
             }
         }
     }
 }
 
-/// Where an identifier is on a shelf, or would be.
-fn place(shelf: &[(PeId, Member)], id: PeId) -> Result<usize, usize> {
-    shelf.binary_search_by_key(&id, |(id, _)| *id)
+/// Where an identifier is on a chunk, or would be.
+fn place(chunk: &[(PeId, Member)], id: PeId) -> Result<usize, usize> {
+    chunk.binary_search_by_key(&id, |(id, _)| *id)
 }
 
 #[cfg(test)]
@@ -159,10 +159,10 @@ mod tests {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let behind = map.range((start, Bound::Unbounded)).map(|(_, member)| member);
         assert!(members.after(after).eq(behind), "behind {after:?}");
-        let shelves = &members.shelves;
-        assert!(shelves.iter().all(|shelf| (1..=SHELF).contains(&shelf.len())));
-        let room: usize = shelves.iter().map(Vec::capacity).sum();
-        assert!(room <= 2 * SHELF + 8 * map.len(), "room for {room}, {} members", map.len());
+        let chunks = &members.chunks;
+        assert!(chunks.iter().all(|chunk| (1..=CHUNK).contains(&chunk.len())));
+        let room: usize = chunks.iter().map(Vec::capacity).sum();
+        assert!(room <= 2 * CHUNK + 8 * map.len(), "room for {room}, {} members", map.len());
     }
 
     fn member(slot: u32) -> Member {
@@ -201,7 +201,7 @@ mod tests {
                 prop_assert_eq!(members.get(id), None);
             }
             check(&members, &map, None);
-            assert!(members.shelves.is_empty() && members.bounds.is_empty());
+            assert!(members.chunks.is_empty() && members.bounds.is_empty());
         }
     }
 
@@ -209,6 +209,6 @@ mod tests {
     fn those_that_come_in_order_fill_the_shelves() {
         let mut members = Members::default();
         (0..10_000).for_each(|id| members.insert(PeId(id), member(id)));
-        assert_eq!(members.shelves.len(), 10_000_usize.div_ceil(SHELF));
+        assert_eq!(members.chunks.len(), 10_000_usize.div_ceil(CHUNK));
     }
 }

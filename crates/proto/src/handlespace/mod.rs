@@ -32,7 +32,6 @@ mod refused;
 mod table;
 #[cfg(test)]
 mod tests;
-mod timing;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,7 +45,6 @@ pub use per_element::PerElement;
 pub use pool::PoolView;
 pub use reach::Reach;
 pub use refused::Refused;
-pub use timing::{Deadlines, Key};
 
 use arena::Arena;
 use element::Stored;

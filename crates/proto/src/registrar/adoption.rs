@@ -14,8 +14,8 @@ use rserpool_wire::asap::{Asap, KeepAlive};
 use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 
 use super::dialing::Dial;
-use super::pace::Pace;
 use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
+use super::token_bucket::TokenBucket;
 use super::{Deadline, Event, LeaveReason, Registrar};
 use crate::handlespace::ElementIndex;
 use crate::machine::{Output, Peer, Target};
@@ -32,7 +32,7 @@ pub(super) struct Adopting {
     dialing: usize,
     /// Elements that can be asked, in their order.
     to_ask: VecDeque<(ElementIndex, Peer)>,
-    pace: Pace,
+    pace: TokenBucket,
     /// Elements of this registrar that another one looks after, too, and that are to decide.
     disputed: BTreeMap<ElementIndex, RegistrarId>,
     /// How many of them are being asked.
@@ -78,7 +78,7 @@ impl Adopting {
             to_dial: VecDeque::new(),
             dialing: 0,
             to_ask: VecDeque::new(),
-            pace: Pace::new(rate_max),
+            pace: TokenBucket::new(rate_max),
             disputed: BTreeMap::new(),
             disputes: 0,
             crossed: BTreeMap::new(),
@@ -147,8 +147,8 @@ impl Registrar {
 
     /// How elements may be reached that a registrar has told of: strangers can tell of any number, at
     /// anybody's address.
-    pub(super) fn reach_of_elements_from(&self, teller: RegistrarId) -> Reach {
-        if self.is_vouched_for(teller) { Reach::Dial } else { Reach::Connected }
+    pub(super) fn reach_of_elements_from(&self, sender: RegistrarId) -> Reach {
+        if self.is_vouched_for(sender) { Reach::Dial } else { Reach::Connected }
     }
 
     /// Asks elements to accept this registrar as their home, over the associations that they have

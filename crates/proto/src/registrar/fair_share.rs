@@ -91,7 +91,7 @@ pub(super) struct Queue {
 
 /// The associations that have elements to ask: one of each in turn.
 #[derive(Debug, Default)]
-pub(super) struct Turns(VecDeque<Peer>);
+pub(super) struct RoundRobin(VecDeque<Peer>);
 
 impl Queue {
     /// Forgets those that have gone to another association, where there are many.
@@ -103,7 +103,7 @@ impl Queue {
     }
 }
 
-impl Turns {
+impl RoundRobin {
     /// An element of this association is to be asked.
     pub(super) fn enqueue(&mut self, peer: Peer, queue: &mut Queue, index: ElementIndex) {
         queue.elements.push_back(index);

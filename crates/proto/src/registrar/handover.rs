@@ -115,7 +115,7 @@ impl Registrar {
 
     /// Who has left waits for nothing more, whatever else the last input did.
     pub(super) fn forget_timers(&mut self) {
-        self.deadlines = crate::handlespace::Deadlines::default();
+        self.deadlines = crate::deadlines::Deadlines::default();
         self.lost.clear();
     }
 

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use rserpool_wire::param::{Addresses, RegistrarId, SctpTransport, ServerInformation};
 
 use super::config::AddressScope;
-use super::pace::Pace;
+use super::token_bucket::TokenBucket;
 use super::{Deadline, Registrar};
 use crate::machine::{Carrier, Source};
 use crate::time::Time;
@@ -17,12 +17,12 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct Hearsay {
     waiting: VecDeque<Told>,
-    pace: Pace,
+    pace: TokenBucket,
 }
 
 /// Who tells of a registrar.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Teller<'a> {
+pub(super) struct Origin<'a> {
     /// Where it is.
     pub(super) addresses: &'a [IpAddr],
     /// It is known to the operator.
@@ -35,7 +35,7 @@ struct Told {
     id: RegistrarId,
     transport: SctpTransport,
     carrier: Carrier,
-    teller: Option<Source>,
+    origin: Option<Source>,
     is_listed: bool,
 }
 
@@ -47,7 +47,7 @@ const RATE_MAX: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 impl Default for Hearsay {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), pace: Pace::new(RATE_MAX) }
+        Self { waiting: VecDeque::new(), pace: TokenBucket::new(RATE_MAX) }
     }
 }
 
@@ -65,11 +65,11 @@ impl Registrar {
         now: Time,
         server: &ServerInformation,
         carrier: Carrier,
-        teller: Teller<'_>,
+        origin: Origin<'_>,
     ) {
         let Some(id) = server.id.filter(|id| *id != self.id) else { return };
-        let vouches = teller.is_vouched_for;
-        let source = teller.addresses.first().copied().map(Source::of);
+        let vouches = origin.is_vouched_for;
+        let source = origin.addresses.first().copied().map(Source::of);
         let is_listed = vouches
             && self
                 .peers
@@ -82,15 +82,15 @@ impl Registrar {
         if told.iter().any(|told| told.id == id && (told.is_listed || !is_listed)) {
             return;
         }
-        let from_there = told.iter().filter(|told| told.teller == source).count();
+        let from_there = told.iter().filter(|told| told.origin == source).count();
         let is_full =
             told.len() >= WAITING_MAX || (!is_listed && from_there >= WAITING_PER_SOURCE_MAX);
-        let transport = self.in_scope(&server.transport, teller.addresses);
+        let transport = self.in_scope(&server.transport, origin.addresses);
         let Some(transport) = transport.filter(|_| !is_full) else {
             self.stats.hearsay_refused += 1;
             return;
         };
-        let told = Told { id, transport, carrier, teller: source, is_listed };
+        let told = Told { id, transport, carrier, origin: source, is_listed };
         // Those first that are vouched for.
         match is_listed {
             true => self.hearsay.waiting.push_front(told),
@@ -140,8 +140,8 @@ impl Registrar {
 
     /// A transport with those of its addresses that reach as far as those of elements have to. Who
     /// is on this host may tell of others that are.
-    fn in_scope(&self, transport: &SctpTransport, teller: &[IpAddr]) -> Option<SctpTransport> {
-        let is_local = !teller.is_empty() && teller.iter().all(IpAddr::is_loopback);
+    fn in_scope(&self, transport: &SctpTransport, origin: &[IpAddr]) -> Option<SctpTransport> {
+        let is_local = !origin.is_empty() && origin.iter().all(IpAddr::is_loopback);
         let reaches = |ip: &IpAddr| match AddressScope::of(*ip) {
             Some(AddressScope::Loopback) if is_local => true,
             Some(scope) => scope >= self.config.address_scope,

@@ -9,7 +9,7 @@ use rserpool_wire::enrp::{Body, ListResponse};
 use rserpool_wire::param::RegistrarId;
 
 use super::adoption::Reach;
-use super::hearsay::Teller;
+use super::hearsay::Origin;
 use super::peers::Status;
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Registrar, State};
@@ -142,8 +142,8 @@ impl Registrar {
         let (carrier, addresses) =
             ends.map_or((Carrier::Sctp, Vec::new()), |link| (link.carrier, link.remote.clone()));
         for server in &response.servers {
-            let teller = Teller { addresses: &addresses, is_vouched_for };
-            self.learn(now, server, carrier, teller);
+            let origin = Origin { addresses: &addresses, is_vouched_for };
+            self.learn(now, server, carrier, origin);
         }
         if is_mentor {
             self.state = State::Starting(Phase::Table(id));

@@ -50,7 +50,6 @@ mod held;
 mod idle;
 mod join;
 mod misbehaviour;
-mod pace;
 mod peers;
 mod presence;
 mod proof;
@@ -68,6 +67,7 @@ mod table;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod token_bucket;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -82,7 +82,8 @@ use rserpool_wire::param::RegistrarId;
 use rserpool_wire::registry::{AsapType, EnrpType};
 use rserpool_wire::{Message, Protocol};
 
-use crate::handlespace::{Deadlines, ElementIndex, Handlespace, Key, PerElement, Reach};
+use crate::deadlines::{Deadlines, Key};
+use crate::handlespace::{ElementIndex, Handlespace, PerElement, Reach};
 use crate::machine::{Input, Machine, Malformed, Output, Peer, Source};
 use crate::time::Time;
 
@@ -103,20 +104,20 @@ use announce::Announcing;
 use association::Association;
 use contest::Contests;
 use dialing::{ConfiguredPeer, Dial};
-use fair_share::{FairShare, Turns};
+use fair_share::{FairShare, RoundRobin};
 use foreign_claim::ForeignClaims;
 use handover::Handover;
 use hearsay::Hearsay;
 use held::Held;
 use join::Join;
 use misbehaviour::Complaints;
-use pace::Pace;
 use peers::PeerRegistrar;
 use quota::Usage;
 use reports::Reports;
 use subscription::Subscriptions;
 use suggestion::Suggesting;
 use supervision::Supervised;
+use token_bucket::TokenBucket;
 
 /// The registrar.
 ///
@@ -139,9 +140,9 @@ pub struct Registrar {
     announcing: Announcing,
     deadlines: Deadlines<Deadline>,
     /// How often elements are asked whether they live.
-    pace: Pace,
+    pace: TokenBucket,
     /// Whose elements wait for the pace.
-    turns: Turns,
+    round_robin: RoundRobin,
     fair_share: FairShare,
     /// Elements to take out, and the associations that they are lost with.
     lost: VecDeque<(Peer, ElementIndex)>,
@@ -300,8 +301,8 @@ impl Registrar {
             held: Held::default(),
             announcing: Announcing::default(),
             deadlines: Deadlines::default(),
-            pace: Pace::new(config.supervision_rate_max),
-            turns: Turns::default(),
+            pace: TokenBucket::new(config.supervision_rate_max),
+            round_robin: RoundRobin::default(),
             fair_share: FairShare::default(),
             lost: VecDeque::new(),
             contests: Contests::default(),

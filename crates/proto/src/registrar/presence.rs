@@ -9,14 +9,14 @@ use rserpool_wire::Message;
 use rserpool_wire::enrp::{Body, Enrp, Presence};
 use rserpool_wire::param::{PeChecksum, RegistrarId, SctpTransport, ServerInformation};
 
-use super::hearsay::Teller;
+use super::hearsay::Origin;
 use super::peers::Status;
 use super::reach::within;
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Misbehaviour, Registrar, State};
+use crate::advertised_addresses::advertised_addresses;
 use crate::handlespace::Reach;
 use crate::machine::{Carrier, Output, Peer};
-use crate::placement::placed;
 use crate::time::Time;
 
 /// Presences between two questions for a peer list: so, whom one registrar knows, all know soon.
@@ -126,7 +126,7 @@ impl Registrar {
         if transport.addresses.iter().any(IpAddr::is_unspecified) {
             let local = link.and_then(|link| self.associations.get(&link));
             let local = local.map_or(&[][..], |association| &association.link.local);
-            transport.addresses = placed(&transport.addresses, local).into();
+            transport.addresses = advertised_addresses(&transport.addresses, local).into();
         }
         // By multicast, whoever hears it goes by where it came from.
         if let Some(link) = link {
@@ -358,7 +358,7 @@ impl Registrar {
         let addresses = source.into();
         let transport = SctpTransport { addresses, ..told.transport };
         let server = ServerInformation { id: Some(id), transport };
-        let teller = Teller { addresses: &[source], is_vouched_for: false };
-        self.learn(now, &server, Carrier::Sctp, teller);
+        let origin = Origin { addresses: &[source], is_vouched_for: false };
+        self.learn(now, &server, Carrier::Sctp, origin);
     }
 }

@@ -97,8 +97,8 @@ impl Registrar {
 
     /// What another registrar tells of an element, as far as it is of use here: addresses that are
     /// good on its own host or link only are left out.
-    pub(super) fn as_heard(&self, teller: RegistrarId, mut element: PoolElement) -> PoolElement {
-        let reach = self.link_to(teller).map_or(Reach::Everywhere, |link| self.reach_of(link));
+    pub(super) fn as_heard(&self, sender: RegistrarId, mut element: PoolElement) -> PoolElement {
+        let reach = self.link_to(sender).map_or(Reach::Everywhere, |link| self.reach_of(link));
         if reach == Reach::Host || is_for_all(&element) {
             return element;
         }
@@ -112,8 +112,8 @@ impl Registrar {
 
     /// An element was told by another registrar: one whose addresses are no good here is kept, so
     /// that checksums agree, but nobody is told of it.
-    pub(super) fn hide_if_out_of_reach(&mut self, teller: RegistrarId, index: ElementIndex) {
-        let reach = self.link_to(teller).map_or(Reach::Everywhere, |link| self.reach_of(link));
+    pub(super) fn hide_if_out_of_reach(&mut self, sender: RegistrarId, index: ElementIndex) {
+        let reach = self.link_to(sender).map_or(Reach::Everywhere, |link| self.reach_of(link));
         if self.handlespace.reach(index).is_some_and(|its| its < reach) {
             self.handlespace.hide(index);
         }

@@ -18,9 +18,9 @@ use std::time::Duration;
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
-use super::pace::Pace;
 use super::peers::Status;
 use super::reach::as_told;
+use super::token_bucket::TokenBucket;
 use super::{Deadline, Registrar};
 use crate::handlespace::ElementIndex;
 use crate::machine::{Carrier, Peer};
@@ -37,7 +37,7 @@ pub fn aptitude(registrar: RegistrarId, element: PeId) -> u32 {
 pub(super) struct Suggesting {
     /// The last element looked at in this round.
     cursor: Option<ElementIndex>,
-    pace: Pace,
+    pace: TokenBucket,
     /// Elements that were suggested of late, wherever they are now.
     tried: BTreeMap<(PoolHandle, PeId), Tried>,
 }
@@ -59,7 +59,7 @@ const TICK_MIN: Duration = Duration::from_millis(1);
 
 impl Suggesting {
     pub(super) fn new(rate_max: NonZeroU32) -> Self {
-        Self { cursor: None, pace: Pace::new(rate_max), tried: BTreeMap::new() }
+        Self { cursor: None, pace: TokenBucket::new(rate_max), tried: BTreeMap::new() }
     }
 
     /// How long an element is to be left alone once it is suggested now; `None` where it may not be.

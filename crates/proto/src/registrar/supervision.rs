@@ -11,8 +11,8 @@ use super::{Deadline, Event, LeaveReason, Registrar};
 use crate::dialect::Lifetime;
 use crate::handlespace::{ElementIndex, Outcome};
 use crate::machine::{Output, Peer};
+use crate::packed_u64::PackedU64;
 use crate::time::Time;
-use crate::word::Word;
 
 /// What a registrar knows of an element of its own, beyond the handlespace.
 #[derive(Debug, Default)]
@@ -22,10 +22,10 @@ pub(super) struct Supervised {
     /// How quickly it answers.
     pub(super) round_trip: RoundTrip,
     /// When it was asked first what it has not answered yet, [packed](Time::packed).
-    probed: Option<Word>,
+    probed: Option<PackedU64>,
     /// How long the answer to the next question, or to this one, is waited for at least,
     /// [packed](Time::packed).
-    patience: Option<Word>,
+    patience: Option<PackedU64>,
     /// How many questions have no answer.
     unanswered: u8,
     /// How often the wait for that answer was extended.
@@ -33,7 +33,7 @@ pub(super) struct Supervised {
     /// It is among those of its association that are to be asked.
     is_queued: bool,
     /// When its registration runs out, [packed](Time::packed); `None` for never.
-    expires: Option<Word>,
+    expires: Option<PackedU64>,
 }
 
 /// A timer that fires later than this says that the registrar was busy, not the other one silent.
@@ -229,15 +229,15 @@ impl Registrar {
         let Some(association) = self.associations.get_mut(&peer) else { return };
         supervised.is_queued = true;
         association.queue.tidy(&association.elements);
-        self.turns.enqueue(peer, &mut association.queue, index);
+        self.round_robin.enqueue(peer, &mut association.queue, index);
     }
 
     /// Asks those elements whose turn it is, as many as the pace allows: of each association one
     /// after the other, so that none waits for the many elements of another one.
     pub(super) fn probe_waiting(&mut self, now: Time) {
-        while let Some(peer) = self.turns.next() {
+        while let Some(peer) = self.round_robin.next() {
             let Some(index) = self.first_queued(peer) else {
-                self.turns.pass(self.associations.get_mut(&peer).map(|it| &mut it.queue));
+                self.round_robin.pass(self.associations.get_mut(&peer).map(|it| &mut it.queue));
                 continue;
             };
             if let Err(at) = self.pace.take(now) {
@@ -248,7 +248,7 @@ impl Registrar {
             if let Some(queue) = &mut queue {
                 queue.elements.pop_front();
             }
-            self.turns.pass(queue);
+            self.round_robin.pass(queue);
             if let Some(supervised) = self.supervised.get_mut(index) {
                 supervised.is_queued = false;
             }

@@ -66,7 +66,7 @@ const CLAIMS_BORNE: u8 = 3;
 const STALE_PARTS_MAX: u32 = 20_000;
 
 impl Registrar {
-    /// Asks for a table, or for what its teller is the home of.
+    /// Asks for a table, or for what its sender is the home of.
     pub(super) fn start_sync(&mut self, now: Time, id: RegistrarId, own_only: bool) {
         let Some(link) = self.link_to(id) else { return };
         let sync = Sync {
@@ -136,13 +136,13 @@ impl Registrar {
     /// Enters one element of a table (RFC 5353 §3.2.3 step 4, §3.6.3). True where it was news.
     fn merge(
         &mut self,
-        teller: RegistrarId,
+        sender: RegistrarId,
         own_only: bool,
         handle: &PoolHandle,
         element: PoolElement,
     ) -> bool {
         let key = (handle.clone(), element.id);
-        let sync = self.peers.get(&teller).and_then(|peer| peer.sync.as_ref());
+        let sync = self.peers.get(&sender).and_then(|peer| peer.sync.as_ref());
         if sync.is_none_or(|sync| sync.touched.contains(&key)) {
             return false;
         }
@@ -157,21 +157,21 @@ impl Registrar {
         let old_home = index.and_then(|index| self.handlespace.element(index)?.element.home);
         // What lives elsewhere is that one's: who is no more known than others cannot have it.
         let is_anothers = own_only
-            && old_home.is_some_and(|old| old != teller && self.is_heard(old))
-            && !self.is_vouched_for(teller);
-        if is_own || is_anothers || (own_only && home != teller) {
+            && old_home.is_some_and(|old| old != sender && self.is_heard(old))
+            && !self.is_vouched_for(sender);
+        if is_own || is_anothers || (own_only && home != sender) {
             self.stats.claims_ignored += 1;
-            if let Some(index) = index.filter(|_| is_own && home == teller) {
-                self.dispute(teller, index);
+            if let Some(index) = index.filter(|_| is_own && home == sender) {
+                self.dispute(sender, index);
             }
             return false;
         }
         let was_marked =
             index.and_then(|index| self.handlespace.element(index)).is_some_and(|view| view.marked);
-        let element = self.as_heard(teller, element);
+        let element = self.as_heard(sender, element);
         match self.handlespace.register(handle, element) {
             Ok(registered) => {
-                self.hide_if_out_of_reach(teller, registered.index);
+                self.hide_if_out_of_reach(sender, registered.index);
                 if home != self.id {
                     self.forget_adoption(registered.index);
                 }
@@ -179,7 +179,7 @@ impl Registrar {
                 was_marked || registered.outcome != Outcome::Unchanged
             }
             Err(refused) => {
-                self.refused_update(teller, handle, id, &refused);
+                self.refused_update(sender, handle, id, &refused);
                 // It is there, if not as it should be.
                 index.into_iter().for_each(|index| self.handlespace.clear_mark(index));
                 false
@@ -191,13 +191,13 @@ impl Registrar {
     /// whoever came later was lost with the link. Audits would find that for ever, and nobody
     /// would give way. The element decides, by agreeing to the one that asks: that is the one with
     /// the greater identifier, and the other one where that has not helped after some audits.
-    fn dispute(&mut self, teller: RegistrarId, index: ElementIndex) {
-        let Some(peer) = self.peers.get_mut(&teller) else { return };
+    fn dispute(&mut self, sender: RegistrarId, index: ElementIndex) {
+        let Some(peer) = self.peers.get_mut(&sender) else { return };
         if let Some(sync) = peer.sync.as_mut() {
             sync.claims = true;
         }
-        if self.id > teller || peer.claims_in_row >= CLAIMS_BORNE {
-            self.adopting.dispute(index, teller);
+        if self.id > sender || peer.claims_in_row >= CLAIMS_BORNE {
+            self.adopting.dispute(index, sender);
         }
     }
 

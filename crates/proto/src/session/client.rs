@@ -16,7 +16,7 @@ use crate::machine::Peer;
 use crate::stats::SessionStats;
 use crate::time::Time;
 
-pub use config::{Config, Order};
+pub use config::{Config, NextServer};
 pub use event::{Event, FailureReason, Input, Loss, Output, Problem};
 
 /// A session with a pool, as its user sees it.
@@ -322,9 +322,9 @@ impl Client {
             self.outputs.push_back(Output::Event(Event::FailoverNeeded { from, reason }));
         }
         self.state = State::Seeking { lost: Some((from, reason)) };
-        let card = match self.config.order {
-            Order::Card => std::mem::take(&mut self.named),
-            Order::Policy => Vec::new(),
+        let card = match self.config.next_server {
+            NextServer::Card => std::mem::take(&mut self.named),
+            NextServer::Policy => Vec::new(),
         };
         self.search(now, |search, means| {
             if is_settled || has_served {

@@ -14,12 +14,12 @@ use crate::timers::Timers;
 pub(super) struct Subscription {
     /// The home tells of changes. It forgets that with the association (RFC 5352 §2.2.5).
     pub(super) live: bool,
-    told: Told,
+    told: LastUpdate,
 }
 
 /// What the application was told last.
 #[derive(Debug, Default)]
-enum Told {
+enum LastUpdate {
     #[default]
     Nothing,
     Absent,
@@ -84,11 +84,11 @@ impl PoolUser {
         let Some(subscription) = self.subscriptions.get_mut(&new.handle) else { return };
         subscription.live = updates;
         let is_news = match &subscription.told {
-            Told::Nothing | Told::Absent => true,
-            Told::Present(old) => !is_same(old, new),
+            LastUpdate::Nothing | LastUpdate::Absent => true,
+            LastUpdate::Present(old) => !is_same(old, new),
         };
         if is_news {
-            subscription.told = Told::Present(Arc::clone(new));
+            subscription.told = LastUpdate::Present(Arc::clone(new));
             let (handle, resolution) = (new.handle.clone(), Some(Arc::clone(new)));
             self.outputs.push_back(Output::Event(Event::Updated { resolution, handle }));
         }
@@ -99,8 +99,8 @@ impl PoolUser {
     pub(super) fn tell_subscriber_of_absence(&mut self, now: Time, handle: &PoolHandle) {
         let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         subscription.live = false;
-        if !matches!(subscription.told, Told::Absent) {
-            subscription.told = Told::Absent;
+        if !matches!(subscription.told, LastUpdate::Absent) {
+            subscription.told = LastUpdate::Absent;
             let handle = handle.clone();
             self.outputs.push_back(Output::Event(Event::Updated { resolution: None, handle }));
         }

@@ -17,14 +17,14 @@ use crate::element::{self, State};
 use crate::node::{FAR_FUTURE, secret, session_options};
 use crate::{Error, PoolElement};
 
-mod card;
-mod office;
+mod business_card;
+mod driver;
 mod session;
 
-use card::Neighbours;
-use office::{Office, Order};
+use business_card::Neighbours;
+use driver::{Command, ServerDriver};
 
-pub use office::Stats;
+pub use driver::Stats;
 pub use rserpool_proto::session::Cookies;
 pub use rserpool_proto::session::cookie::{Key, SetKeysError};
 pub use session::{CookieError, Event, Gone, SendError, Session};
@@ -39,23 +39,23 @@ pub trait Service: Send + Sync + 'static {
     fn serve(self: Arc<Self>, session: Session) -> impl Future<Output = ()> + Send;
 
     /// What the registrar is told whenever a session begins or ends, or
-    /// [`Session::standing_changed`] is called. Default: the share of the sessions that there may
+    /// [`Session::load_changed`] is called. Default: the share of the sessions that there may
     /// be, as load.
-    fn standing(&self, sessions: usize, sessions_max: usize) -> Standing {
-        Standing::of_sessions(sessions, sessions_max)
+    fn load_report(&self, sessions: usize, sessions_max: usize) -> LoadReport {
+        LoadReport::of_sessions(sessions, sessions_max)
     }
 }
 
 /// What a pool's policy goes by, as far as the element says it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
+pub struct LoadReport {
     /// For policies by load.
     pub load: Load,
     /// Another value of the pool's policy, such as a measured weight; `None` leaves it.
     pub policy: Option<Policy>,
 }
 
-impl Standing {
+impl LoadReport {
     /// The share of the sessions that there may be, as load.
     pub fn of_sessions(sessions: usize, sessions_max: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a load is no more precise")]
@@ -152,9 +152,9 @@ pub struct Server {
     url: Address,
     element: Arc<PoolElement>,
     neighbours: Option<Arc<Neighbours>>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Command>,
     stats: watch::Receiver<Stats>,
-    /// The office; it ends with the server.
+    /// The driver; it ends with the server.
     tasks: JoinSet<()>,
 }
 
@@ -204,8 +204,8 @@ impl Server {
         let element = Arc::new(PoolElement::start(element)?);
         let (orders, inbox) = mpsc::unbounded_channel();
         let (stats_sender, stats) = watch::channel(Stats::default());
-        let office = Office::new(
-            office::Setup {
+        let driver = ServerDriver::new(
+            driver::Setup {
                 handle,
                 has_control,
                 message_max,
@@ -229,7 +229,7 @@ impl Server {
             Arc::new(service),
         );
         let mut tasks = JoinSet::new();
-        tasks.spawn(office.run(inbox));
+        tasks.spawn(driver.run(inbox));
         Ok(Self { url: local.url, element, neighbours, orders, stats, tasks })
     }
 
@@ -273,11 +273,11 @@ impl Server {
             return Err(SetKeysError::Empty.into());
         }
         let seed = secret().map_err(Error::NoRandomness)?;
-        self.orders.send(Order::Keys(keys, seed)).map_err(|_| Error::Stopped)
+        self.orders.send(Command::Keys(keys, seed)).map_err(|_| Error::Stopped)
     }
 
     /// Leaves in good order: out of the pool first, so that no more users come; sessions are told,
-    /// and get `patience` to finish or to hand over their state; then those that are left are
+    /// and get `grace` to finish or to hand over their state; then those that are left are
     /// ended.
     ///
     /// # Errors
@@ -288,7 +288,7 @@ impl Server {
     /// # Cancel safety
     ///
     /// Cancelling ends what is left at once.
-    pub async fn drain(self, patience: Duration) -> Result<(), Error> {
+    pub async fn drain(self, grace: Duration) -> Result<(), Error> {
         let refreshed = async {
             if let Some(neighbours) = &self.neighbours {
                 neighbours.refresh().await;
@@ -298,10 +298,10 @@ impl Server {
         // Users see a registrar's answer without it before they see its end.
         let farewell = timeout(FAREWELL_MAX, self.element.deregister()).await;
         let (done, drained) = oneshot::channel();
-        let _ = self.orders.send(Order::Drain { done });
-        if timeout(patience.min(FAR_FUTURE), drained).await.is_err() {
+        let _ = self.orders.send(Command::Drain { done });
+        if timeout(grace.min(FAR_FUTURE), drained).await.is_err() {
             let (done, closed) = oneshot::channel();
-            let _ = self.orders.send(Order::CloseAll { done });
+            let _ = self.orders.send(Command::CloseAll { done });
             let _ = timeout(CLOSING_MAX, closed).await;
         }
         let Self { element, mut tasks, .. } = self;

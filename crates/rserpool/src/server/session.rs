@@ -8,7 +8,7 @@ use rserpool_transport::{AssocId, AssocInfo, Backend, Ppid};
 use rserpool_wire::asap::BusinessCard;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::office::{Do, Order};
+use super::driver::{Command, SessionCommand};
 
 /// What happens in a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,7 +88,7 @@ pub struct Session {
     inbox: Arc<Inbox>,
     /// Octets that may be sent until the transport has taken some.
     room: Arc<Semaphore>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Command>,
     ending: Ending,
 }
 
@@ -127,8 +127,8 @@ pub(super) const WAITING_MAX: usize = 4 << 20;
 /// What an event counts for beside its octets: keeping it takes some, too.
 pub(super) const EVENT_COST: usize = 128;
 
-/// What the office keeps of a session's way in and out.
-pub(super) struct Desk {
+/// What the driver keeps of a session's way in and out.
+pub(super) struct SessionChannels {
     pub(super) events: mpsc::UnboundedSender<(Event, usize)>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) room: Arc<Semaphore>,
@@ -139,14 +139,15 @@ impl Session {
         assoc: AssocId,
         info: AssocInfo,
         limits: Limits,
-        orders: mpsc::UnboundedSender<Order>,
-    ) -> (Self, Desk) {
+        orders: mpsc::UnboundedSender<Command>,
+    ) -> (Self, SessionChannels) {
         let (sender, events) = mpsc::unbounded_channel();
         let inbox = Arc::new(Inbox::default());
         let room = Arc::new(Semaphore::new(ROOM));
-        let desk = Desk { events: sender, inbox: Arc::clone(&inbox), room: Arc::clone(&room) };
+        let channels =
+            SessionChannels { events: sender, inbox: Arc::clone(&inbox), room: Arc::clone(&room) };
         let ending = Ending::InGoodOrder;
-        (Self { assoc, info, limits, events, inbox, room, orders, ending }, desk)
+        (Self { assoc, info, limits, events, inbox, room, orders, ending }, channels)
     }
 
     /// Waits for what happens next; `None` where the client is gone.
@@ -165,7 +166,7 @@ impl Session {
         let (event, cost) = self.events.recv().await?;
         let left = self.inbox.waiting.fetch_sub(cost, Ordering::Relaxed) - cost;
         if left < PAUSE_AT / 2 && self.inbox.is_paused.swap(false, Ordering::Relaxed) {
-            let _ = self.order(Do::ReadOn);
+            let _ = self.order(SessionCommand::ReadOn);
         }
         Some(event)
     }
@@ -188,7 +189,7 @@ impl Session {
         }
         self.wait_for_room(octets.len()).await?;
         // Checklist 40.
-        Ok(self.order(Do::Send(ppid.of_data(), octets.to_vec()))?)
+        Ok(self.order(SessionCommand::Send(ppid.of_data(), octets.to_vec()))?)
     }
 
     /// Hands over the state of the session to whatever server comes after this one: sealed with the
@@ -211,12 +212,12 @@ impl Session {
             return Err(CookieError::TooLong { octets, octets_max });
         }
         self.wait_for_room(octets).await?;
-        Ok(self.order(Do::Cookie(state.to_vec()))?)
+        Ok(self.order(SessionCommand::Cookie(state.to_vec()))?)
     }
 
     /// Has the registrar told what [`standing`](super::Service::standing) says now.
-    pub fn standing_changed(&self) {
-        let _ = self.orders.send(Order::Standing);
+    pub fn load_changed(&self) {
+        let _ = self.orders.send(Command::LoadReport);
     }
 
     /// What carries the session.
@@ -246,14 +247,14 @@ impl Session {
         Ok(())
     }
 
-    fn order(&self, what: Do) -> Result<(), Gone> {
-        self.orders.send(Order::Of(self.assoc, what)).map_err(|_| Gone)
+    fn order(&self, what: SessionCommand) -> Result<(), Gone> {
+        self.orders.send(Command::Of(self.assoc, what)).map_err(|_| Gone)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let at_once = self.ending == Ending::AtOnce || std::thread::panicking();
-        let _ = self.order(if at_once { Do::Abort } else { Do::Close });
+        let _ = self.order(if at_once { SessionCommand::Abort } else { SessionCommand::Close });
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rserpool_proto::session::KeepAlive;
-use rserpool_proto::session::client::{self as machine, Order};
+use rserpool_proto::session::client::{self as machine, NextServer};
 use rserpool_proto::timing::{Profile, Timing};
 use rserpool_transport::{Options, Ppid};
 use rserpool_wire::asap::BusinessCard;
@@ -32,7 +32,7 @@ pub struct Config {
     /// every 500 ms, it fails after 1.5 s. `None`: only the end of its association counts.
     pub keep_alive: Option<KeepAlive>,
     /// Where to turn to first when the server fails. Default: its business card, if it sent one.
-    pub order: Order,
+    pub next_server: NextServer,
     /// Where this client is found itself, if it is a pool element, too: sent to each server with a
     /// control channel (RFC 5352 §3.6). Default: none.
     pub card: Option<BusinessCard>,
@@ -55,7 +55,7 @@ impl Default for Config {
             waits_for_pool: false,
             items: 3,
             keep_alive: Some(KeepAlive::default()),
-            order: Order::default(),
+            next_server: NextServer::default(),
             card: None,
             ppid: Ppid::default(),
             close_timeout: Duration::from_secs(1),
@@ -81,7 +81,7 @@ impl Config {
             dials_max: self.dials_max,
             waits_for_pool: self.waits_for_pool,
             keep_alive: self.keep_alive,
-            order: self.order,
+            next_server: self.next_server,
             card: self.card.clone(),
             ..machine::Config::new(handle)
         }

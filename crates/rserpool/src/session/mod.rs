@@ -19,7 +19,7 @@ use driver::Driver;
 pub use channel::SendError;
 pub use config::Config;
 pub use rserpool_proto::session::KeepAlive;
-pub use rserpool_proto::session::client::{FailureReason, Order};
+pub use rserpool_proto::session::client::{FailureReason, NextServer};
 
 /// What happens in a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -243,14 +243,14 @@ impl Session {
 
     /// Says that the server has failed, though its association has not: another one is sought. Does
     /// nothing where the session has left that server already.
-    pub fn fail_over(&self) {
+    pub fn force_failover(&self) {
         self.channel.leave(FailureReason::Reported);
     }
 
     /// Wants another server, though the one of the moment has not failed: it may not have what is
     /// asked for. Nobody is reported. Where there is no other server, the same one has the session
     /// again after a pause.
-    pub fn move_on(&self) {
+    pub fn switch_server(&self) {
         self.channel.leave(FailureReason::Left);
     }
 

@@ -362,7 +362,7 @@ async fn there_may_be_as_much_time_as_there_is() {
     let (connect_timeout, failover_timeout) = (Duration::MAX, Duration::MAX);
     let config = Config { connect_timeout, failover_timeout, ..Config::default() };
     let session = Session::connect_over(world.pool(config)).await.unwrap();
-    session.fail_over();
+    session.force_failover();
     let (id, reason) = (PeId(1), FailureReason::Reported);
     let event = session.next().await.unwrap();
     assert_eq!(event, Event::FailedOver { from: id, to: id, reason, resumed: false });

@@ -8,7 +8,7 @@ use rserpool::element::{self, PoolElement};
 use rserpool::proto::session::Cookies;
 use rserpool::proto::session::cookie::Key;
 use rserpool::registrar::Registrar;
-use rserpool::server::{self, CookieError, Server, Service, Standing};
+use rserpool::server::{self, CookieError, LoadReport, Server, Service};
 use rserpool::session::{self, Config, Event, FailureReason, SendError, Session};
 use rserpool::transport::{Address, Endpoints, Framing, Options, Ppid, Scheme};
 use rserpool::wire::asap::{BusinessCard, KeepAlive, KeepAliveAck};
@@ -65,8 +65,8 @@ impl Service for Counter {
         }
     }
 
-    fn standing(&self, sessions: usize, sessions_max: usize) -> Standing {
-        Standing::of_sessions(sessions, sessions_max)
+    fn load_report(&self, sessions: usize, sessions_max: usize) -> LoadReport {
+        LoadReport::of_sessions(sessions, sessions_max)
     }
 }
 

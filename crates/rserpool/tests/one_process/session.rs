@@ -62,7 +62,7 @@ async fn a_session_moves_when_its_application_says_so() {
     let second = Echo::start(&[&registrar], "priority:1").await;
     let session = connect(&user(&[&registrar])).await;
     assert_eq!(session.server().unwrap().id, first.element.id());
-    session.fail_over();
+    session.force_failover();
     // What is said while there is no server is for nobody, and that is told.
     assert_eq!(session.send(b"lost").await, Err(SendError::ServerLost));
     let moved = (second.element.id(), FailureReason::Reported);

@@ -20,7 +20,7 @@ pub(super) struct Scope {
     /// Registrars know of each other from announces only.
     pub(super) is_announced_only: bool,
     /// Two registrars have this identifier.
-    pub(super) twins: Option<RegistrarId>,
+    pub(super) duplicate_ids: Option<RegistrarId>,
     /// Registrars suggest takeovers, with this pause.
     suggestion_pause: Option<Duration>,
     /// Very many elements share few associations: so many each.
@@ -62,7 +62,7 @@ impl Scope {
             (true, false) => Speakers::All,
             (false, _) => Speakers::Nobody,
         };
-        let twins = RegistrarId::new(rng.random()).filter(|_| rng.random_bool(TWINS));
+        let duplicate_ids = RegistrarId::new(rng.random()).filter(|_| rng.random_bool(TWINS));
         let pause = pace.mul_f64(rng.random_range(0.02..=0.2));
         let is_announced_only = rng.random_bool(ANNOUNCED_ONLY);
         let suggestion_pause = rng.random_bool(SUGGESTION).then_some(pause);
@@ -74,11 +74,18 @@ impl Scope {
 
         let hostile: Vec<Kind> = hostile.filter(|_| is_hostile).collect();
         if hostile.is_empty() {
-            return Self { rsplib, is_announced_only, twins, suggestion_pause, crowds, hostile };
+            return Self {
+                rsplib,
+                is_announced_only,
+                duplicate_ids,
+                suggestion_pause,
+                crowds,
+                hostile,
+            };
         }
-        // Whose identifiers are given cannot draw another one, and what holds of twins holds of little.
-        let (twins, crowds) = (None, Vec::new());
-        Self { rsplib, is_announced_only, twins, suggestion_pause, crowds, hostile }
+        // Whose identifiers are given cannot draw another one, and the rule for duplicate identifiers holds for few of them.
+        let (duplicate_ids, crowds) = (None, Vec::new());
+        Self { rsplib, is_announced_only, duplicate_ids, suggestion_pause, crowds, hostile }
     }
 
     /// How elements speak.
@@ -95,8 +102,8 @@ impl Scope {
             Speakers::Some if number.is_multiple_of(2) => Dialect::Rfc,
             _ => self.dialect(),
         };
-        if self.twins.is_some() && number < 2 {
-            config.id = self.twins;
+        if self.duplicate_ids.is_some() && number < 2 {
+            config.id = self.duplicate_ids;
         }
         if let Some(pause) = self.suggestion_pause {
             config.takeover_suggestion = true;
@@ -117,21 +124,21 @@ mod tests {
         assert!((100..200).contains(&count(|scope| scope.rsplib == Speakers::Some)));
         assert!((100..200).contains(&count(|scope| scope.rsplib == Speakers::All)));
         assert!((150..250).contains(&count(|scope| scope.is_announced_only)));
-        assert!((60..140).contains(&count(|scope| scope.twins.is_some())));
+        assert!((60..140).contains(&count(|scope| scope.duplicate_ids.is_some())));
         assert!((420..580).contains(&count(|scope| scope.suggestion_pause.is_some())));
         assert!((150..250).contains(&count(|scope| !scope.hostile.is_empty())));
         assert!((80..160).contains(&count(|scope| !scope.crowds.is_empty())));
         let usual = count(|scope| {
             let knows = scope.rsplib == Speakers::Nobody && !scope.is_announced_only;
-            knows && scope.twins.is_none() && scope.suggestion_pause.is_none()
+            knows && scope.duplicate_ids.is_none() && scope.suggestion_pause.is_none()
         });
         assert!((900..1300).contains(&usual), "{usual}");
     }
 
     #[test]
     fn twins_have_one_identifier_and_others_do_not() {
-        let twins = RegistrarId::new(7);
-        let scope = Scope { twins, ..Scope::default() };
+        let duplicate_ids = RegistrarId::new(7);
+        let scope = Scope { duplicate_ids, ..Scope::default() };
         let ids: Vec<_> = (0..4)
             .map(|number| {
                 let mut config = registrar::Config::default();
@@ -139,6 +146,6 @@ mod tests {
                 config.id
             })
             .collect();
-        assert_eq!(ids, [twins, twins, None, None]);
+        assert_eq!(ids, [duplicate_ids, duplicate_ids, None, None]);
     }
 }

@@ -4,7 +4,7 @@ use rserpool_proto::machine::Peer;
 use rserpool_proto::time::Time;
 
 use super::association::{Parcel, Reason, State};
-use super::{Arrival, AssocId, Happening, Network, Side};
+use super::{Arrival, AssocId, Network, NetworkEvent, Side};
 use crate::node::NodeId;
 
 impl Network {
@@ -66,7 +66,7 @@ impl Network {
         end.peer = None;
         if was_alive && association.end(side.other()).is_alive() {
             if tells {
-                self.send_packet(now, from, to, Happening::Abort(id, side.other()));
+                self.send_packet(now, from, to, NetworkEvent::Abort(id, side.other()));
             }
             // In case that it is not told.
             self.suspect(now, id, side.other());

@@ -4,7 +4,7 @@ use rserpool_proto::machine::{Carrier, Link, Peer};
 use rserpool_proto::time::Time;
 
 use super::association::{Association, End, Reason, State};
-use super::{Arrival, AssocId, Dial, Happening, Network, Payload, Process, Refused, Side};
+use super::{Arrival, AssocId, Dial, Network, NetworkEvent, Payload, Process, Refused, Side};
 use crate::node::NodeId;
 
 impl Network {
@@ -76,9 +76,9 @@ impl Network {
         let doubled = settings.rto_initial.saturating_mul(1 << (*attempts).min(16));
         *attempts += 1;
         let pause = doubled.min(settings.rto_max).min(left);
-        self.plan(now + pause, Happening::Init(id));
+        self.plan(now + pause, NetworkEvent::Init(id));
         if from != to && self.hosts[from.0].responds() {
-            self.send_packet(now, from, to, Happening::InitArrives(id));
+            self.send_packet(now, from, to, NetworkEvent::InitArrives(id));
         }
     }
 
@@ -94,7 +94,7 @@ impl Network {
         let wanted = (association.end(Side::Acceptor).port, association.purpose);
         let state = association.end(Side::Acceptor).state;
         if nobody_is_there || !host.listens.contains(&wanted) {
-            self.send_packet(now, to, from, Happening::Refusal(id));
+            self.send_packet(now, to, from, NetworkEvent::Refusal(id));
             return;
         }
         match state {
@@ -103,12 +103,12 @@ impl Network {
                 self.accept(id);
             }
             State::Gone => {
-                self.send_packet(now, to, from, Happening::Refusal(id));
+                self.send_packet(now, to, from, NetworkEvent::Refusal(id));
                 return;
             }
             State::Up | State::Dialing { .. } => {}
         }
-        self.send_packet(now, to, from, Happening::InitReply(id));
+        self.send_packet(now, to, from, NetworkEvent::InitReply(id));
     }
 
     pub(super) fn init_reply(&mut self, now: Time, id: AssocId) {
@@ -126,7 +126,7 @@ impl Network {
                 }
             }
             (State::Gone, _) => {
-                self.send_packet(now, from, to, Happening::Abort(id, Side::Acceptor));
+                self.send_packet(now, from, to, NetworkEvent::Abort(id, Side::Acceptor));
                 self.suspect(now, id, Side::Acceptor);
             }
             // An answer to a question that was asked twice, or nobody there to take it.

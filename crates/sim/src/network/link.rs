@@ -11,7 +11,7 @@ use crate::node::NodeId;
 
 /// How packets fare.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Weather {
+pub struct Impairment {
     /// The least time from host to host.
     pub delay: Duration,
     /// Up to so much is added, evenly.
@@ -22,7 +22,7 @@ pub struct Weather {
     pub duplication: f64,
 }
 
-impl Weather {
+impl Impairment {
     /// A LAN on a good day.
     pub const LAN: Self = Self {
         delay: Duration::from_micros(100),
@@ -40,7 +40,7 @@ impl Weather {
 /// The links between all hosts.
 #[derive(Debug)]
 pub(crate) struct Links {
-    pub(crate) weather: Weather,
+    pub(crate) weather: Impairment,
     /// Directed: from the first to the second nothing gets through.
     cuts: BTreeSet<(NodeId, NodeId)>,
     /// One packet in such a time is lost besides, and when the next one will be.
@@ -49,13 +49,13 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn new(weather: Weather, seed: u64) -> Self {
+    pub(crate) fn new(weather: Impairment, seed: u64) -> Self {
         Self { weather, cuts: BTreeSet::new(), drop_every: None, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// How long a packet takes; `None` where it is lost.
     pub(crate) fn carry(&mut self, from: NodeId, to: NodeId) -> Option<Duration> {
-        let Weather { delay, jitter, loss, .. } = self.weather;
+        let Impairment { delay, jitter, loss, .. } = self.weather;
         let is_lost = loss > 0.0 && self.rng.random_bool(loss.min(1.0));
         let extra = jitter.mul_f64(self.rng.random_range(0.0..=1.0));
         (!is_lost && self.is_open(from, to)).then_some(delay + extra)

@@ -35,7 +35,7 @@ use rserpool_wire::Protocol;
 use crate::node::NodeId;
 
 pub use association::Reason;
-pub use link::Weather;
+pub use link::Impairment;
 
 pub(crate) use association::{AssocId, Side};
 pub(crate) use link::Links;
@@ -83,7 +83,7 @@ pub(crate) enum Payload {
 
 /// What is to happen in the network.
 #[derive(Clone, Debug)]
-pub(crate) enum Happening {
+pub(crate) enum NetworkEvent {
     /// A dialer asks, again.
     Init(AssocId),
     /// The dialer's question arrives.
@@ -233,7 +233,7 @@ pub(crate) struct Network {
     dialed: u64,
     by_peer: BTreeMap<(NodeId, Peer), (AssocId, Side)>,
     /// For the world to plan.
-    pub(crate) planned: Vec<(Time, Happening)>,
+    pub(crate) planned: Vec<(Time, NetworkEvent)>,
     /// For the world to hand to processes.
     pub(crate) arrivals: VecDeque<(NodeId, Arrival)>,
     /// Packets lost on the way.
@@ -256,24 +256,24 @@ impl Network {
     }
 
     /// Something planned happens now.
-    pub(crate) fn happen(&mut self, now: Time, happening: Happening) {
+    pub(crate) fn happen(&mut self, now: Time, happening: NetworkEvent) {
         match happening {
-            Happening::Init(id) => self.ask(now, id),
-            Happening::InitArrives(id) => self.init_arrives(now, id),
-            Happening::InitReply(id) => self.init_reply(now, id),
-            Happening::Refusal(id) => self.give_up(now, id, Side::Dialer, Reason::Refused),
-            Happening::Repeat(id, side, number, attempt) => {
+            NetworkEvent::Init(id) => self.ask(now, id),
+            NetworkEvent::InitArrives(id) => self.init_arrives(now, id),
+            NetworkEvent::InitReply(id) => self.init_reply(now, id),
+            NetworkEvent::Refusal(id) => self.give_up(now, id, Side::Dialer, Reason::Refused),
+            NetworkEvent::Repeat(id, side, number, attempt) => {
                 self.repeat(now, id, side, number, attempt);
             }
-            Happening::Missing(id, side, number, sent) => {
+            NetworkEvent::Missing(id, side, number, sent) => {
                 self.report_missing(now, id, side, number, sent);
             }
-            Happening::Arrives(id, side, number, parcel) => {
+            NetworkEvent::Arrives(id, side, number, parcel) => {
                 self.arrives(now, id, side, number, parcel);
             }
-            Happening::Heartbeat(id, side) => self.heartbeat(now, id, side),
-            Happening::Abort(id, side) => self.aborted(now, id, side),
-            Happening::Datagram(to, from, protocol, octets) => {
+            NetworkEvent::Heartbeat(id, side) => self.heartbeat(now, id, side),
+            NetworkEvent::Abort(id, side) => self.aborted(now, id, side),
+            NetworkEvent::Datagram(to, from, protocol, octets) => {
                 let host = &self.hosts[to.0];
                 let hears = host.process != Process::Absent && host.hears.contains(&protocol);
                 if host.is_on && hears {
@@ -293,7 +293,7 @@ impl Network {
                 match self.links.carry(from, to) {
                     Some(way) => {
                         let octets = Arc::clone(&octets);
-                        let arrives = Happening::Datagram(to, source, protocol, octets);
+                        let arrives = NetworkEvent::Datagram(to, source, protocol, octets);
                         self.plan(now + way, arrives);
                     }
                     None => self.lost += 1,
@@ -331,12 +331,12 @@ impl Network {
         }
     }
 
-    fn plan(&mut self, at: Time, happening: Happening) {
+    fn plan(&mut self, at: Time, happening: NetworkEvent) {
         self.planned.push((at, happening));
     }
 
     /// Sends a packet, where it gets through.
-    fn send_packet(&mut self, now: Time, from: NodeId, to: NodeId, arrives: Happening) -> bool {
+    fn send_packet(&mut self, now: Time, from: NodeId, to: NodeId, arrives: NetworkEvent) -> bool {
         let way = self.links.carry(from, to).filter(|_| !self.links.drops(now));
         match way {
             Some(way) => {

@@ -10,7 +10,7 @@ use rserpool_proto::machine::Carrier;
 use rserpool_proto::time::Time;
 
 use super::association::Reason;
-use super::{AssocId, Happening, Network, Side};
+use super::{AssocId, Network, NetworkEvent, Side};
 
 /// The least timeout of TCP, as kernels have it.
 const TCP_RTO_MIN: Duration = Duration::from_millis(200);
@@ -31,9 +31,9 @@ impl Network {
         if !self.hosts[from.0].responds() {
             // Its own transport stands still.
             let again = self.settings.rto_max;
-            return self.plan(now + again, Happening::Repeat(id, side, number, attempt));
+            return self.plan(now + again, NetworkEvent::Repeat(id, side, number, attempt));
         }
-        let arrives = Happening::Arrives(id, side.other(), number, parcel);
+        let arrives = NetworkEvent::Arrives(id, side.other(), number, parcel);
         if !self.send_packet(now, from, to, arrives) {
             self.plan_repetition(now, id, side, number);
         }
@@ -81,7 +81,7 @@ impl Network {
         let Some(under_way) = association.end(side).under_way.get(&number) else { return };
         let attempt = under_way.attempts;
         let pause = self.timeout(association.carrier, errors);
-        self.plan(now + pause, Happening::Repeat(id, side, number, attempt));
+        self.plan(now + pause, NetworkEvent::Repeat(id, side, number, attempt));
     }
 
     /// A side hears that something arrived before its turn.

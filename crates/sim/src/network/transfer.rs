@@ -6,7 +6,7 @@ use rserpool_proto::machine::Peer;
 use rserpool_proto::time::Time;
 
 use super::association::{Association, Parcel, Reason, State, UnderWay};
-use super::{Arrival, AssocId, Happening, Network, Payload, Refused, Side};
+use super::{Arrival, AssocId, Network, NetworkEvent, Payload, Refused, Side};
 use crate::node::NodeId;
 
 impl Network {
@@ -94,7 +94,7 @@ impl Network {
         match end.state {
             State::Gone => {
                 // Out of the blue: its sender is told, if that gets through.
-                if !self.send_packet(now, to, from, Happening::Abort(id, side.other())) {
+                if !self.send_packet(now, to, from, NetworkEvent::Abort(id, side.other())) {
                     self.plan_repetition(now, id, side.other(), number);
                 }
                 return;
@@ -128,7 +128,7 @@ impl Network {
             // Where nothing was lost, what is missing is on its way.
             let is_hole = is_early && sender.under_way.range(..number).any(|(_, it)| it.is_lost);
             if let Some(arrived) = arrived.filter(|_| is_hole) {
-                let missing = Happening::Missing(id, side.other(), number, arrived.sent);
+                let missing = NetworkEvent::Missing(id, side.other(), number, arrived.sent);
                 self.send_packet(now, to, from, missing);
             }
             self.note_congestion(id, side.other());
@@ -166,7 +166,7 @@ impl Network {
         if end.is_up() && !end.is_asking {
             end.is_asking = true;
             let pause = self.links.part_of(interval);
-            self.plan(now + pause, Happening::Heartbeat(id, side));
+            self.plan(now + pause, NetworkEvent::Heartbeat(id, side));
         }
     }
 
@@ -180,7 +180,7 @@ impl Network {
         }
         let interval = self.settings.heartbeat_interval;
         if !self.hosts[from.0].responds() {
-            return self.plan(now + interval, Happening::Heartbeat(id, side));
+            return self.plan(now + interval, NetworkEvent::Heartbeat(id, side));
         }
         let way = self.links.carry(from, to);
         let is_answered =
@@ -194,12 +194,12 @@ impl Network {
                 return self.give_up(now, id, side, Reason::Timeout);
             }
             let pause = interval + self.backoff(errors);
-            return self.plan(now + pause, Happening::Heartbeat(id, side));
+            return self.plan(now + pause, NetworkEvent::Heartbeat(id, side));
         }
         end.is_asking = false;
         if far_is_gone {
             let there_and_back = 2 * way.unwrap_or_default();
-            self.plan(now + there_and_back, Happening::Abort(id, side));
+            self.plan(now + there_and_back, NetworkEvent::Abort(id, side));
         } else {
             end.errors = 0;
         }

@@ -58,7 +58,7 @@ pub struct Serving {
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Standing {
+pub struct SessionProgress {
     /// The server of the moment.
     pub server: Option<PeId>,
     /// Replies that the application has got, since its process was started.

@@ -12,7 +12,7 @@ use rserpool_wire::param::{PeId, PoolHandle};
 
 use super::{COST, Event, World};
 use crate::invariant::Invariant;
-use crate::node::{NodeId, Order, Program, Told};
+use crate::node::{MachineCommand, MachineEvent, NodeId, Program};
 use crate::trace::told_in_words;
 
 /// What the application of a node wants, and how far it got.
@@ -78,10 +78,10 @@ impl World {
         match &mut self.nodes[node.0].application {
             Application::Registrar(membership) => {
                 membership.wanted = true;
-                self.order(node, Order::Registrar(registrar::Command::Start));
+                self.order(node, MachineCommand::Registrar(registrar::Command::Start));
             }
             Application::Element(Membership { wanted: true }) => {
-                self.order(node, Order::Element(element::Command::Register));
+                self.order(node, MachineCommand::Element(element::Command::Register));
             }
             Application::Element(Membership { wanted: false }) => {}
             // It begins by itself, once it is looked at.
@@ -89,7 +89,7 @@ impl World {
             Application::User(asking, asked) => {
                 *asked = Asked { count: asked.count, ..Asked::default() };
                 if let Some(handle) = asking.subscribed.clone() {
-                    self.order(node, Order::User(user::Command::Subscribe(handle)));
+                    self.order(node, MachineCommand::User(user::Command::Subscribe(handle)));
                 }
                 self.plan_asking(node);
             }
@@ -128,16 +128,16 @@ impl World {
         let (homes, about) = (asked.homes, handle.clone());
         asked.open.insert(id, Open { since: now, homes, is_exam, question: None, handle: about });
         let request = Request { items, ..Request::new(id, handle) };
-        self.order(node, Order::User(user::Command::Resolve(request)));
+        self.order(node, MachineCommand::User(user::Command::Resolve(request)));
     }
 
     /// The application is told something.
-    pub(super) fn told(&mut self, node: NodeId, told: Told) {
+    pub(super) fn told(&mut self, node: NodeId, told: MachineEvent) {
         self.trace.line(self.now, || format!("{}: {}", self.names[node.0], told_in_words(&told)));
         match told {
-            Told::Registrar(event) => self.registrar_told(node, &event),
-            Told::Element(event) => self.element_told(node, &event),
-            Told::User(event) => self.user_told(node, event),
+            MachineEvent::Registrar(event) => self.registrar_told(node, &event),
+            MachineEvent::Element(event) => self.element_told(node, &event),
+            MachineEvent::User(event) => self.user_told(node, event),
         }
     }
 
@@ -159,7 +159,7 @@ impl World {
             }
             registrar::Event::DuplicateId { .. } => {
                 running.has_twin = true;
-                self.counts.twins += 1;
+                self.counts.duplicate_ids += 1;
             }
             registrar::Event::Departed { .. } => {
                 self.agenda.plan(self.now + FAREWELL, Event::Exit(node, life));
@@ -178,7 +178,7 @@ impl World {
             }
             _ => return,
         };
-        self.plan_order(node, pause, Order::Element(again));
+        self.plan_order(node, pause, MachineCommand::Element(again));
     }
 
     fn user_told(&mut self, node: NodeId, event: user::Event) {
@@ -269,7 +269,7 @@ impl World {
         if !self.is_running(host) || !self.network.links.is_whole(node, host) {
             let (handle, id) = (answer.resolution.handle.clone(), element.id);
             let report = user::Command::ReportUnreachable { handle, id };
-            self.order(node, Order::User(report));
+            self.order(node, MachineCommand::User(report));
         }
     }
 

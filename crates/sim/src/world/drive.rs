@@ -16,19 +16,19 @@ use crate::invariant::{
     MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_AND_ELEMENT_MAX, OUTPUTS_PER_ROUND_MAX,
 };
 use crate::network::{Dial, Payload, Reason, Refused};
-use crate::node::{Brain, Fed, Known, NodeId, Order, Running, Told};
+use crate::node::{AnyMachine, Known, MachineCommand, MachineEvent, MachineInput, NodeId, Running};
 use crate::trace::summary;
 
 impl World {
     /// A command for the machine of a node; nothing where it does not run.
-    pub fn order(&mut self, node: NodeId, order: Order) {
+    pub fn order(&mut self, node: NodeId, order: MachineCommand) {
         if let Some(running) = &mut self.nodes[node.0].running {
             running.orders.push_back(order);
             self.plan_wake(node, self.now);
         }
     }
 
-    pub(super) fn plan_order(&mut self, node: NodeId, pause: Duration, order: Order) {
+    pub(super) fn plan_order(&mut self, node: NodeId, pause: Duration, order: MachineCommand) {
         let life = self.nodes[node.0].starts;
         self.agenda.plan(self.now + pause, Event::Order(node, life, Box::new(order)));
     }
@@ -80,7 +80,7 @@ impl World {
     fn drain(&mut self, node: NodeId) -> usize {
         let mut outputs = 0;
         loop {
-            while let Some(output) = self.running(node).and_then(|running| running.brain.poll()) {
+            while let Some(output) = self.running(node).and_then(|running| running.machine.poll()) {
                 outputs += 1;
                 self.perform(node, output);
             }
@@ -92,7 +92,7 @@ impl World {
                 self.trace.line(now, || format!("{name} has what it dialed"));
                 let Some(running) = self.running(node) else { return outputs };
                 let own = running.clock.show(now);
-                running.brain.feed(own, Fed::Known(dialed, there));
+                running.machine.feed(own, MachineInput::Known(dialed, there));
                 continue;
             }
             let Some(lost) = running.failed.pop_front() else { return outputs };
@@ -107,7 +107,7 @@ impl World {
             }
             let Some(running) = self.running(node) else { return outputs };
             let own = running.clock.show(now);
-            running.brain.feed(own, Fed::Lost(lost));
+            running.machine.feed(own, MachineInput::Lost(lost));
         }
     }
 
@@ -115,7 +115,7 @@ impl World {
         self.nodes[node.0].running.as_mut()
     }
 
-    fn perform(&mut self, node: NodeId, output: Output<Told>) {
+    fn perform(&mut self, node: NodeId, output: Output<MachineEvent>) {
         match output {
             Output::Connect(peer, target, protocol) => self.connect(node, peer, target, protocol),
             Output::Send(peer, message) => self.send(node, &[peer], &message),
@@ -285,7 +285,7 @@ impl World {
     /// What a registrar believes to be up is what its driver has.
     fn check_associations(&mut self, node: NodeId) {
         let Some(running) = &self.nodes[node.0].running else { return };
-        let Brain::Registrar(registrar) = &running.brain else { return };
+        let AnyMachine::Registrar(registrar) = &running.machine else { return };
         let up = running.known.values().filter(|known| **known == Known::Up).count();
         let believed = registrar.associations();
         if self.hostile > 0

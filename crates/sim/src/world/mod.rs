@@ -1,12 +1,12 @@
 //! A world: nodes, a network, time.
 
 mod application;
+mod deliver;
 mod drive;
-mod feed;
-mod population;
+mod inject;
+mod nodes;
 mod sessions;
 mod setup;
-mod upset;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub use setup::{Acquaintance, Setup};
 use crate::bounds::Bounds;
 use crate::clock::Agenda;
 use crate::invariant::{Invariant, Violation};
-use crate::network::{Happening, Links, Network, Process, Settings};
-use crate::node::{Node, NodeId, Order, Program};
+use crate::network::{Links, Network, NetworkEvent, Process, Settings};
+use crate::node::{MachineCommand, Node, NodeId, Program};
 use crate::trace::Trace;
 
 /// What a world has counted.
@@ -55,12 +55,12 @@ pub struct Counts {
     /// Elements that registrars suggested to each other.
     pub suggestions: u64,
     /// How often a registrar found out that another one has its identifier.
-    pub twins: u64,
+    pub duplicate_ids: u64,
 }
 
 #[derive(Debug)]
 pub(crate) enum Event {
-    Network(Happening),
+    Network(NetworkEvent),
     /// A process has something to do; only in that life of it.
     Wake(NodeId, u64),
     /// A user's application wants something; only in that life.
@@ -70,7 +70,7 @@ pub(crate) enum Event {
     /// A process has done its work; only in that life.
     Exit(NodeId, u64),
     /// An application gives a command; only in that life.
-    Order(NodeId, u64, Box<Order>),
+    Order(NodeId, u64, Box<MachineCommand>),
 }
 
 /// Nodes, a network, time.

@@ -3,7 +3,7 @@
 use rserpool_proto::machine::Carrier;
 use rserpool_proto::timing::Timing;
 
-use crate::network::{Stack, Weather};
+use crate::network::{Impairment, Stack};
 
 /// What a world is like from the start.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Setup {
     /// Timer values of all machines and transports.
     pub timing: Timing,
     /// How packets fare at first.
-    pub weather: Weather,
+    pub weather: Impairment,
     /// What elements and users dial with.
     pub carrier: Carrier,
     /// Who runs the transports.
@@ -45,7 +45,7 @@ impl Setup {
         Self {
             seed,
             timing: Timing::default(),
-            weather: Weather::LAN,
+            weather: Impairment::LAN,
             carrier: Carrier::Sctp,
             stack: Stack::Kernel,
             announces: false,

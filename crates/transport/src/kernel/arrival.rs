@@ -156,7 +156,7 @@ impl KernelEndpoint {
     /// Looks at the addresses of this host. Peers are told of them by the kernel.
     pub(super) fn look_at_own_addresses(&mut self) {
         let here = own_addresses(self.socket.get_ref(), KernelId::ALL);
-        if !self.lookout.as_mut().is_some_and(|lookout| lookout.is_news(here)) {
+        if !self.address_watch.as_mut().is_some_and(|address_watch| address_watch.is_news(here)) {
             return;
         }
         for kernel in self.table.kernel_ids() {

@@ -10,14 +10,14 @@ use super::notification::KernelId;
 use super::socket::{Socket, Unsent};
 use crate::backlog::{Backlog, Backlogs};
 use crate::endpoint::{AssocId, Event, Ppid};
-use crate::numbers::ByNumber;
+use crate::id_hash::BuildIdHasher;
 use crate::source_limit::Source;
 
 /// The associations of an endpoint, by both their names.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_id: HashMap<AssocId, Association, ByNumber>,
-    by_kernel: HashMap<KernelId, AssocId, ByNumber>,
+    by_id: HashMap<AssocId, Association, BuildIdHasher>,
+    by_kernel: HashMap<KernelId, AssocId, BuildIdHasher>,
     last: u64,
 }
 

@@ -7,7 +7,7 @@
 //! | `poll` | time-outs, writing, reading |
 //! | `arrival` | what arrived becomes events |
 //! | `association` | one association: what waits to be sent, what arrived in part |
-//! | `lookout` | whether this host has other addresses than before |
+//! | `address_watch` | whether this host has other addresses than before |
 //! | `socket` | the socket's options and calls |
 //! | `notification` | what the kernel notifies, from its octets |
 //! | `sockaddr` | addresses as octets |
@@ -23,10 +23,10 @@
 //! among 4000 takes three times as long). Without `CAP_NET_ADMIN` messages cannot be longer than
 //! twice `net.core.wmem_max`; a lower limit than asked for is logged.
 
+mod address_watch;
 mod arrival;
 mod association;
 mod dial;
-mod lookout;
 mod notification;
 mod poll;
 mod sockaddr;
@@ -42,9 +42,9 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
+use self::address_watch::AddressWatch;
 use self::association::{Association, State, Table};
 use self::dial::Dial;
-use self::lookout::Lookout;
 use self::notification::KernelId;
 pub(crate) use self::socket::Socket;
 use crate::address::{Address, Host, Scheme};
@@ -52,7 +52,7 @@ use crate::backlog::Backlogs;
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
-use crate::numbers::ByNumber;
+use crate::id_hash::BuildIdHasher;
 use crate::source_limit::Sources;
 use crate::sys::sctp::{self, Batch};
 
@@ -74,7 +74,7 @@ pub struct KernelEndpoint {
     window: usize,
     table: Table,
     /// Those that were aborted and whose last notification is still to be read.
-    killed: HashSet<KernelId, ByNumber>,
+    killed: HashSet<KernelId, BuildIdHasher>,
     events: VecDeque<Event>,
     /// Associations that can write something.
     writers: VecDeque<AssocId>,
@@ -89,7 +89,7 @@ pub struct KernelEndpoint {
     waiting: Vec<AssocId>,
     timer: Option<Pin<Box<Sleep>>>,
     /// What is known of the addresses of this host; `None` where they are chosen by name.
-    lookout: Option<Lookout>,
+    address_watch: Option<AddressWatch>,
     batch: Option<Box<Batch>>,
     /// The last batch was full: more has arrived, most likely.
     may_receive: bool,
@@ -170,7 +170,7 @@ impl KernelEndpoint {
             deadlines: BTreeSet::new(),
             waiting: Vec::new(),
             timer: None,
-            lookout: is_everywhere.then(Lookout::new),
+            address_watch: is_everywhere.then(AddressWatch::new),
             batch: Some(Box::new(Batch::new())),
             may_receive: false,
             notification_goes_on: false,
@@ -382,7 +382,11 @@ impl Endpoint for KernelEndpoint {
             }
             self.poll_deadlines(cx);
             self.poll_overdue(cx);
-            while self.lookout.as_mut().is_some_and(|lookout| lookout.poll(cx).is_ready()) {
+            while self
+                .address_watch
+                .as_mut()
+                .is_some_and(|address_watch| address_watch.poll(cx).is_ready())
+            {
                 self.look_at_own_addresses();
             }
             if self.events.is_empty() {

@@ -29,7 +29,7 @@ use crate::backlog::{Backlogs, Overdue};
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,
 };
-use crate::numbers::ByNumber;
+use crate::id_hash::BuildIdHasher;
 use crate::ready::{Ready, Source};
 use crate::source;
 use crate::source_limit::{Source as Origin, Sources};
@@ -49,7 +49,7 @@ pub struct TcpEndpoint {
     options: Options,
     local: Local,
     listener: Option<Listener>,
-    peers: HashMap<AssocId, Peer, ByNumber>,
+    peers: HashMap<AssocId, Peer, BuildIdHasher>,
     sources: Sources,
     next: u64,
     ready: Ready,

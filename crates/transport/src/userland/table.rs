@@ -7,13 +7,13 @@ use super::association::Association;
 use super::encapsulation::Route;
 use crate::backlog::Backlog;
 use crate::endpoint::AssocId;
-use crate::numbers::ByNumber;
+use crate::id_hash::BuildIdHasher;
 
 /// All associations. Their tags and remote ends change only through it.
 #[derive(Default)]
 pub(super) struct Table {
-    by_id: HashMap<AssocId, Box<Association>, ByNumber>,
-    by_tag: HashMap<u32, AssocId, ByNumber>,
+    by_id: HashMap<AssocId, Box<Association>, BuildIdHasher>,
+    by_tag: HashMap<u32, AssocId, BuildIdHasher>,
     by_remote: HashMap<(SocketAddr, u16), AssocId>,
     last: u64,
 }

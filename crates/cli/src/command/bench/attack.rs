@@ -23,7 +23,7 @@ use super::load::{Load, latencies_ms};
 use super::report::{Case, Report, Round, quantile};
 use super::scope::Setting;
 use super::usage::second_processor;
-use super::{chosen, floor, name};
+use super::{baseline, chosen, name};
 use crate::clock::now_us;
 use crate::output::Output;
 
@@ -171,7 +171,7 @@ impl Args {
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let mut report = floor::report(self.rounds)?;
+        let mut report = baseline::report(self.rounds)?;
         let span = Duration::from_secs(self.seconds);
         for &scenario in chosen(&self.scenarios) {
             let case = Case::new([("scenario", name(scenario))]);

@@ -2,7 +2,7 @@
 
 mod join;
 mod loss;
-mod mass;
+mod mass_loss;
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::command::process::Cause;
 use crate::output::Output;
 use crate::registrars::profile;
 
-use super::floor;
+use super::baseline;
 use super::report::{Case, Report, Round};
 use super::scope::{Setting, scheme, schemes};
 use super::{chosen, name};
@@ -121,7 +121,7 @@ impl Args {
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let mut report = floor::report(self.rounds)?;
+        let mut report = baseline::report(self.rounds)?;
         for scheme in schemes(&self.transports) {
             for &profile in &self.profiles {
                 for &scenario in chosen(&self.scenarios) {
@@ -150,7 +150,7 @@ impl Args {
             case.play(self.rounds, ROUND_MAX, async |_| loss::round(setting, cause).await).await
         };
         let mass = async |cause| {
-            let round = async |_| mass::round(setting, cause, elements).await;
+            let round = async |_| mass_loss::round(setting, cause, elements).await;
             case.play(self.rounds, ROUND_MAX, round).await
         };
         match scenario {

@@ -1,6 +1,6 @@
 //! `rserpool bench registrar`: how much a registrar does in a second, and what that costs.
 
-mod alone;
+mod in_process;
 mod server;
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use rserpool::transport::Scheme;
 
-use super::floor;
+use super::baseline;
 use super::generator::{self, Tally};
 use super::report::{Case, Report, Round, Series, quantile};
 use super::scope::scheme;
@@ -134,7 +134,7 @@ impl Args {
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let mut report = floor::report(self.rounds)?;
+        let mut report = baseline::report(self.rounds)?;
         let all =
             [Carrier::Network(Scheme::Tcp), Carrier::Network(Scheme::UserlandSctp), Carrier::None];
         let carriers = if self.transports.is_empty() { &all[..] } else { &self.transports };
@@ -157,7 +157,7 @@ impl Args {
     async fn round(&self, carrier: Carrier, setup: Setup) -> anyhow::Result<Round> {
         let span = Duration::from_secs(self.seconds);
         let Carrier::Network(scheme) = carrier else {
-            return alone::round(setup.what, span);
+            return in_process::round(setup.what, span);
         };
         let served = Served::open(scheme, setup).await?;
         let plan = served.plan(span).await?;

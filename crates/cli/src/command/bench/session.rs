@@ -13,7 +13,7 @@ use rserpool::transport::Scheme;
 use crate::command::process::Cause;
 use crate::output::Output;
 
-use super::floor;
+use super::baseline;
 use super::report::{Case, Report, Round};
 use super::scope::{scheme, schemes};
 use super::{chosen, name};
@@ -100,7 +100,7 @@ impl Args {
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let mut report = floor::report(self.rounds)?;
+        let mut report = baseline::report(self.rounds)?;
         for scheme in schemes(&self.transports) {
             for &scenario in chosen(&self.scenarios) {
                 // Sockets of one's own for each session take too much memory over SCTP.

@@ -1,6 +1,6 @@
 //! `rserpool bench storm`: very many elements vanish at once, or nobody has time to answer.
 
-mod vanishing;
+mod mass_departure;
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use rserpool::transport::Scheme;
 use rserpool::{PoolUser, user};
 use tokio::time::sleep;
 
+use super::baseline;
 use super::crowd::{Crowd, POOLS, Plan, pool};
-use super::floor;
 use super::load::{Load, latencies_ms};
 use super::report::{Case, Report, Round, quantile};
 use super::scope::{Scope, Setting, supervision_round};
@@ -21,8 +21,8 @@ use crate::clock::now_us;
 use crate::command::process::Cause;
 use crate::output::Output;
 
-pub(crate) use vanishing::Args as CrowdArgs;
-use vanishing::Vanishing;
+pub(crate) use mass_departure::Args as CrowdArgs;
+use mass_departure::Vanishing;
 
 const HELP: &str = "\
 Scenarios. One registrar; half of the elements in this process, the other half in one of their own,
@@ -106,7 +106,7 @@ impl Args {
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
-        let mut report = floor::report(self.rounds)?;
+        let mut report = baseline::report(self.rounds)?;
         let limit = ROUND_MAX + Duration::from_secs(self.seconds);
         for &scenario in chosen(&self.scenarios) {
             let elements = self.elements.to_string();
@@ -139,7 +139,7 @@ impl Args {
         match cause {
             Some(cause) => {
                 vanishing.strike(cause)?;
-                vanishing::gone(&user).await?;
+                mass_departure::gone(&user).await?;
             }
             None => work(Duration::from_secs(self.seconds)).await,
         }

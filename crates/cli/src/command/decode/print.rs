@@ -8,7 +8,7 @@ use rserpool_wire::{Message, Protocol};
 use serde::Serialize;
 
 use super::{Found, Place};
-use crate::failure::OutputError;
+use crate::exit::OutputError;
 use crate::output::Output;
 
 /// Prints messages in one of the forms.

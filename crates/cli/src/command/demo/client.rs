@@ -131,7 +131,7 @@ impl Client<'_> {
         let now = Instant::now();
         self.unanswered.values_mut().for_each(|asked| *asked = now);
         let server = self.server();
-        self.session.fail_over();
+        self.session.force_failover();
         self.fail(server)
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::stage::Stage;
+use super::cluster::Cluster;
 use crate::command::process::{Cause, Process};
 
 const POOL: &str = "DemoPicturePool";
@@ -39,7 +39,7 @@ pub(super) struct Picture {
     pub(super) elapsed_ms: f64,
 }
 
-impl Stage {
+impl Cluster {
     /// Has a pool compute a picture while two of its servers and a registrar fail and another
     /// server comes.
     pub(super) async fn paint(&mut self, file: &Path) -> anyhow::Result<Picture> {

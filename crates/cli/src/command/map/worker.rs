@@ -104,7 +104,7 @@ impl Worker {
             // A command may take its time; the servers' limits bound it.
             let patience = if client.is_accepted() { EVER } else { self.answer_timeout };
             let Ok(event) = timeout(patience, session.next()).await else {
-                session.fail_over();
+                session.force_failover();
                 continue;
             };
             match event.map_err(|error| self.sessions.explain(&self.pool, error))? {
@@ -114,7 +114,7 @@ impl Worker {
                         // It has not begun.
                         *attempts -= 1;
                         lacking.extend(session.server().map(|server| (server.id, text)));
-                        session.move_on();
+                        session.switch_server();
                     }
                     end => return Ok(end),
                 },

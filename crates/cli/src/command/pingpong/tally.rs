@@ -89,7 +89,7 @@ impl Tally {
     }
 
     /// Another server has the session: the questions to ask again.
-    pub(crate) fn fail_over(&mut self, resumed: bool) -> impl Iterator<Item = u64> {
+    pub(crate) fn force_failover(&mut self, resumed: bool) -> impl Iterator<Item = u64> {
         self.counts.failovers += 1;
         self.is_resuming = resumed && self.last_reply.is_some();
         if resumed {
@@ -178,7 +178,7 @@ mod tests {
     fn answers_that_died_with_their_server_excuse_missing_numbers() {
         let (mut tally, now) = asked(4);
         tally.answer(now, 1, 1);
-        assert_eq!(tally.fail_over(true).collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(tally.force_failover(true).collect::<Vec<_>>(), [2, 3, 4]);
         tally.answer(now, 2, 4);
         assert_eq!((tally.counts.gaps, tally.counts.resent), (0, 3));
         // One of the three was left to be missing.
@@ -191,7 +191,7 @@ mod tests {
         let (mut tally, now) = asked(3);
         tally.answer(now, 1, 1);
         tally.answer(now, 2, 2);
-        tally.fail_over(true).for_each(drop);
+        tally.force_failover(true).for_each(drop);
         tally.answer(now, 3, 2);
         assert_eq!(tally.counts.repeats, 1);
         assert!(!tally.counts.is_clean());
@@ -201,7 +201,7 @@ mod tests {
     fn a_session_that_begins_anew_is_said_to() {
         let (mut tally, now) = asked(2);
         tally.answer(now, 1, 7);
-        tally.fail_over(false).for_each(drop);
+        tally.force_failover(false).for_each(drop);
         tally.answer(now, 2, 1);
         let Counts { restarts, repeats, gaps, .. } = tally.counts;
         assert_eq!((restarts, repeats, gaps), (1, 0, 0));
@@ -212,7 +212,7 @@ mod tests {
         let (mut tally, now) = asked(3);
         tally.answer(now, 1, 7);
         assert!(!tally.begin_anew());
-        tally.fail_over(true).for_each(drop);
+        tally.force_failover(true).for_each(drop);
         assert!(tally.begin_anew());
         tally.answer(now, 2, 1);
         assert!(!tally.begin_anew());

@@ -64,7 +64,7 @@ pub(crate) struct Process {
 
 /// What happens to a command.
 #[derive(Debug)]
-pub(crate) enum Happening {
+pub(crate) enum ProcessEvent {
     /// It said something.
     Said(Stream, Vec<u8>),
     /// It took so many octets of its input, or will never take them.
@@ -143,7 +143,7 @@ impl Process {
     /// Waits for what happens next; reads at most `room` octets of output.
     ///
     /// Cancelling loses nothing.
-    pub(crate) async fn next(&mut self, room: usize) -> Happening {
+    pub(crate) async fn next(&mut self, room: usize) -> ProcessEvent {
         loop {
             if self.input_ended && self.input.is_empty() {
                 self.stdin = None;
@@ -152,7 +152,7 @@ impl Process {
                 && self.stdout.is_none()
                 && self.stderr.is_none()
             {
-                return Happening::Ended(outcome(status));
+                return ProcessEvent::Ended(outcome(status));
             }
             if let Some(happening) = self.step(room).await {
                 return happening;
@@ -160,11 +160,11 @@ impl Process {
         }
     }
 
-    async fn step(&mut self, room: usize) -> Option<Happening> {
+    async fn step(&mut self, room: usize) -> Option<ProcessEvent> {
         if self.stdin.is_none() && !self.input.is_empty() {
             let left = self.input.len();
             self.input.clear();
-            return Some(Happening::Took(left));
+            return Some(ProcessEvent::Took(left));
         }
         let mut out = vec![0; room];
         let mut err = vec![0; room];
@@ -174,7 +174,7 @@ impl Process {
             written = write(&mut self.stdin, &self.input) => match written {
                 Ok(count @ 1..) => {
                     self.input.drain(..count);
-                    Some(Happening::Took(count))
+                    Some(ProcessEvent::Took(count))
                 }
                 // It does not want to know.
                 Ok(0) | Err(_) => {
@@ -197,7 +197,7 @@ impl Process {
                     return None;
                 }
                 self.time_over = true;
-                Some(Happening::TimeOver)
+                Some(ProcessEvent::TimeOver)
             }
         }
     }
@@ -242,11 +242,11 @@ fn said<T>(
     stream: Stream,
     read: io::Result<usize>,
     mut octets: Vec<u8>,
-) -> Option<Happening> {
+) -> Option<ProcessEvent> {
     match read {
         Ok(count @ 1..) => {
             octets.truncate(count);
-            Some(Happening::Said(stream, octets))
+            Some(ProcessEvent::Said(stream, octets))
         }
         Ok(0) | Err(_) => {
             *pipe = None;

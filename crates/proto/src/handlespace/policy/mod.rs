@@ -17,7 +17,7 @@ mod priority;
 mod random;
 mod ranking;
 mod round_robin;
-mod seats;
+mod slab;
 mod sum_tree;
 mod weighted_round_robin;
 
@@ -31,7 +31,7 @@ use super::Config;
 use lottery::Lottery;
 use ranking::Ranking;
 use round_robin::Ring;
-use weighted_round_robin::Turns;
+use weighted_round_robin::WeightedRoundRobin;
 
 /// So many elements that may not be told are passed over in one answer.
 const HIDDEN_MAX: usize = 4_000;
@@ -95,7 +95,7 @@ pub(super) enum Selection {
     /// One after the other.
     Ring(Ring),
     /// One after the other, in proportion.
-    Turns(Turns),
+    WeightedRoundRobin(WeightedRoundRobin),
     /// The lowest number first.
     Ranking(Ranking),
     /// At random, in proportion.
@@ -112,7 +112,9 @@ impl Selection {
         let randomized = |stake| Self::Lottery(Lottery::with_blanks(stake));
         Some(match policy_type {
             PolicyType::ROUND_ROBIN => Self::Ring(Ring::default()),
-            PolicyType::WEIGHTED_ROUND_ROBIN => Self::Turns(Turns::default()),
+            PolicyType::WEIGHTED_ROUND_ROBIN => {
+                Self::WeightedRoundRobin(WeightedRoundRobin::default())
+            }
             PolicyType::RANDOM => weighted(random::even),
             PolicyType::WEIGHTED_RANDOM => weighted(random::weight),
             PolicyType::PRIORITY => ranking(priority::rank),
@@ -139,7 +141,7 @@ impl Selection {
     pub(super) fn insert(&mut self, slot: u32, id: PeId, policy: &Policy) -> u32 {
         match self {
             Self::Ring(ring) => ring.insert(slot),
-            Self::Turns(turns) => turns.insert(slot, id, policy),
+            Self::WeightedRoundRobin(turns) => turns.insert(slot, id, policy),
             Self::Ranking(ranking) => ranking.insert(slot, policy),
             Self::Lottery(lottery) => lottery.insert(slot, policy),
         }
@@ -150,7 +152,7 @@ impl Selection {
         match self {
             // It keeps its place.
             Self::Ring(_) => {}
-            Self::Turns(turns) => turns.change(seat, policy),
+            Self::WeightedRoundRobin(turns) => turns.change(seat, policy),
             Self::Ranking(ranking) => ranking.change(seat, policy),
             Self::Lottery(lottery) => lottery.change(seat, policy),
         }
@@ -160,7 +162,7 @@ impl Selection {
     pub(super) fn remove(&mut self, seat: u32) -> Option<u32> {
         match self {
             Self::Ring(ring) => ring.remove(seat),
-            Self::Turns(turns) => turns.remove(seat),
+            Self::WeightedRoundRobin(turns) => turns.remove(seat),
             Self::Ranking(ranking) => ranking.remove(seat),
             Self::Lottery(lottery) => return lottery.remove(seat),
         }
@@ -171,7 +173,7 @@ impl Selection {
     pub(super) fn select(&mut self, request: Request, rng: &mut StdRng, listed: &mut Vec<u32>) {
         match self {
             Self::Ring(ring) => ring.select(request, listed),
-            Self::Turns(turns) => turns.select(request, listed),
+            Self::WeightedRoundRobin(turns) => turns.select(request, listed),
             Self::Ranking(ranking) => ranking.select(request, listed),
             Self::Lottery(lottery) => lottery.select(request, rng, listed),
         }

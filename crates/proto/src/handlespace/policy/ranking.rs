@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 
 use rserpool_wire::param::Policy;
 
-use super::seats::Seats;
+use super::slab::Slab;
 use super::{Request, Stake};
-use crate::word::Word;
+use crate::packed_u64::PackedU64;
 
 /// The lowest number first: for priorities and loads. Equals take turns: first comes whoever was
 /// longest not selected. A selection that meets no equals leaves the order alone.
@@ -12,7 +12,7 @@ use crate::word::Word;
 pub(in crate::handlespace) struct Ranking {
     /// What of an element counts.
     stake: fn(&Policy) -> Stake,
-    seats: Seats<Seat>,
+    seats: Slab<Seat>,
     in_order: BTreeSet<Rank>,
     /// The turn that comes next; counts up.
     next_turn: u64,
@@ -30,13 +30,13 @@ struct Seat {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Rank {
     number: u32,
-    turn: Word,
+    turn: PackedU64,
     seat: u32,
 }
 
 impl Ranking {
     pub(super) fn new(stake: fn(&Policy) -> Stake) -> Self {
-        Self { stake, seats: Seats::default(), in_order: BTreeSet::new(), next_turn: 0 }
+        Self { stake, seats: Slab::default(), in_order: BTreeSet::new(), next_turn: 0 }
     }
 
     pub(super) fn insert(&mut self, slot: u32, policy: &Policy) -> u32 {
@@ -104,6 +104,6 @@ impl Seat {
     }
 
     fn rank(&self, seat: u32) -> Rank {
-        Rank { number: self.number(), turn: Word::new(self.turn), seat }
+        Rank { number: self.number(), turn: PackedU64::new(self.turn), seat }
     }
 }

@@ -1,10 +1,10 @@
 use super::Request;
-use super::seats::Seats;
+use super::slab::Slab;
 
 /// One after the other (RFC 5356 §4.1): a ring, and where it begins.
 #[derive(Debug, Default)]
 pub(in crate::handlespace) struct Ring {
-    links: Seats<Link>,
+    links: Slab<Link>,
     head: Option<u32>,
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use rserpool_wire::param::{PeId, Policy, PolicyField};
 
 use super::Request;
-use super::seats::Seats;
+use super::slab::Slab;
 
 /// One after the other in proportion to weights, spread evenly (RFC 5356 §4.2): earliest deadline
 /// first.
@@ -17,14 +17,14 @@ use super::seats::Seats;
 /// owes anything. One that changes its weight keeps what it has waited: if half of its wait was
 /// over, half of the new one is left, and its turns go on from there. Weight 0 has no turns.
 #[derive(Debug)]
-pub(in crate::handlespace) struct Turns {
-    seats: Seats<Seat>,
+pub(in crate::handlespace) struct WeightedRoundRobin {
+    entries: Slab<Entry>,
     in_order: BTreeSet<Turn>,
     present: Moment,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Seat {
+struct Entry {
     slot: u32,
     id: PeId,
     weight: u32,
@@ -39,7 +39,7 @@ struct Seat {
 struct Turn {
     due: Moment,
     id: PeId,
-    seat: u32,
+    entry: u32,
 }
 
 /// A point in time: whole rounds, and 2⁻⁶⁴ths of one.
@@ -49,81 +49,81 @@ struct Moment {
     part: u64,
 }
 
-impl Default for Turns {
+impl Default for WeightedRoundRobin {
     /// The rounds begin with 1, so that there is something before.
     fn default() -> Self {
         let present = Moment { round: 1, part: 0 };
-        Self { seats: Seats::default(), in_order: BTreeSet::new(), present }
+        Self { entries: Slab::default(), in_order: BTreeSet::new(), present }
     }
 }
 
-impl Turns {
+impl WeightedRoundRobin {
     pub(super) fn insert(&mut self, slot: u32, id: PeId, policy: &Policy) -> u32 {
         let (weight, origin) = (weight(policy), Moment::default());
-        let newcomer = Seat { slot, id, weight, step: 0, origin };
-        let seat = self.seats.take(newcomer.waiting(self.present));
-        self.join(seat);
-        seat
+        let newcomer = Entry { slot, id, weight, step: 0, origin };
+        let entry = self.entries.take(newcomer.waiting(self.present));
+        self.join(entry);
+        entry
     }
 
-    pub(super) fn change(&mut self, seat: u32, policy: &Policy) {
-        let before = self.seats[seat];
+    pub(super) fn change(&mut self, entry: u32, policy: &Policy) {
+        let before = self.entries[entry];
         let weight = weight(policy);
         if weight == before.weight {
             return;
         }
-        self.leave(seat);
-        self.seats[seat] = match before.due() {
+        self.leave(entry);
+        self.entries[entry] = match before.due() {
             Some(due) if weight > 0 => {
                 let wait = due.after(self.present) * u128::from(before.weight) / u128::from(weight);
                 let due = Moment::of(self.present.count() + wait);
                 let origin = Moment::of(due.after(Moment::of(halfway(0, weight))));
-                Seat { weight, step: 0, origin, ..before }
+                Entry { weight, step: 0, origin, ..before }
             }
-            _ => Seat { weight, origin: Moment::default(), ..before }.waiting(self.present),
+            _ => Entry { weight, origin: Moment::default(), ..before }.waiting(self.present),
         };
-        self.join(seat);
+        self.join(entry);
     }
 
-    pub(super) fn remove(&mut self, seat: u32) {
-        self.leave(seat);
-        self.seats.leave(seat);
+    pub(super) fn remove(&mut self, entry: u32) {
+        self.leave(entry);
+        self.entries.leave(entry);
     }
 
     pub(super) fn select(&mut self, request: Request, listed: &mut Vec<u32>) {
         let start = listed.len();
-        listed.extend(self.in_order.iter().take(request.items).map(|turn| turn.seat));
+        listed.extend(self.in_order.iter().take(request.items).map(|turn| turn.entry));
         let taken = request.increment.min(listed.len() - start);
         let turns = &listed[start..start + taken];
-        let latest = turns.last().and_then(|&seat| self.seats[seat].due());
+        let latest = turns.last().and_then(|&entry| self.entries[entry].due());
         self.present = latest.unwrap_or(self.present);
-        for &seat in turns {
-            self.leave(seat);
-            self.seats[seat] = self.seats[seat].waiting(self.present);
-            self.join(seat);
+        for &entry in turns {
+            self.leave(entry);
+            self.entries[entry] = self.entries[entry].waiting(self.present);
+            self.join(entry);
         }
-        for seat in &mut listed[start..] {
-            *seat = self.seats[*seat].slot;
+        for entry in &mut listed[start..] {
+            *entry = self.entries[*entry].slot;
         }
     }
 
-    fn join(&mut self, seat: u32) {
-        self.in_order.extend(self.turn(seat));
+    fn join(&mut self, entry: u32) {
+        self.in_order.extend(self.turn(entry));
     }
 
-    fn leave(&mut self, seat: u32) {
-        if let Some(turn) = self.turn(seat) {
+    fn leave(&mut self, entry: u32) {
+        if let Some(turn) = self.turn(entry) {
             self.in_order.remove(&turn);
         }
     }
 
-    fn turn(&self, seat: u32) -> Option<Turn> {
-        let it = &self.seats[seat];
-        it.due().map(|due| Turn { due, id: it.id, seat })
+    fn turn(&self, entry: u32) -> Option<Turn> {
+        let it = &self.entries[entry];
+        it.due().map(|due| Turn { due, id: it.id, entry })
     }
 }
 
-impl Seat {
+impl Entry {
     /// When its turn is due, `None` where it has none.
     fn due(&self) -> Option<Moment> {
         let due = |weight| Moment::of(self.origin.count() + halfway(self.step, weight));

@@ -223,13 +223,13 @@ fn two_registrars_that_tell_different_things_are_not_fetched_in_a_circle() {
     let mut lab = Lab::among(&[0x22, 0x33]);
     let mut fetched = 0;
     for round in 0..600 {
-        let teller = if round % 2 == 0 { 0x22 } else { 0x33 };
+        let sender = if round % 2 == 0 { 0x22 } else { 0x33 };
         // The checksum over element 1, which both claim.
         let one = checksum_of_one();
-        let outputs = lab.enrp(teller, presence(teller, one, false));
-        if sent(&outputs).contains(&(from(teller), table_request(true))) {
+        let outputs = lab.enrp(sender, presence(sender, one, false));
+        if sent(&outputs).contains(&(from(sender), table_request(true))) {
             fetched += 1;
-            lab.enrp(teller, part(vec![homed(1, teller)], false));
+            lab.enrp(sender, part(vec![homed(1, sender)], false));
         }
         lab.pass(100);
     }

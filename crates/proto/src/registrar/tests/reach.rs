@@ -234,9 +234,9 @@ fn an_association_address_that_is_good_here_only_is_told_as_the_element_is_reach
 #[test]
 fn loopback_addresses_that_another_host_tells_are_listed_to_nobody() {
     let mut lab = lab();
-    let stray = |id, teller| {
+    let stray = |id, sender| {
         let asap_transport = Some(sctp(&[HERE], 4711));
-        PoolElement { home: Some(rid(teller)), asap_transport, ..element(id, &[HERE]) }
+        PoolElement { home: Some(rid(sender)), asap_transport, ..element(id, &[HERE]) }
     };
     lab.enrp(AFAR, add(stray(1, AFAR)));
     assert_eq!(lab.registrar.handlespace().len(), 1, "so that checksums agree");

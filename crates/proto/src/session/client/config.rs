@@ -24,8 +24,8 @@ pub struct Config {
     pub waits_for_pool: bool,
     /// Keep-alives on the control channel, so that a frozen server is noticed; `None`: none.
     pub keep_alive: Option<KeepAlive>,
-    /// Where to turn to when the server fails. Default: [`Order::Card`].
-    pub order: Order,
+    /// Where to turn to when the server fails. Default: [`NextServer::Card`].
+    pub next_server: NextServer,
     /// Where this user is found itself, if it is a pool element, too: sent to each server.
     pub card: Option<BusinessCard>,
 }
@@ -42,7 +42,7 @@ impl Config {
             dials_max: None,
             waits_for_pool: false,
             keep_alive: Some(KeepAlive::default()),
-            order: Order::default(),
+            next_server: NextServer::default(),
             card: None,
         }
     }
@@ -50,7 +50,7 @@ impl Config {
 
 /// Who says which server comes next.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Order {
+pub enum NextServer {
     /// The business card of the server that failed, where it sent one (RFC 5352 §3.6), then the
     /// pool's policy.
     #[default]

@@ -11,7 +11,7 @@ use super::{answer, element, handle};
 use crate::machine::Peer;
 use crate::session::KeepAlive;
 use crate::session::client::{
-    Client, Config, Event, FailureReason, Input, Loss, Order, Output, Problem, SETTLED,
+    Client, Config, Event, FailureReason, Input, Loss, NextServer, Output, Problem, SETTLED,
 };
 use crate::session::search::{BACKOFF, RESOLUTION_MAX};
 use crate::time::Time;
@@ -165,8 +165,8 @@ fn a_cookie_stays_for_all_later_servers_and_waits_for_a_control_channel() {
 // Checklist 131. RFC 5352 §3.6 BC2: the card's order is the order of the failover.
 #[test]
 fn a_business_card_names_whom_to_turn_to_without_asking_anybody() {
-    for (order, takes_the_card) in [(Order::Card, true), (Order::Policy, false)] {
-        let mut bench = Bench::new(|config| config.order = order);
+    for (order, takes_the_card) in [(NextServer::Card, true), (NextServer::Policy, false)] {
+        let mut bench = Bench::new(|config| config.next_server = order);
         let peer = bench.connected(&[1, 2]);
         let elements = vec![element(1), element(9), element(8)];
         let card = BusinessCard { handle: handle(), elements };

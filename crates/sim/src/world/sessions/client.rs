@@ -2,15 +2,15 @@
 
 use rand::RngExt;
 use rserpool_proto::machine::Peer;
-use rserpool_proto::session::client::{Event as Told, Input, Output};
+use rserpool_proto::session::client::{Event as MachineEvent, Input, Output};
 use rserpool_proto::user::{self, Request, RequestId};
 use rserpool_wire::param::{PoolElement, PoolHandle};
 use rserpool_wire::{Asap, Message};
 
 use crate::invariant::{COOKIE_OCTETS_MAX, Invariant, SESSION_OUTPUTS_MAX, SESSION_QUESTIONS_MAX};
 use crate::network::{Dial, Payload};
-use crate::node::{Known, NodeId, Order};
-use crate::session::{Caller, Calling, Ping, Pong, Role, Sessions, Standing, Taken};
+use crate::node::{Known, MachineCommand, NodeId};
+use crate::session::{Caller, Calling, Ping, Pong, Role, SessionProgress, Sessions, Taken};
 use crate::trace::{session_in_words, summary};
 use crate::world::application::Open;
 use crate::world::drive::dial_of;
@@ -18,10 +18,10 @@ use crate::world::{Application, Event, World};
 
 impl World {
     /// How far the session of a client is that runs.
-    pub fn session(&self, node: NodeId) -> Option<Standing> {
+    pub fn session(&self, node: NodeId) -> Option<SessionProgress> {
         let caller = self.caller(node)?;
         let server = caller.server().map(|(_, id)| id);
-        Some(Standing { server, replies: caller.replied })
+        Some(SessionProgress { server, replies: caller.replied })
     }
 
     /// The node that a client has its session with.
@@ -35,7 +35,7 @@ impl World {
         self.check_requests(node);
         self.check_silence(node);
         if self.is_running(node) {
-            self.order(node, Order::Session);
+            self.order(node, MachineCommand::Session);
         }
         self.plan_turn(node);
     }
@@ -170,7 +170,7 @@ impl World {
             Output::Report(id) => {
                 let Some(handle) = self.session_pool(node) else { return };
                 let report = user::Command::ReportUnreachable { handle, id };
-                self.order(node, Order::User(report));
+                self.order(node, MachineCommand::User(report));
             }
             Output::Event(event) => self.session_told(node, &event),
         }
@@ -192,7 +192,7 @@ impl World {
         let open = Open { since: now, homes, is_exam: false, question, handle: handle_asked };
         asked.open.insert(id, open);
         let request = Request { items, ..Request::new(id, handle) };
-        self.order(node, Order::User(user::Command::Resolve(request)));
+        self.order(node, MachineCommand::User(user::Command::Resolve(request)));
     }
 
     fn dial_server(&mut self, node: NodeId, name: Peer, element: &PoolElement) {
@@ -223,30 +223,30 @@ impl World {
         }
     }
 
-    fn session_told(&mut self, node: NodeId, event: &Told) {
+    fn session_told(&mut self, node: NodeId, event: &MachineEvent) {
         let now = self.now;
         self.trace.line(now, || format!("{}: {}", self.names[node.0], session_in_words(event)));
         match event {
-            Told::Connected { .. } => self.send_again(node),
-            Told::FailedOver { resumed, .. } => {
+            MachineEvent::Connected { .. } => self.send_again(node),
+            MachineEvent::FailedOver { resumed, .. } => {
                 self.counts.failovers += 1;
                 self.counts.resumed += u64::from(*resumed);
                 self.send_again(node);
             }
-            Told::FailoverNeeded { from, reason } if self.expected.is_some() => {
+            MachineEvent::FailoverNeeded { from, reason } if self.expected.is_some() => {
                 let name = self.names[node.0].clone();
                 let detail = format!("{name} leaves {from}: {reason:?}");
                 self.violate(Invariant::SessionsStay, || detail);
             }
-            Told::CookieStored { octets } if *octets > COOKIE_OCTETS_MAX => {
+            MachineEvent::CookieStored { octets } if *octets > COOKIE_OCTETS_MAX => {
                 let detail = format!("{} has one of {octets} octets", self.names[node.0]);
                 self.violate(Invariant::CookiesAreBounded, || detail);
             }
             // The application seeks again in its next turn.
-            Told::GaveUp(_)
-            | Told::FailoverNeeded { .. }
-            | Told::CookieRefused { .. }
-            | Told::CookieStored { .. } => {}
+            MachineEvent::GaveUp(_)
+            | MachineEvent::FailoverNeeded { .. }
+            | MachineEvent::CookieRefused { .. }
+            | MachineEvent::CookieStored { .. } => {}
         }
     }
 

@@ -14,7 +14,7 @@ use rserpool_wire::{Asap, Message, Protocol};
 use super::{Asking, World};
 use crate::invariant::Invariant;
 use crate::network::{Payload, Reason};
-use crate::node::{NodeId, Order};
+use crate::node::{MachineCommand, NodeId};
 use crate::session::{Calling, Ping, Pong, Role, Serving};
 use crate::trace::summary;
 
@@ -53,17 +53,20 @@ impl World {
         let port = self.network.hosts[node.0].draw_port();
         if let Some(caller) = self.caller_mut(node) {
             caller.port = Some(port);
-            self.order(node, Order::Session);
+            self.order(node, MachineCommand::Session);
             self.plan_turn(node);
         }
     }
 
     /// What an order to a machine means for sessions.
-    pub(super) fn heed_order(&mut self, node: NodeId, order: &Order) {
+    pub(super) fn heed_order(&mut self, node: NodeId, order: &MachineCommand) {
         match order {
-            Order::Element(element::Command::Register) => self.open_service(node),
-            Order::Element(element::Command::Deregister) => self.close_service(node),
-            Order::Registrar(_) | Order::Element(_) | Order::User(_) | Order::Session => {}
+            MachineCommand::Element(element::Command::Register) => self.open_service(node),
+            MachineCommand::Element(element::Command::Deregister) => self.close_service(node),
+            MachineCommand::Registrar(_)
+            | MachineCommand::Element(_)
+            | MachineCommand::User(_)
+            | MachineCommand::Session => {}
         }
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rserpool::proto::handlespace::{Config, Deadlines, ElementIndex, Handlespace, Key, Resolution};
+use rserpool::proto::deadlines::{Deadlines, Key};
+use rserpool::proto::handlespace::{Config, ElementIndex, Handlespace, Resolution};
 use rserpool::proto::time::Time;
 use rserpool::wire::param::{
     PeId, Policy, PolicyField, PoolElement, PoolHandle, RegistrarId, RegistrationLife,

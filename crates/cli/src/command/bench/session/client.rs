@@ -62,7 +62,7 @@ impl Client {
                     }
                 }
                 Event::FailedOver { resumed, .. } => {
-                    let unanswered: Vec<u64> = self.tally.fail_over(resumed).collect();
+                    let unanswered: Vec<u64> = self.tally.force_failover(resumed).collect();
                     for number in unanswered {
                         self.send(number).await?;
                     }

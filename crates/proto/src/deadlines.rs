@@ -1,7 +1,9 @@
+//! Deadlines: one for each key, the earliest first.
+
 use std::collections::BTreeMap;
 
+use crate::packed_u64::PackedU64;
 use crate::time::Time;
-use crate::word::Word;
 
 /// Children of a node of the heap.
 const FANOUT: usize = 4;
@@ -32,7 +34,7 @@ pub struct Deadlines<K> {
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Entry<K> {
-    at: Word,
+    at: PackedU64,
     key: K,
 }
 

@@ -7,21 +7,21 @@ use std::hash::{BuildHasher, Hasher};
 ///
 /// [`AssocId`]: crate::AssocId
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ByNumber;
+pub struct BuildIdHasher;
 
-/// What [`ByNumber`] hashes with.
+/// What [`BuildIdHasher`] hashes with.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NumberHasher(u64);
+pub struct IdHasher(u64);
 
-impl BuildHasher for ByNumber {
-    type Hasher = NumberHasher;
+impl BuildHasher for BuildIdHasher {
+    type Hasher = IdHasher;
 
-    fn build_hasher(&self) -> NumberHasher {
-        NumberHasher::default()
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher::default()
     }
 }
 
-impl Hasher for NumberHasher {
+impl Hasher for IdHasher {
     fn write(&mut self, octets: &[u8]) {
         for &octet in octets {
             self.write_u64(octet.into());
@@ -55,12 +55,12 @@ mod tests {
 
     #[test]
     fn neighbours_do_not_share_a_place() {
-        let hash = |number: u64| ByNumber.hash_one(number);
+        let hash = |number: u64| BuildIdHasher.hash_one(number);
         // As in a table of 4096 places: by the low bits, told apart by the high ones.
         let low: HashSet<u64> = (0..2048).map(|n| hash(n) % 4096).collect();
         assert!(low.len() > 1200, "{}", low.len());
         let high: HashSet<u64> = (0..2048).map(|n| hash(n) >> 57).collect();
         assert_eq!(high.len(), 128);
-        assert_ne!(ByNumber.hash_one((1_u64, 2_u64)), ByNumber.hash_one((2_u64, 1_u64)));
+        assert_ne!(BuildIdHasher.hash_one((1_u64, 2_u64)), BuildIdHasher.hash_one((2_u64, 1_u64)));
     }
 }

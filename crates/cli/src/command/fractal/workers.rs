@@ -21,7 +21,7 @@ use crate::service::fractal::packet::PPID;
 use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
 
 /// How tiles are computed.
-pub(super) struct Crew {
+pub(super) struct Workers {
     sessions: SessionArgs,
     user: PoolUser,
     pool: PoolHandle,
@@ -56,7 +56,7 @@ struct Done {
 /// What part of its time a server has that may wait to be asked.
 const DOUBT: u32 = 3;
 
-impl Crew {
+impl Workers {
     pub(super) fn new(
         sessions: &SessionArgs,
         user: PoolUser,
@@ -73,15 +73,15 @@ impl Crew {
         side: u32,
         parallel: usize,
     ) -> anyhow::Result<(Picture, Report)> {
-        let crew = Arc::new(self);
+        let shared = Arc::new(self);
         let view = *view;
         let (news, mut inbox) = mpsc::unbounded_channel();
         let mut tiles = view.tiles(side);
         let mut workers = JoinSet::new();
         let mut start = |workers: &mut JoinSet<anyhow::Result<Done>>| {
             if let Some(tile) = tiles.next() {
-                let (crew, news) = (Arc::clone(&crew), news.clone());
-                workers.spawn(async move { crew.tile(&view, tile, &news).await });
+                let (shared, news) = (Arc::clone(&shared), news.clone());
+                workers.spawn(async move { shared.tile(&view, tile, &news).await });
             }
         };
         (0..parallel).for_each(|_| start(&mut workers));
@@ -136,7 +136,7 @@ impl Crew {
                 }
                 begins_anew = true;
                 fruitless += 1;
-                session.fail_over();
+                session.force_failover();
                 continue;
             };
             match event.map_err(|error| self.sessions.explain(&self.pool, error))? {
@@ -155,7 +155,7 @@ impl Crew {
                     }
                     Arrival::Broken => {
                         begins_anew = true;
-                        session.fail_over();
+                        session.force_failover();
                     }
                 },
                 Event::FailedOver { resumed, .. } => {

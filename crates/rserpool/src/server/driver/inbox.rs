@@ -12,11 +12,11 @@ use rserpool_wire::{Asap, Message, Protocol};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{Office, Setup, unix_time};
+use super::{ServerDriver, Setup, unix_time};
 use crate::server::session::{EVENT_COST, PAUSE_AT, WAITING_MAX};
 use crate::server::{Event, Service};
 
-impl<S: Service> Office<S> {
+impl<S: Service> ServerDriver<S> {
     pub(super) fn on_data(&mut self, assoc: AssocId, ppid: Ppid, octets: Vec<u8>) {
         let Some(entry) = self.sessions.get_mut(&assoc) else { return };
         entry.control.data();
@@ -72,7 +72,7 @@ impl<S: Service> Office<S> {
     fn hand_over(&mut self, assoc: AssocId, event: Event, octets: usize) {
         let Some(entry) = self.sessions.get(&assoc) else { return };
         let cost = EVENT_COST + octets;
-        let waiting = entry.desk.inbox.waiting.fetch_add(cost, Ordering::Relaxed);
+        let waiting = entry.channels.inbox.waiting.fetch_add(cost, Ordering::Relaxed);
         if waiting > WAITING_MAX {
             debug!(?assoc, "sends more than is taken: cut off");
             self.stats.overrun += 1;
@@ -81,7 +81,7 @@ impl<S: Service> Office<S> {
             return;
         }
         // Who has ended the session wants no more of it.
-        if entry.desk.events.send((event, cost)).is_ok() && waiting + cost > PAUSE_AT {
+        if entry.channels.events.send((event, cost)).is_ok() && waiting + cost > PAUSE_AT {
             self.pause(assoc);
         }
     }
@@ -97,8 +97,8 @@ impl<S: Service> Office<S> {
             && self.paused.contains_key(&assoc)
         {
             // From now on the service says when enough is taken; it may have been before.
-            entry.desk.inbox.is_paused.store(true, Ordering::Relaxed);
-            if entry.desk.inbox.waiting.load(Ordering::Relaxed) < PAUSE_AT / 2 {
+            entry.channels.inbox.is_paused.store(true, Ordering::Relaxed);
+            if entry.channels.inbox.waiting.load(Ordering::Relaxed) < PAUSE_AT / 2 {
                 self.read_on(assoc);
             }
         }
@@ -141,6 +141,6 @@ impl<S: Service> Office<S> {
     /// What the events cost that a service has not taken.
     fn waiting(&self, assoc: AssocId) -> usize {
         let entry = self.sessions.get(&assoc);
-        entry.map_or(0, |entry| entry.desk.inbox.waiting.load(Ordering::Relaxed))
+        entry.map_or(0, |entry| entry.channels.inbox.waiting.load(Ordering::Relaxed))
     }
 }

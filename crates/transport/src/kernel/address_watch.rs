@@ -11,14 +11,14 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What was seen, and when it is looked again.
 #[derive(Debug)]
-pub(super) struct Lookout {
+pub(super) struct AddressWatch {
     ticks: Interval,
     here: Vec<IpAddr>,
     /// They were the same as before when they were last looked at.
     settled: bool,
 }
 
-impl Lookout {
+impl AddressWatch {
     /// Nothing was seen yet.
     pub(super) fn new() -> Self {
         let mut ticks = interval(LOOK);
@@ -47,9 +47,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn other_addresses_are_news_twice() {
-        let mut lookout = Lookout::new();
+        let mut address_watch = AddressWatch::new();
         let at = |last: u8| vec![IpAddr::from([10, 0, 0, last])];
-        let mut seen = |last| lookout.is_news(at(last));
+        let mut seen = |last| address_watch.is_news(at(last));
         let news = [1, 1, 1, 2, 2, 2, 2, 1].map(&mut seen);
         assert_eq!(news, [true, true, false, true, true, false, false, true]);
     }

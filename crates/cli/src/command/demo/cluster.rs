@@ -1,4 +1,4 @@
-//! What stands on the stage of the demo, and what can happen to it.
+//! The processes of the demo, and what can happen to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::command::process::{Cause, Process};
 const POOL: &str = "DemoPool";
 
 /// The processes of the demo and what is known of them.
-pub(super) struct Stage {
+pub(super) struct Cluster {
     start: Instant,
     backend: Backend,
     pub(super) registrars: Vec<Registrar>,
@@ -51,7 +51,7 @@ pub(super) struct Registrar {
 
 /// What was seen after a failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Sight {
+enum Observation {
     AsExpected,
     /// The client turned to another server before this one failed.
     LeftBefore,
@@ -78,15 +78,15 @@ struct Joined {
     urls: Vec<String>,
 }
 
-impl Stage {
-    /// A stage with registrars.
+impl Cluster {
+    /// A cluster with registrars.
     pub(super) async fn open(registrars: usize) -> anyhow::Result<Self> {
         let (backend, missing) = match probe::kernel_sctp_available() {
             Ok(()) => (Backend::KernelSctp, None),
             Err(missing) => (Backend::UserlandSctp, Some(missing)),
         };
         let (watchers, sightings) = mpsc::unbounded_channel();
-        let mut stage = Self {
+        let mut cluster = Self {
             start: Instant::now(),
             backend,
             registrars: Vec::new(),
@@ -100,13 +100,13 @@ impl Stage {
             takeovers: Vec::new(),
         };
         for _ in 0..registrars {
-            stage.add_registrar().await?;
+            cluster.add_registrar().await?;
         }
         match missing {
-            None => stage.tell(format_args!("all over the kernel's SCTP")),
-            Some(why) => stage.tell(format_args!("all over SCTP in userland, in UDP: {why}")),
+            None => cluster.tell(format_args!("all over the kernel's SCTP")),
+            Some(why) => cluster.tell(format_args!("all over SCTP in userland, in UDP: {why}")),
         }
-        Ok(stage)
+        Ok(cluster)
     }
 
     /// Starts a registrar that shares the handlespace of the others, and watches the pool through
@@ -212,7 +212,7 @@ impl Stage {
         let mut has_left = false;
         while !has_left && failover.recovered_us == 0 || failover.removed_us == 0 {
             let sight = self.follow(victim, signalled, &mut failover, &mut waiting).await?;
-            has_left |= sight == Sight::LeftBefore;
+            has_left |= sight == Observation::LeftBefore;
         }
         if has_left {
             self.tell(format_args!("   the client had left it just before; once more"));
@@ -231,7 +231,7 @@ impl Stage {
         signalled: u64,
         failover: &mut Failover,
         waiting: &mut BTreeSet<RegistrarId>,
-    ) -> anyhow::Result<Sight> {
+    ) -> anyhow::Result<Observation> {
         let client = self.client.as_mut().context("there is no client")?;
         tokio::select! {
             report = client.line::<Report>() => {
@@ -241,7 +241,7 @@ impl Stage {
                     Report::Failed { at_us, .. } | Report::Recovered { at_us, .. }
                         if at_us < signalled =>
                     {
-                        return Ok(Sight::LeftBefore);
+                        return Ok(Observation::LeftBefore);
                     }
                     Report::Failed { at_us, .. } if failover.detected_us == 0 => {
                         failover.detected_us = at_us.saturating_sub(signalled).max(1);
@@ -265,7 +265,7 @@ impl Stage {
                 }
             }
         }
-        Ok(Sight::AsExpected)
+        Ok(Observation::AsExpected)
     }
 
     /// Kills the registrar that looks after the client's server, and waits until the others say

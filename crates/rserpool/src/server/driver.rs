@@ -20,19 +20,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
-use super::card::{INTERVAL, INTERVAL_UDP, Neighbours};
-use super::session::{Desk, Limits, ROOM};
-use super::{Event, Service, Session, Standing};
+use super::business_card::{INTERVAL, INTERVAL_UDP, Neighbours};
+use super::session::{Limits, ROOM, SessionChannels};
+use super::{Event, LoadReport, Service, Session};
 use crate::PoolElement;
 use datagrams::Datagrams;
 use sources::{Admission, Sources};
 
-/// What is asked of the office.
-pub(super) enum Order {
+/// What is asked of the driver.
+pub(super) enum Command {
     /// By a session's service.
-    Of(AssocId, Do),
+    Of(AssocId, SessionCommand),
     /// The standing of the service has changed.
-    Standing,
+    LoadReport,
     /// Other keys for cookies, at least one, and a fresh seed for nonces.
     Keys(Vec<Key>, [u8; 32]),
     /// Take no more sessions, tell those that are there, and say when there are none.
@@ -42,7 +42,7 @@ pub(super) enum Order {
 }
 
 /// What a session's service wants done.
-pub(super) enum Do {
+pub(super) enum SessionCommand {
     Send(Ppid, Vec<u8>),
     Cookie(Vec<u8>),
     /// Enough was taken for the client to go on.
@@ -81,7 +81,7 @@ pub struct Stats {
     pub datagrams_refused: u64,
 }
 
-/// What an office is made of.
+/// What a driver is made of.
 pub(super) struct Setup {
     pub(super) handle: PoolHandle,
     pub(super) has_control: bool,
@@ -99,12 +99,12 @@ pub(super) struct Setup {
     pub(super) cookies: Cookies,
     pub(super) element: Arc<PoolElement>,
     pub(super) neighbours: Option<Arc<Neighbours>>,
-    /// For sessions; weak, so that the office ends with its server.
-    pub(super) orders: mpsc::WeakUnboundedSender<Order>,
+    /// For sessions; weak, so that the driver ends with its server.
+    pub(super) orders: mpsc::WeakUnboundedSender<Command>,
     pub(super) stats: watch::Sender<Stats>,
 }
 
-pub(super) struct Office<S> {
+pub(super) struct ServerDriver<S> {
     setup: Setup,
     endpoints: Endpoints,
     service: Arc<S>,
@@ -120,13 +120,13 @@ pub(super) struct Office<S> {
     /// Sessions that their service has ended, with what is still to be sent, and until when.
     ending: BTreeMap<AssocId, Instant>,
     datagrams: Datagrams,
-    /// What the services do with the sessions; it ends with the office.
+    /// What the services do with the sessions; it ends with the driver.
     tasks: JoinSet<()>,
     /// Sessions with something in the outbox of which the transport does not say when it takes more:
     /// UDP, and queues that filled up since it was polled.
     backlog: BTreeSet<AssocId>,
     stats: Stats,
-    standing: Option<Standing>,
+    standing: Option<LoadReport>,
     /// The element leaves; the sender is told when there are no more sessions.
     leaving: Option<Vec<oneshot::Sender<()>>>,
     /// A refused cookie was reported: the next ones are only counted.
@@ -137,7 +137,7 @@ pub(super) struct Office<S> {
 
 /// One session.
 struct Entry {
-    desk: Desk,
+    channels: SessionChannels,
     control: Control,
     /// What the transport has not taken yet.
     outbox: VecDeque<(Ppid, Vec<u8>, usize)>,
@@ -155,7 +155,7 @@ const RETRY: Duration = Duration::from_millis(5);
 /// How often a client that is slowed down is told that the server lives.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
 
-impl<S: Service> Office<S> {
+impl<S: Service> ServerDriver<S> {
     pub(super) fn new(setup: Setup, endpoints: Endpoints, service: Arc<S>) -> Self {
         let sources = Sources::new(setup.sessions_max, setup.sessions_per_source_max);
         let datagrams = Datagrams::new(setup.port, Instant::now());
@@ -180,7 +180,7 @@ impl<S: Service> Office<S> {
         }
     }
 
-    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Command>) {
         let mut retry = interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let neighbours = keep_fresh(self.setup.neighbours.clone(), self.setup.is_udp);
@@ -254,10 +254,10 @@ impl<S: Service> Office<S> {
         let Setup { has_control, handle, message_max, .. } = &self.setup;
         let state_max = has_control.then(|| Cookies::state_max(handle));
         let limits = Limits { state_max, message_max: *message_max };
-        let (session, desk) = Session::new(assoc, info, limits, orders);
+        let (session, channels) = Session::new(assoc, info, limits, orders);
         let (control, outbox) = (Control::default(), VecDeque::new());
         let (is_silent, is_congested) = (true, false);
-        let entry = Entry { desk, control, outbox, source, is_silent, is_congested };
+        let entry = Entry { channels, control, outbox, source, is_silent, is_congested };
         self.sessions.insert(assoc, entry);
         self.sources.add(Instant::now(), source, assoc);
         if let Some(timeout) = self.setup.first_message_timeout {
@@ -275,7 +275,7 @@ impl<S: Service> Office<S> {
         self.ending.remove(&assoc);
         self.datagrams.end(assoc);
         if let Some(entry) = self.sessions.remove(&assoc) {
-            entry.desk.room.close();
+            entry.channels.room.close();
             self.sources.remove(entry.source, assoc);
             self.sessions_changed();
         }
@@ -322,7 +322,7 @@ impl<S: Service> Office<S> {
     }
 
     fn tell_standing(&mut self) {
-        let standing = self.service.standing(self.sessions.len(), self.setup.sessions_max);
+        let standing = self.service.load_report(self.sessions.len(), self.setup.sessions_max);
         let before = self.standing.as_ref();
         if before.is_none_or(|before| before.policy != standing.policy)
             && let Some(policy) = standing.policy.clone()
@@ -346,26 +346,26 @@ impl<S: Service> Office<S> {
         takes
     }
 
-    fn on_order(&mut self, order: Order) {
+    fn on_order(&mut self, order: Command) {
         match order {
-            Order::Of(assoc, Do::Send(ppid, octets)) => {
+            Command::Of(assoc, SessionCommand::Send(ppid, octets)) => {
                 let room = octets.len().min(ROOM);
                 self.queue(assoc, ppid, octets, room);
             }
-            Order::Of(assoc, Do::Cookie(state)) => self.send_cookie(assoc, &state),
-            Order::Of(assoc, Do::ReadOn) => self.read_on(assoc),
-            Order::Of(assoc, Do::Close) => self.end(assoc),
-            Order::Of(assoc, Do::Abort) => {
+            Command::Of(assoc, SessionCommand::Cookie(state)) => self.send_cookie(assoc, &state),
+            Command::Of(assoc, SessionCommand::ReadOn) => self.read_on(assoc),
+            Command::Of(assoc, SessionCommand::Close) => self.end(assoc),
+            Command::Of(assoc, SessionCommand::Abort) => {
                 self.endpoints.abort(assoc);
                 self.forget(assoc);
             }
-            Order::Standing => self.tell_standing(),
-            Order::Keys(keys, seed) => {
+            Command::LoadReport => self.tell_standing(),
+            Command::Keys(keys, seed) => {
                 // Only an empty list is refused, and by the server itself.
                 let _ = self.setup.cookies.seal_with(keys, seed);
             }
-            Order::Drain { done } => self.drain(done),
-            Order::CloseAll { done } => {
+            Command::Drain { done } => self.drain(done),
+            Command::CloseAll { done } => {
                 self.leaving.get_or_insert_default().push(done);
                 let all: Vec<_> = self.sessions.keys().copied().collect();
                 for assoc in all {
@@ -382,7 +382,7 @@ impl<S: Service> Office<S> {
         for assoc in all {
             self.send_card(assoc);
             if let Some(entry) = self.sessions.get(&assoc) {
-                let _ = entry.desk.events.send((Event::Draining, 0));
+                let _ = entry.channels.events.send((Event::Draining, 0));
             }
         }
         self.sessions_changed();

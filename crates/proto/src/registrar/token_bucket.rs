@@ -10,13 +10,13 @@ const BURST: f64 = 0.1;
 
 /// So many times a second on the average, with short bursts.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct TokenBucket {
     rate: f64,
     allowance: f64,
     as_of: Time,
 }
 
-impl Pace {
+impl TokenBucket {
     /// At most `rate` times a second.
     pub(super) fn new(rate: NonZeroU32) -> Self {
         let rate = f64::from(rate.get());

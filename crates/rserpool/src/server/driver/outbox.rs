@@ -6,14 +6,14 @@ use rserpool_wire::{Asap, Message};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{Office, Setup, unix_time};
+use super::{ServerDriver, Setup, unix_time};
 use crate::server::Service;
 use crate::server::session::ROOM;
 
 /// Answers of the control channel that wait; more are dropped.
 const OUTBOX_MAX: usize = 64;
 
-impl<S: Service> Office<S> {
+impl<S: Service> ServerDriver<S> {
     pub(super) fn send_cookie(&mut self, assoc: AssocId, state: &[u8]) {
         let room = state.len().min(ROOM);
         let Setup { handle, cookies, .. } = &mut self.setup;
@@ -79,7 +79,7 @@ impl<S: Service> Office<S> {
         let Some(entry) = self.sessions.get_mut(&assoc) else { return };
         while let Some((ppid, octets, room)) = entry.outbox.front() {
             match self.endpoints.send(assoc, *ppid, octets) {
-                Ok(()) => entry.desk.room.add_permits(*room),
+                Ok(()) => entry.channels.room.add_permits(*room),
                 Err(SendError::Full) => {
                     if !entry.is_congested {
                         self.backlog.insert(assoc);

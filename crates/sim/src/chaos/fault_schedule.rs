@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 
 use super::Chaos;
 use crate::fault::Fault;
-use crate::network::Weather;
+use crate::network::Impairment;
 use crate::node::{self, NodeId};
 
 impl Chaos {
@@ -26,7 +26,7 @@ impl Chaos {
                 self.hurry();
             }
             let fault = self.fault();
-            self.world.upset(&fault);
+            self.world.inject(&fault);
         }
         let pause = self.pace.mul_f64(self.rng.random_range(0.0..=2.0));
         self.world.run_for(pause);
@@ -39,7 +39,7 @@ impl Chaos {
     fn hurry(&mut self) {
         for client in self.clients.clone() {
             for _ in 0..self.rng.random_range(1..=4) {
-                self.world.order(client, node::Order::Session);
+                self.world.order(client, node::MachineCommand::Session);
             }
         }
         if !self.clients.is_empty() {
@@ -54,32 +54,32 @@ impl Chaos {
         let Some((server, bound)) = self.world.replaceable(client) else { return };
         self.hurry();
         let killed = self.world.now();
-        self.world.upset(&Fault::Kill(server));
+        self.world.inject(&Fault::Kill(server));
         self.world.run_for(bound);
         self.world.check_failover(client, killed);
     }
 
     fn restore(&mut self) {
-        self.world.upset(&Fault::Heal);
-        self.world.upset(&Fault::Weather(self.calm));
+        self.world.inject(&Fault::Heal);
+        self.world.inject(&Fault::Impairment(self.calm));
         for registrar in self.registrars.clone() {
             if self.world.is_leaving(registrar) {
-                self.world.upset(&Fault::Kill(registrar));
+                self.world.inject(&Fault::Kill(registrar));
             }
         }
         for node in self.world.nodes() {
             if self.world.is_present(node) {
-                self.world.upset(&Fault::Thaw(node));
-                self.world.upset(&Fault::Slow(node, Duration::ZERO));
+                self.world.inject(&Fault::Thaw(node));
+                self.world.inject(&Fault::Slow(node, Duration::ZERO));
             } else if self.rng.random_bool(0.7) {
-                self.world.upset(&Fault::Start(node));
+                self.world.inject(&Fault::Start(node));
             }
         }
         let is_present = |node: &NodeId| self.world.is_present(*node);
         if !self.registrars.iter().any(is_present)
             && let Some(registrar) = self.registrars.choose(&mut self.rng)
         {
-            self.world.upset(&Fault::Start(*registrar));
+            self.world.inject(&Fault::Start(*registrar));
         }
     }
 
@@ -100,15 +100,15 @@ impl Chaos {
             }
             18 => Fault::CutOneWay(node, self.victim()),
             19 => Fault::Heal,
-            20 => Fault::Weather(self.storm_weather()),
+            20 => Fault::Impairment(self.storm_weather()),
             21 => Fault::Leave(node),
             22 => Fault::Join(node),
             _ => Fault::Load(self.element(), self.rng.random_range(0..=100)),
         }
     }
 
-    fn storm_weather(&mut self) -> Weather {
-        Weather {
+    fn storm_weather(&mut self) -> Impairment {
+        Impairment {
             delay: self.calm.delay.mul_f64(self.rng.random_range(0.5..=3.0)),
             jitter: self.calm.delay.mul_f64(self.rng.random_range(0.0..=10.0)),
             loss: self.rng.random_range(0.0..=0.3),

@@ -9,7 +9,7 @@ use super::World;
 use super::drive::protocol_text;
 use crate::invariant::{Invariant, TIMEOUTS_AT_ONCE_MAX};
 use crate::network::Arrival;
-use crate::node::{Fed, Legible, NodeId, Order};
+use crate::node::{Legible, MachineCommand, MachineInput, NodeId};
 
 impl World {
     /// Hands in what there is; how much that was.
@@ -30,8 +30,8 @@ impl World {
         if running.next_timeout().is_none_or(|due| due > own) {
             return 0;
         }
-        if running.brain.next_timeout().is_some_and(|due| due <= own) {
-            running.brain.feed(own, Fed::Timeout);
+        if running.machine.next_timeout().is_some_and(|due| due <= own) {
+            running.machine.feed(own, MachineInput::Timeout);
         } else {
             self.feed_session(node, session::client::Input::Timeout);
         }
@@ -47,15 +47,15 @@ impl World {
         1
     }
 
-    fn feed_order(&mut self, node: NodeId, own: Time, order: Order) {
-        if matches!(order, Order::Session) {
+    fn feed_order(&mut self, node: NodeId, own: Time, order: MachineCommand) {
+        if matches!(order, MachineCommand::Session) {
             return self.work(node);
         }
         self.heed_order(node, &order);
         self.trace
             .line(self.now, || format!("{} is told: {}", self.names[node.0], order_text(&order)));
         if let Some(running) = self.running(node) {
-            running.brain.order(own, order);
+            running.machine.order(own, order);
         }
     }
 
@@ -90,7 +90,7 @@ impl World {
                 let may_be = |it: NodeId| self.nodes[it.0].hostile().is_some();
                 let is_hostile = self.hostile > 0 && from.is_none_or(may_be);
                 let Some(running) = self.running(node) else { return };
-                let legible = running.brain.feed(own, Fed::Arrival(arrival));
+                let legible = running.machine.feed(own, MachineInput::Arrival(arrival));
                 if legible == Legible::No && !is_hostile {
                     let name = self.names[node.0].clone();
                     self.violate(Invariant::MessagesAreLegible, || {
@@ -142,12 +142,12 @@ impl World {
     }
 }
 
-fn order_text(order: &Order) -> String {
+fn order_text(order: &MachineCommand) -> String {
     match order {
-        Order::Registrar(command) => format!("{command:?}"),
-        Order::Element(command) => format!("{command:?}"),
-        Order::Session => "its session has its turn".into(),
-        Order::User(command) => match command {
+        MachineCommand::Registrar(command) => format!("{command:?}"),
+        MachineCommand::Element(command) => format!("{command:?}"),
+        MachineCommand::Session => "its session has its turn".into(),
+        MachineCommand::User(command) => match command {
             user::Command::Resolve(Request { id, handle, items, .. }) => {
                 let items = items.map_or(String::new(), |items| format!(", {items} at most"));
                 format!("request {}: {handle}{items}", id.0)

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 /// What came ahead of its turn.
 #[derive(Debug)]
-pub(super) struct Order<T> {
+pub(super) struct Reorder<T> {
     next: u64,
     early: BTreeMap<u64, T>,
 }
 
-impl<T> Default for Order<T> {
+impl<T> Default for Reorder<T> {
     fn default() -> Self {
         Self { next: 1, early: BTreeMap::new() }
     }
 }
 
-impl<T> Order<T> {
+impl<T> Reorder<T> {
     /// Keeps the result of that number; numbers begin with 1.
     pub(super) fn put(&mut self, number: u64, result: T) {
         self.early.insert(number, result);
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn results_come_out_in_order() {
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         order.put(2, "b");
         order.put(3, "c");
         assert_eq!((order.take(), order.waiting()), (None, 2));

@@ -12,7 +12,7 @@ use super::{Application, COST, Membership, World};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::network::{Payload, Process, Stack};
-use crate::node::{Brain, NodeId, Order, Program, Running};
+use crate::node::{AnyMachine, MachineCommand, NodeId, Program, Running};
 use crate::session::Sessions;
 
 impl World {
@@ -24,7 +24,7 @@ impl World {
     }
 
     /// Something happens from outside.
-    pub fn upset(&mut self, fault: &Fault) {
+    pub fn inject(&mut self, fault: &Fault) {
         self.expected = None;
         self.counts.faults += 1;
         self.trace.line(self.now, || {
@@ -50,12 +50,12 @@ impl World {
                 self.suspect_cut();
             }
             Fault::Heal => self.network.links.heal(),
-            Fault::Weather(weather) => self.network.links.weather = *weather,
+            Fault::Impairment(weather) => self.network.links.weather = *weather,
             Fault::Leave(node) => self.want(*node, false),
             Fault::Join(node) => self.want(*node, true),
             Fault::Load(node, percent) => {
                 let load = Load::from_fraction(f64::from(*percent) / 100.0);
-                self.order(*node, Order::Element(element::Command::SetLoad(load)));
+                self.order(*node, MachineCommand::Element(element::Command::SetLoad(load)));
             }
         }
         self.collect();
@@ -95,12 +95,13 @@ impl World {
         node_at.cost = COST;
         node_at.steady_since = now;
         let seed = node_at.seed.wrapping_add(node_at.starts);
-        let brain = node_at.program.begin(seed);
+        let machine = node_at.program.begin(seed);
         let sessions = Sessions::begin(node_at.role.as_ref(), seed, now);
-        if let Brain::Registrar(registrar) = &brain {
+        if let AnyMachine::Registrar(registrar) = &machine {
             self.identities[node.0] = Some(registrar.id());
         }
-        node_at.running = Some(Running::new(brain, sessions, Clock::start(now, node_at.rate), now));
+        node_at.running =
+            Some(Running::new(machine, sessions, Clock::start(now, node_at.rate), now));
         self.begin_application(node);
         self.begin_sessions(node);
     }
@@ -173,7 +174,7 @@ impl World {
             Program::Registrar(_) => {
                 let leaves = Membership { wanted: false };
                 self.nodes[node.0].application = Application::Registrar(leaves);
-                return self.order(node, Order::Registrar(registrar::Command::Leave));
+                return self.order(node, MachineCommand::Registrar(registrar::Command::Leave));
             }
             Program::Element(_) | Program::User(_) | Program::Crowd(_) | Program::Hostile(_) => {}
         }
@@ -183,7 +184,7 @@ impl World {
                 true => element::Command::Register,
                 false => element::Command::Deregister,
             };
-            self.order(node, Order::Element(command));
+            self.order(node, MachineCommand::Element(command));
         }
     }
 

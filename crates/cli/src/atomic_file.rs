@@ -12,7 +12,7 @@ use rustix::io::Errno;
 /// A file that grows as `NAME.part`, which one program at a time writes. What had its name before
 /// stays until it is whole. What is no file, such as a device, is written to as it is.
 #[derive(Debug)]
-pub(crate) struct WholeFile {
+pub(crate) struct AtomicFile {
     name: PathBuf,
     part: Option<PathBuf>,
     file: File,
@@ -20,7 +20,7 @@ pub(crate) struct WholeFile {
     keeps: bool,
 }
 
-impl WholeFile {
+impl AtomicFile {
     /// Begins an empty one; dropped before it is whole, it leaves nothing.
     pub(crate) fn create(name: &Path) -> anyhow::Result<Self> {
         let mut this = Self::resume(name)?;
@@ -107,14 +107,14 @@ fn open(at: &Path) -> io::Result<File> {
     }
 }
 
-impl Read for WholeFile {
+impl Read for AtomicFile {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         // A device has nothing that belongs to the file.
         if self.part.is_some() { self.file.read(octets) } else { Ok(0) }
     }
 }
 
-impl Write for WholeFile {
+impl Write for AtomicFile {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.file.write(octets)
     }
@@ -124,7 +124,7 @@ impl Write for WholeFile {
     }
 }
 
-impl Drop for WholeFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(part) = self.part.as_deref().filter(|_| self.kept().is_none()) {
             // It may be gone already.
@@ -141,12 +141,12 @@ mod tests {
     fn a_file_has_no_name_before_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().join("file");
-        let mut file = WholeFile::create(&name).unwrap();
+        let mut file = AtomicFile::create(&name).unwrap();
         file.write_all(b"abc").unwrap();
         assert!(!name.exists());
         file.finish().unwrap();
         assert_eq!(fs::read(&name).unwrap(), b"abc");
-        drop(WholeFile::create(&name).unwrap());
+        drop(AtomicFile::create(&name).unwrap());
         assert_eq!(fs::read(&name).unwrap(), b"abc");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -156,20 +156,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().join("file");
         for (before, more) in [("", "ab"), ("ab", "c")] {
-            let mut file = WholeFile::resume(&name).unwrap();
+            let mut file = AtomicFile::resume(&name).unwrap();
             assert_eq!(io::read_to_string(&mut file).unwrap(), before);
             file.write_all(more.as_bytes()).unwrap();
             assert!(file.kept().is_some());
         }
-        let mut file = WholeFile::resume(&name).unwrap();
-        assert!(WholeFile::resume(&name).is_err(), "one at a time");
-        assert!(WholeFile::create(&name).is_err(), "one at a time");
+        let mut file = AtomicFile::resume(&name).unwrap();
+        assert!(AtomicFile::resume(&name).is_err(), "one at a time");
+        assert!(AtomicFile::create(&name).is_err(), "one at a time");
         file.begin_anew().unwrap();
         assert_eq!(file.kept(), None);
         file.write_all(b"new").unwrap();
         file.finish().unwrap();
         assert_eq!(fs::read(&name).unwrap(), b"new");
-        let mut file = WholeFile::resume(&name).unwrap();
+        let mut file = AtomicFile::resume(&name).unwrap();
         file.write_all(b"not it").unwrap();
         file.spoil();
         drop(file);
@@ -179,7 +179,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_device_is_written_to_as_it_is() {
-        let mut file = WholeFile::create(Path::new("/dev/full")).unwrap();
+        let mut file = AtomicFile::create(Path::new("/dev/full")).unwrap();
         assert_eq!(file.write_all(b"abc").unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }
