@@ -7,7 +7,6 @@
 
 mod args;
 mod atomic_file;
-mod clock;
 mod command;
 mod exit;
 #[cfg(test)]
@@ -18,7 +17,6 @@ mod output;
 mod pools;
 mod registrars;
 mod runtime;
-mod service;
 mod sessions;
 mod waiting;
 

@@ -74,6 +74,20 @@ impl Output {
     }
 }
 
+impl rserpool_bench::Output for Output {
+    fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    fn json(&mut self, value: &serde_json::Value) -> anyhow::Result<()> {
+        Ok(Self::json(self, value)?)
+    }
+
+    fn rows(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
+        Ok(Self::rows(self, headings, rows)?)
+    }
+}
+
 /// How far something is, of `length` if that is known: a line on a terminal, else nothing.
 pub(crate) fn progress(length: Option<u64>, template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());

@@ -4,7 +4,6 @@ use std::fs::File;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::debug;
 
@@ -88,17 +87,4 @@ impl IgnoredSignals {
             _ = self.user2.recv() => "SIGUSR2",
         }
     }
-}
-
-/// Waits for the end of standard input if `wanted`, else for ever.
-pub(crate) async fn end_of_stdin(wanted: bool) {
-    if !wanted {
-        return std::future::pending().await;
-    }
-    // Should that program die, its pipe ends with it; but who is stopped does not see that.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT));
-    let mut stdin = tokio::io::stdin();
-    let mut ignored = [0; 256];
-    while matches!(stdin.read(&mut ignored).await, Ok(1..)) {}
 }

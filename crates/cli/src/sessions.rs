@@ -14,8 +14,8 @@ use rserpool::{Attempt, PoolUser, Session, session_options, user};
 use crate::command::resolve::pool_handle;
 use crate::exit::no_registrar;
 use crate::registrars::RegistrarArgs;
-use crate::service::Kind;
 use crate::waiting;
+use rserpool_services::Kind;
 
 /// Which pool a client turns to: by its place or by its name.
 #[derive(Args, Clone, Debug)]

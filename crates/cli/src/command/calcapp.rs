@@ -15,9 +15,9 @@ use tracing::info;
 
 use crate::output::{Format, Output};
 use crate::runtime::{self, EndSignals};
-use crate::service;
-use crate::service::calcapp::packet::{Kind, PPID, Packet};
 use crate::sessions::{self, FRUITLESS_MAX, PoolArg, SessionArgs};
+use rserpool_services as service;
+use rserpool_services::calcapp::packet::{Kind, PPID, Packet};
 
 mod report;
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::time::timeout;
 
-use crate::command::process::Cause;
 use crate::output::Output;
 use crate::runtime;
+use rserpool_bench::process::Cause;
 
 use cluster::Cluster;
 

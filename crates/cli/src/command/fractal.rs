@@ -11,9 +11,9 @@ use serde_json::json;
 use crate::atomic_file::AtomicFile;
 use crate::output::{Format, Output};
 use crate::runtime;
-use crate::service::Kind;
-use crate::service::fractal::packet::{Algorithm, ITERATIONS_MAX};
 use crate::sessions::{PoolArg, SessionArgs};
+use rserpool_services::Kind;
+use rserpool_services::fractal::packet::{Algorithm, ITERATIONS_MAX};
 
 mod local;
 mod patch;

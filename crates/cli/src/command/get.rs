@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
@@ -17,13 +17,12 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::atomic_file::AtomicFile;
-use crate::clock::now_us;
 use crate::output::{Format, Output, progress};
 use crate::pools::with_pool;
 use crate::runtime;
-use crate::service::download::packet::{PPID, Refusal};
-use crate::service::download::receiver::{Arrival, Receiver};
 use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
+use rserpool_services::download::packet::{PPID, Refusal};
+use rserpool_services::download::receiver::{Arrival, Receiver};
 
 /// Fetches a file from a server of a pool that has it. When the server fails, another one sends the
 /// rest. The file only gets its name when all of it is there and has the SHA-256 that the server
@@ -105,7 +104,9 @@ struct Aside(PathBuf);
 
 impl Aside {
     fn new() -> anyhow::Result<Self> {
-        let name = format!("rserpool-get-{}-{}", std::process::id(), now_us());
+        // Whatever the clock says, nobody else's folder is taken.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let name = format!("rserpool-get-{}-{}", std::process::id(), now.as_micros());
         let folder = std::env::temp_dir().join(name);
         let made = DirBuilder::new().mode(0o700).create(&folder);
         made.with_context(|| format!("cannot make {}", folder.display()))?;

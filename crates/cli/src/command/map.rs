@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use crate::exit::OutputError;
 use crate::output::{Format, Output, progress};
 use crate::runtime;
-use crate::service::Kind;
-use crate::service::exec::packet::NAME_MAX;
 use crate::sessions::{PoolArg, SessionArgs};
+use rserpool_services::Kind;
+use rserpool_services::exec::packet::NAME_MAX;
 
 mod reorder;
 mod worker;

@@ -1,6 +1,5 @@
 //! The commands, one file each.
 
-mod bench;
 mod calcapp;
 mod connect;
 mod decode;
@@ -11,7 +10,6 @@ mod get;
 mod map;
 mod pingpong;
 mod probe;
-mod process;
 mod registrar;
 pub(crate) mod resolve;
 mod serve;
@@ -23,6 +21,7 @@ pub(crate) use decode::decode_capture;
 use clap::Subcommand;
 
 use crate::output::Output;
+use crate::runtime;
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -55,7 +54,7 @@ pub(crate) enum Command {
     /// Say which transports work on this host.
     Probe(probe::Args),
     /// Measure this program, with real processes.
-    Bench(bench::Args),
+    Bench(rserpool_bench::Args),
     /// Take messages apart: hex or a capture in, annotated fields out.
     Decode(decode::Args),
     /// Simulate: worlds of registrars, elements and users in virtual time.
@@ -79,7 +78,7 @@ impl Command {
             Self::Get(args) => args.run(output),
             Self::Dump(args) => args.run(output),
             Self::Probe(args) => args.run(output),
-            Self::Bench(args) => args.run(output),
+            Self::Bench(args) => runtime::block_on(args.run(output)),
             Self::Decode(args) => args.run(output),
             Self::Sim(args) => args.run(output),
         }

@@ -12,14 +12,11 @@ use tracing::debug;
 
 use crate::output::{Format, Output};
 use crate::runtime::{self, EndSignals};
-use crate::service::Kind;
-use crate::service::pingpong::FIRST_REPLY;
-use crate::service::pingpong::packet::{self, Packet};
 use crate::sessions::{FRUITLESS_MAX, PoolArg, SessionArgs, say};
-
-pub(crate) mod tally;
-
-use tally::{Tally, Verdict};
+use rserpool_services::Kind;
+use rserpool_services::pingpong::FIRST_REPLY;
+use rserpool_services::pingpong::packet::{self, Packet};
+use rserpool_services::pingpong::tally::{Counts, Tally, Verdict};
 
 /// Asks a server of a pool in regular intervals, and says whether any question was lost or answered
 /// twice, whatever happens to servers. Servers number their answers; the number goes from server to
@@ -236,8 +233,8 @@ impl Player<'_> {
             );
             self.output.json(&summary)?;
         } else {
-            let tally::Counts { sent, answered, resent, lost, .. } = counts;
-            let tally::Counts { failovers, restarts, duplicates, repeats, gaps, .. } = counts;
+            let Counts { sent, answered, resent, lost, .. } = counts;
+            let Counts { failovers, restarts, duplicates, repeats, gaps, .. } = counts;
             self.output.line(format_args!(
                 "{answered} of {sent} answered, {lost} lost, {resent} asked again; \
                  {failovers} failovers, {restarts} without state; \

@@ -15,6 +15,7 @@ use crate::exit::Failure;
 use crate::output::{Format, Output};
 use crate::registrars::{dialect, profile};
 use crate::runtime;
+use rserpool_bench::process::end_of_stdin;
 
 /// Runs a registrar until SIGTERM or SIGINT. Prints its URLs once it serves.
 #[derive(Debug, clap::Args)]
@@ -91,7 +92,7 @@ impl Args {
         config.to_library().context(Failure::Configuration)?;
         let ready = |ready: Ready| print(output, &ready);
         runtime::block_on(async {
-            let end = runtime::end_of_stdin(exit_with_stdin);
+            let end = end_of_stdin(exit_with_stdin);
             rserpool_registrar::run(&config, ready, end).await
         })
     }

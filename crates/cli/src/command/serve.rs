@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rserpool::Attempt;
 use rserpool::element::State;
 use rserpool::server::{Config, Cookies, Key, Server, sealed_cookies};
 use rserpool::transport::{Address, ParseError, Scheme};
 use rserpool::wire::param::{PeId, Policy, PoolHandle, TransportUse};
+use rserpool_services::{Kind, StartError};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -24,14 +26,19 @@ use crate::output::{Format, Output};
 use crate::pools::with_pool;
 use crate::registrars::RegistrarArgs;
 use crate::runtime::{self, EndSignals};
-use crate::service::{Kind, Options};
 use crate::waiting;
+use rserpool_bench::process::end_of_stdin;
+
+mod options;
+
+use options::Options;
 
 /// Runs an example service as an element of a pool until SIGTERM or SIGINT; a second one ends it at
 /// once. Prints where it serves once it is in the pool.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The service.
+    #[arg(value_parser = service())]
     service: Kind,
 
     /// The pool to join. By default the one that rsplib's programs use, such as EchoPool or
@@ -165,9 +172,9 @@ impl Args {
         let mut signals = EndSignals::new()?;
         let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
         let mut others = runtime::IgnoredSignals::new()?;
-        let end_of_stdin = runtime::end_of_stdin(self.exit_with_stdin);
+        let end_of_stdin = end_of_stdin(self.exit_with_stdin);
         tokio::pin!(end_of_stdin);
-        let server = self.service.start(self.config()?, &self.options)?;
+        let server = self.start()?;
         let mut state = server.watch();
         let mut joining = server.watch();
         let mut waits = Box::pin(async {
@@ -217,6 +224,17 @@ impl Args {
             // Who says it twice has no patience.
             () = signals.next() => Ok(()),
         }
+    }
+
+    fn start(&self) -> anyhow::Result<Server> {
+        let started = self.service.start(self.config()?, &self.options.of_services());
+        started.map_err(|error| match error {
+            StartError::Server(error) => error.into(),
+            error @ StartError::OpenRoot { .. } => {
+                anyhow::Error::from(error).context(Failure::Configuration)
+            }
+            error => error.into(),
+        })
     }
 
     fn waits_for(&self, server: &Server) -> String {
@@ -312,6 +330,14 @@ fn everywhere() -> Address {
     let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
     let ip = if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     Address::from((Scheme::Sctp, SocketAddr::new(ip, 0)))
+}
+
+/// A service as an argument.
+fn service() -> impl TypedValueParser<Value = Kind> {
+    let value = |kind: &Kind| PossibleValue::new(kind.label()).help(kind.summary());
+    let named = |name: String| Kind::ALL.iter().copied().find(|kind| kind.label() == name);
+    PossibleValuesParser::new(Kind::ALL.iter().map(value))
+        .try_map(move |name| named(name).ok_or("no such service"))
 }
 
 /// Where to listen as an argument: the scheme comes from another one.

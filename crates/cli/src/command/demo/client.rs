@@ -12,11 +12,12 @@ use rserpool::{PoolUser, Session, user};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::clock::now_us;
 use crate::command::resolve::pool_handle;
 use crate::output::Output;
 use crate::runtime;
 use crate::sessions::say;
+use rserpool_bench::clock::now_us;
+use rserpool_bench::process::end_of_stdin;
 
 /// The client of the demo; not for people.
 #[derive(Debug, clap::Args)]
@@ -91,7 +92,7 @@ impl Client<'_> {
     async fn run(&mut self) -> anyhow::Result<()> {
         let server = self.server();
         self.say(&Report::Connected { server, at_us: now_us() })?;
-        let end = runtime::end_of_stdin(true);
+        let end = end_of_stdin(true);
         tokio::pin!(end);
         let mut farewell = None;
         let mut pace = interval(PACE);

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::client::{Count, Report};
 use super::picture::Picture;
 use super::summary::{Failover, Summary, Takeover};
-use crate::clock::now_us;
-use crate::command::process::{Cause, Process};
+use rserpool_bench::clock::now_us;
+use rserpool_bench::process::{Cause, Process};
 
 const POOL: &str = "DemoPool";
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
-use crate::command::process::{Cause, Process};
+use rserpool_bench::process::{Cause, Process};
 
 const POOL: &str = "DemoPicturePool";
 const ELEMENTS: usize = 5;

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::client::Count;
 use super::picture::Picture;
-use crate::command::process::Cause;
 use crate::output::{Format, Output};
+use rserpool_bench::process::Cause;
 
 /// How the demo went.
 pub(super) struct Summary {

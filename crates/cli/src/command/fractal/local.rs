@@ -4,7 +4,7 @@ use std::thread;
 
 use super::picture::Picture;
 use super::view::View;
-use crate::service::fractal::compute::points;
+use rserpool_services::fractal::compute::points;
 
 /// Computes all of it, in no tiles, on all processors.
 pub(super) fn compute(view: &View) -> Picture {

@@ -1,6 +1,6 @@
 //! The points of a tile, as they arrive.
 
-use crate::service::fractal::packet::{Data, Parameter};
+use rserpool_services::fractal::packet::{Data, Parameter};
 
 /// A tile that fills.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Patch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::fractal::packet::Algorithm;
+    use rserpool_services::fractal::packet::Algorithm;
 
     fn patch() -> Patch {
         Patch::new(Parameter {

@@ -138,7 +138,7 @@ fn mean(sum: u32, side: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::fractal::packet::Algorithm;
+    use rserpool_services::fractal::packet::Algorithm;
 
     fn picture() -> Picture {
         let view = View::new([4, 2], [0.0, 0.0], 1.0, Algorithm::Mandelbrot, 3).unwrap();

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use crate::service::fractal::packet::{Algorithm, Parameter};
+use rserpool_services::fractal::packet::{Algorithm, Parameter};
 
 /// A picture's points in the plane.
 ///
@@ -113,7 +113,7 @@ fn unit_of(step: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::fractal::compute::points;
+    use rserpool_services::fractal::compute::points;
 
     fn view(size: [u32; 2], span: f64) -> View {
         View::new(size, [0.743_643_887, -0.131_825_904], span, Algorithm::Mandelbrot, 200).unwrap()

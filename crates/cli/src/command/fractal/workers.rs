@@ -17,8 +17,8 @@ use super::patch::{Arrival, Patch};
 use super::picture::Picture;
 use super::view::{Tile, View};
 use crate::output::progress;
-use crate::service::fractal::packet::PPID;
 use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
+use rserpool_services::fractal::packet::PPID;
 
 /// How tiles are computed.
 pub(super) struct Workers {

@@ -10,9 +10,9 @@ use rserpool::{PoolUser, Session};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::service::exec::job::{Client, Output, Progress};
-use crate::service::exec::packet::{Outcome, PPID, Refusal};
 use crate::sessions::{EVER, SessionArgs, say};
+use rserpool_services::exec::job::{Client, Output, Progress};
+use rserpool_services::exec::packet::{Outcome, PPID, Refusal};
 
 /// What all jobs have in common.
 pub(super) struct Worker {
