@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
 use rserpool_transport::multicast::{Announcement, Announcer, Listener};
 use rserpool_transport::{
-    Address, AssocId, AssocInfo, Backend, BuildIdHasher, Endpoints, Error, Event, Framing, Ppid,
-    Remote, Scheme, SendError,
+    Address, AssocId, AssocInfo, Backend, BuildIdHasher, Counters, Endpoints, Error, Event,
+    Framing, Ppid, Remote, Scheme, SendError,
 };
 use rserpool_wire::param::Transport;
 use rserpool_wire::{Message, Protocol};
@@ -272,6 +272,16 @@ impl Associations {
                 debug!(%error, "announce not sent");
             }
         }
+    }
+
+    /// What the endpoints refused.
+    pub(crate) fn counters(&self) -> Counters {
+        self.endpoints.counters()
+    }
+
+    /// Octets that wait in all queues of the endpoints.
+    pub(crate) fn queued_octets(&self) -> usize {
+        self.endpoints.queued_octets()
     }
 
     /// What is over already and the machine does not know of yet.

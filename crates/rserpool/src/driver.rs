@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use crate::associations::{Associations, Outcome};
+use crate::inspect::{Inspection, Inspector, Look};
 
 /// What the owner of a running machine may want.
 pub(crate) enum Request<M: Machine> {
@@ -21,6 +22,8 @@ pub(crate) enum Request<M: Machine> {
     Newest(Box<dyn FnOnce() -> M::Command + Send>),
     /// A look at it; nothing else happens meanwhile, so it should be short.
     Inspect(Box<dyn FnOnce(&M) + Send>),
+    /// The same at it and its associations.
+    Look(Inspection<M>),
 }
 
 /// A running machine: its requests go in here. When the last clone is dropped, the machine ends.
@@ -47,6 +50,11 @@ impl<M: Machine + 'static> Requests<M> {
     /// Hands in what `command` says when its turn comes.
     pub(crate) fn newest(&self, command: impl FnOnce() -> M::Command + Send + 'static) {
         let _ = self.0.send(Request::Newest(Box::new(command)));
+    }
+
+    /// The way to look at the machine without keeping it running.
+    pub(crate) fn inspector(&self) -> Inspector<M> {
+        Inspector::new(self.0.downgrade())
     }
 
     /// What `look` sees; `None` where the machine has ended.
@@ -223,6 +231,10 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
             Request::Command(command) => self.command(command),
             Request::Newest(command) => self.command(command()),
             Request::Inspect(look) => look(&self.machine),
+            Request::Look(look) => {
+                let Self { machine, associations, now, .. } = self;
+                look(&Look { machine, associations, now: *now });
+            }
         }
     }
 

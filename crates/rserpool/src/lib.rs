@@ -22,6 +22,7 @@ mod attempts;
 mod driver;
 pub mod element;
 mod error;
+mod inspect;
 mod log;
 mod node;
 pub mod observer;

@@ -19,8 +19,10 @@ use crate::driver::{self, Requests};
 use crate::node::{TransportLimits, seed, transport_options};
 
 mod log;
+mod view;
 
 use log::Log;
+pub use view::{Summary, View};
 
 /// How a registrar runs.
 #[derive(Clone, Debug, Default)]
@@ -232,6 +234,11 @@ impl Registrar {
     /// Cancelling stops the waiting and nothing else.
     pub async fn stats(&self) -> Result<Stats, Error> {
         self.requests.inspect(|registrar| *registrar.stats()).await.ok_or(Error::Stopped)
+    }
+
+    /// The way to look at it from elsewhere, an overview or a page at a time.
+    pub fn view(&self) -> View {
+        View { inspector: self.requests.inspector() }
     }
 
     /// Ends it: its elements are handed over to other registrars, where there are any, and its

@@ -12,6 +12,7 @@
 //! | [`enrp`] | the 10 ENRP messages | RFC 5353 §2 |
 //! | [`message`] | either of them, and what to report of what was not understood | RFC 5354 §4 |
 //! | [`checksum`] | the checksum over a registrar's elements | RFC 5353 §3.6.2 |
+//! | [`counters`] | counters with the names of their metrics | |
 //! | [`dump`] | messages taken apart for people | |
 //! | [`error`] | what can be wrong with received octets | RFC 5354 §3.12 |
 
@@ -23,6 +24,7 @@ mod macros;
 pub mod asap;
 pub mod checksum;
 pub mod codec;
+pub mod counters;
 pub mod dump;
 pub mod enrp;
 pub mod error;

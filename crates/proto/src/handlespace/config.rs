@@ -1,5 +1,7 @@
 use std::num::NonZeroU32;
 
+use rserpool_wire::counters::Counter;
+
 /// How a handlespace answers, and how much it takes in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -108,7 +110,19 @@ impl LimitCounts {
         self.0[limit as usize]
     }
 
+    /// All of them with their names.
+    pub fn counters(&self) -> impl Iterator<Item = Counter> {
+        let counts = self.0;
+        Limit::ALL.iter().map(move |&limit| limit_reached(limit.label(), counts[limit as usize]))
+    }
+
     pub(super) const fn count(&mut self, limit: Limit) {
         self.0[limit as usize] += 1;
     }
+}
+
+/// How often this limit was reached.
+pub(crate) fn limit_reached(limit: &'static str, count: u64) -> Counter {
+    const HELP: &str = "How often something was refused because of a limit.";
+    Counter::new(limit, ("limit_reached_total", Some(("limit", limit))), HELP, &[], count)
 }

@@ -39,6 +39,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife, Transport};
 
+pub(crate) use config::limit_reached;
 pub use config::{Config, Limit, LimitCounts, Limits};
 pub use element::{ElementIndex, ElementView, Outcome, Registered};
 pub use per_element::PerElement;

@@ -128,6 +128,12 @@ impl Handlespace {
         self.homes.of(home).map_or(0, |home| home.count)
     }
 
+    /// How many elements of a pool have this home.
+    pub fn owned_count_in(&self, home: RegistrarId, handle: &PoolHandle) -> usize {
+        let part = self.homes.of(home).and_then(|home| home.pools.get(handle));
+        part.map_or(0, |part| part.count as usize)
+    }
+
     /// The registrars that are the home of something, by identifier.
     pub fn homes(&self) -> impl Iterator<Item = RegistrarId> + '_ {
         self.homes.registrars()

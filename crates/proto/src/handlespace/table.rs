@@ -3,6 +3,7 @@ use std::ops::Bound;
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, RegistrarId};
 
 use super::Handlespace;
+use super::element::ElementView;
 use super::pool::PoolView;
 use super::reach::Reach;
 
@@ -42,6 +43,58 @@ impl Handlespace {
             let told = stored.filter(move |stored| stored.reach >= reach);
             told.map(move |stored| (handle, &stored.element))
         })
+    }
+
+    /// All elements, by pool handle and identifier, behind `cursor`, as
+    /// [`table_after`](Self::table_after) has them.
+    pub fn elements_after<'a>(
+        &'a self,
+        cursor: Option<&(PoolHandle, PeId)>,
+    ) -> Box<dyn Iterator<Item = ElementView<'a>> + 'a> {
+        let cursor = cursor.cloned();
+        let start = cursor.as_ref().map_or(Bound::Unbounded, |(handle, _)| Bound::Included(handle));
+        let pools = self.in_order.range::<PoolHandle, _>((start, Bound::Unbounded));
+        Box::new(pools.flat_map(move |(handle, &number)| {
+            let after = cursor.as_ref().filter(|cursor| cursor.0 == *handle).map(|cursor| cursor.1);
+            self.views(number, after)
+        }))
+    }
+
+    /// The elements of a pool, by identifier, behind `cursor`; none where there is no such pool, or
+    /// the cursor is in a later one.
+    pub fn elements_of<'a>(
+        &'a self,
+        handle: &PoolHandle,
+        cursor: Option<&(PoolHandle, PeId)>,
+    ) -> Box<dyn Iterator<Item = ElementView<'a>> + 'a> {
+        let is_over = cursor.is_some_and(|(at, _)| at > handle);
+        let number = self.by_handle.get(handle).filter(|_| !is_over);
+        let after = cursor.filter(|(at, _)| at == handle).map(|(_, id)| *id);
+        Box::new(number.into_iter().flat_map(move |&number| self.views(number, after)))
+    }
+
+    fn views(&self, number: u32, after: Option<PeId>) -> impl Iterator<Item = ElementView<'_>> {
+        let pool = &self.pools[number];
+        let slots = pool.slots_after(after, None);
+        slots.map(move |slot| ElementView::of(pool, &self.elements, slot))
+    }
+
+    /// The pools whose handles begin with `prefix`, by handle, behind this one.
+    pub fn pools_after<'a>(
+        &'a self,
+        after: Option<&PoolHandle>,
+        prefix: &'a [u8],
+    ) -> impl Iterator<Item = PoolView<'a>> + use<'a> {
+        let first = PoolHandle::new(prefix);
+        let after = after.filter(|after| first.as_ref().is_none_or(|first| *after >= first));
+        let start = match (after, first.as_ref()) {
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Included(first),
+            (None, None) => Bound::Unbounded,
+        };
+        let pools = self.in_order.range::<PoolHandle, _>((start, Bound::Unbounded));
+        let pools = pools.take_while(move |(handle, _)| handle.as_bytes().starts_with(prefix));
+        pools.map(|(_, &number)| PoolView { pool: &self.pools[number], elements: &self.elements })
     }
 
     /// All pools, by handle.

@@ -30,6 +30,7 @@
 //! | `adoption` | becoming the home of its elements | RFC 5353 §3.5.2 |
 //! | `handover` | leaving on purpose | |
 //! | `sizes` | how much there is of everything that grows | |
+//! | `view` | what operators see, a page at a time | RFC 5525 |
 //! | `suggestion` | giving elements to registrars that are better for them | |
 
 mod admission;
@@ -69,6 +70,7 @@ mod takeover;
 mod tests;
 mod token_bucket;
 mod update;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -98,6 +100,10 @@ pub use sizes::Size;
 pub use stats::Stats;
 pub use suggestion::aptitude;
 pub use sync::SyncFailure;
+pub use view::{
+    AssociationRow, ElementQuery, ElementRow, Overview, PAGE_MAX, Page, PeerCounts, PoolQuery,
+    PoolRow, SupervisionView,
+};
 
 use adoption::Adopting;
 use announce::Announcing;

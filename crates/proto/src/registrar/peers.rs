@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rserpool_wire::codec::Codec;
 use rserpool_wire::enrp::{Body, Enrp, ListResponse};
-use rserpool_wire::param::{Cause, RegistrarId, SctpTransport, ServerInformation, Transport};
+use rserpool_wire::param::{
+    Cause, PeChecksum, RegistrarId, SctpTransport, ServerInformation, Transport,
+};
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Message, Protocol};
 
@@ -60,6 +62,8 @@ pub(super) struct PeerRegistrar {
     /// It has missed updates while its association was congested. That it fetches what it lacks is
     /// all that has to be remembered, however much it is.
     pub(super) is_behind: bool,
+    /// The checksum that it told last.
+    pub(super) checksum_told: Option<PeChecksum>,
     /// Why it could not be audited, as the application knows.
     pub(super) failure_told: Option<SyncFailure>,
     /// How often a wait for it was extended because this registrar was late.
@@ -108,6 +112,14 @@ pub struct PeerView {
     pub last_heard: Time,
     /// How many elements it is the home of.
     pub elements: usize,
+    /// What it was heard over.
+    pub carrier: Carrier,
+    /// The checksum over its elements as they are known here.
+    pub checksum_here: PeChecksum,
+    /// The checksum that it told last; `None` before its first presence.
+    pub checksum_told: Option<PeChecksum>,
+    /// Whether its handle table is being fetched.
+    pub is_downloading: bool,
 }
 
 /// What is thought of another registrar.
@@ -146,6 +158,7 @@ impl PeerRegistrar {
             conflict_told: false,
             claims_in_row: 0,
             is_behind: false,
+            checksum_told: None,
             failure_told: None,
             extensions: 0,
         }
@@ -180,6 +193,10 @@ impl Registrar {
             associations: peer.links.len(),
             last_heard: peer.last_heard,
             elements: self.handlespace.owned_count(id),
+            carrier: peer.carrier,
+            checksum_here: self.handlespace.checksum(id),
+            checksum_told: peer.checksum_told,
+            is_downloading: peer.sync.is_some(),
         })
     }
 

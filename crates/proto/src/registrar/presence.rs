@@ -178,6 +178,7 @@ impl Registrar {
         let agrees = self.handlespace.checksum(id) == checksum;
         let interval = self.config.timing.presence_interval.max(INTERVAL_MIN);
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.checksum_told = Some(checksum);
         if agrees {
             // Not at once: of two registrars that tell different things both agree in turn.
             if now >= peer.audit_at + peer.audit_pause * 4 {

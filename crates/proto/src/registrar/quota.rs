@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rserpool_wire::counters::Counter;
 use rserpool_wire::param::{Cause, PoolHandle};
 use rserpool_wire::registry::CauseCode;
 
 use super::{Event, Registrar};
-use crate::handlespace::{ElementIndex, Limit};
+use crate::handlespace::{ElementIndex, Limit, limit_reached};
 use crate::machine::{Output, Peer, Source};
 use crate::time::Time;
 
@@ -135,6 +136,12 @@ impl QuotaCounts {
     /// How often this quota was reached.
     pub const fn of(&self, quota: Quota) -> u64 {
         self.0[quota as usize]
+    }
+
+    /// All of them with their names.
+    pub fn counters(&self) -> impl Iterator<Item = Counter> {
+        let counts = self.0;
+        Quota::ALL.iter().map(move |&quota| limit_reached(quota.label(), counts[quota as usize]))
     }
 
     const fn count(&mut self, quota: Quota) {

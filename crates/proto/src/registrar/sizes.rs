@@ -31,8 +31,17 @@ const STALE: usize = 2;
 
 impl Registrar {
     /// The length of each queue and map, with its limit. What depends on how many associations the
-    /// driver lets in is measured by these.
+    /// driver lets in is measured by these. Looks at each association.
     pub fn sizes(&self) -> Vec<Size> {
+        let queues = self.associations.values().map(|it| it.queue.elements.len());
+        let limit = STALE * (self.supervised.len() + self.associations.len());
+        let mut sizes = self.sizes_at_a_glance();
+        sizes.push(Size { name: "waiting", len: queues.sum(), limit });
+        sizes
+    }
+
+    /// The same but for what takes a look at each association.
+    pub(super) fn sizes_at_a_glance(&self) -> Vec<Size> {
         let of = |name, len, limit| Size { name, len, limit };
         let limits = &self.config.handlespace.limits;
         let elements = self.handlespace.len();
@@ -42,15 +51,12 @@ impl Registrar {
         let links = self.peers.values().map(|peer| peer.links.len() + peer.doubted.len());
         let links_of_one = links.clone().max().unwrap_or(0);
         let [adopting, to_ask, awaiting, disputed] = self.adopting.lens();
-        let queues = self.associations.values().map(|it| it.queue.elements.len());
-        let waiting = queues.sum();
         let dials_max = self.configured.len() + peers_max + 256;
         vec![
             of("elements", elements, elements_max),
             of("pools", self.handlespace.pool_count(), limits.pools_max as usize),
             of("supervised", self.supervised.len(), elements),
             of("reports", self.reports.len(), self.supervised.len()),
-            of("waiting", waiting, STALE * (self.supervised.len() + associations)),
             // Some that are gone still wait.
             of("lost", self.lost.len(), STALE * elements_max),
             of("adopting", adopting, elements_max),

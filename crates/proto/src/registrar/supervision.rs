@@ -36,6 +36,23 @@ pub(super) struct Supervised {
     expires: Option<PackedU64>,
 }
 
+impl Supervised {
+    /// When it was asked first what it has not answered yet.
+    pub(super) fn asked_at(&self) -> Option<Time> {
+        self.probed.map(Time::unpacked)
+    }
+
+    /// When its registration runs out.
+    pub(super) fn expires_at(&self) -> Option<Time> {
+        self.expires.map(Time::unpacked)
+    }
+
+    /// How often the wait for its answer was extended.
+    pub(super) fn extensions(&self) -> u8 {
+        self.extensions
+    }
+}
+
 /// A timer that fires later than this says that the registrar was busy, not the other one silent.
 pub(super) const LATENESS_TOLERATED: Duration = Duration::from_millis(20);
 /// So often a wait is extended for that reason: a registrar that is always late still finds the dead.

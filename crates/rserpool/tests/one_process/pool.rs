@@ -153,3 +153,31 @@ async fn a_registrar_that_has_ended_leaves_its_port() {
     let user = user(&[&second]);
     until(async || listed(&user).await == [7]).await;
 }
+
+#[tokio::test]
+async fn a_running_registrar_can_be_looked_at_and_is_not_kept_running_by_that() {
+    use rserpool::proto::registrar::{ElementQuery, PoolQuery};
+
+    let registrar = registrar();
+    let element = member(&[&registrar], 7, "round-robin");
+    soon(element.registered()).await.unwrap();
+    let view = registrar.view();
+    let summary = soon(view.summary()).await.unwrap();
+    assert_eq!((summary.overview.elements, summary.overview.own), (1, 1));
+    assert_eq!(summary.transport.counters().map(|it| it.value).sum::<u64>(), 0);
+    let pools = PoolQuery { limit: 9, ..PoolQuery::default() };
+    let pools = soon(view.pools(pools)).await.unwrap();
+    assert_eq!((pools.items.len(), pools.next), (1, None));
+    assert_eq!(soon(view.pool(pool())).await.unwrap().as_ref(), pools.items.first());
+    let all = ElementQuery { limit: 9, ..ElementQuery::default() };
+    let elements = soon(view.elements(all)).await.unwrap();
+    let supervision = elements.items[0].supervision.clone().unwrap();
+    assert!(supervision.remote.unwrap().0.ip().is_loopback());
+    let detail = soon(view.element(pool(), element.id())).await.unwrap().unwrap();
+    assert_eq!(detail.element, elements.items[0].element);
+    let associations = soon(view.associations(None, 9)).await.unwrap();
+    assert_eq!(associations.items.iter().map(|it| it.elements).sum::<usize>(), 1);
+    assert!(soon(view.peers(None, 9)).await.unwrap().0.items.is_empty());
+    soon(registrar.stop()).await;
+    assert!(matches!(soon(view.summary()).await, Err(rserpool::Error::Stopped)));
+}

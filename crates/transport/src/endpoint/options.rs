@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::Add;
 
+use rserpool_wire::counters;
+
 /// Limits and timers of an endpoint. Times that only SCTP has are ignored by the others.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -88,30 +90,37 @@ impl Default for Options {
     }
 }
 
-/// How often an endpoint refused something; counts only grow.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counters {
-    /// Incoming associations beyond [`Options::associations_max`]: dropped.
-    pub over_limit: u64,
-    /// Incoming associations that the system could not hand over, for want of descriptors mostly.
-    pub accept_failed: u64,
-    /// Associations that ended by [`DownReason::Framing`](super::DownReason::Framing), and packets that nothing could read.
-    pub malformed: u64,
-    /// Messages refused by [`SendError::Full`](super::SendError::Full).
-    pub full: u64,
-    /// SCTP in userland: INITs dropped because more came than are answered in a second.
-    pub refused_inits: u64,
-    /// SCTP in userland: DATA dropped because it was too far ahead of what is missing, or because
-    /// unfinished messages took too much.
-    pub refused_data: u64,
-    /// Associations that ended because their peer took nothing of what waited for it, or left a
-    /// message unfinished, for too long.
-    pub stalled: u64,
-    /// Associations that ended because more waited in all than [`Options::queue_budget`], or more
-    /// than [`Options::send_queue_max`] of one peer's messages for it to take its answers.
-    pub over_budget: u64,
-    /// Incoming associations beyond [`Options::associations_per_source_max`]: dropped.
-    pub over_source_limit: u64,
+counters! {
+    /// How often an endpoint refused something; counts only grow.
+    pub struct Counters {
+        /// Incoming associations dropped because there were too many.
+        over_limit => "associations_refused_total" [reason = "limit"],
+        /// Incoming associations that the system could not hand over, for want of descriptors
+        /// mostly.
+        accept_failed => "associations_refused_total" [reason = "accept_failed"],
+        /// Associations that ended because their octets were no messages, and packets that nothing
+        /// could read.
+        malformed => "malformed_total",
+        /// Messages not taken because the send queue of their association was full.
+        full => "messages_refused_total",
+        /// SCTP in userland: INITs dropped because more came than are answered in a second.
+        refused_inits => "refused_inits_total",
+        /// SCTP in userland: DATA dropped because it was too far ahead of what is missing, or
+        /// because unfinished messages took too much.
+        refused_data => "refused_data_total",
+        /// Associations that ended because their peer took nothing of what waited for it, or left a
+        /// message unfinished, for too long.
+        stalled => "stalled_total",
+        /// Associations that ended because more waited in all than the queue budget, or more than a
+        /// send queue holds of one peer's messages for it to take its answers.
+        over_budget => "over_budget_total",
+        /// Incoming associations dropped because their source had too many.
+        over_source_limit => "associations_refused_total" [reason = "source_limit"],
+    }
+    families {
+        "associations_refused_total": "Incoming associations that were refused, by reason.",
+    }
+    with {}
 }
 
 impl Add for Counters {

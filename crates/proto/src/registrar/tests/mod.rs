@@ -13,6 +13,7 @@ mod joining;
 mod lab;
 mod misbehaviour;
 mod net;
+mod pages;
 mod patience;
 mod presence;
 mod quota;

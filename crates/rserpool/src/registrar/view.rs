@@ -1,0 +1,135 @@
+//! Looks at a running registrar, for operators: short ones, of bounded size.
+
+use std::time::Duration;
+
+use rserpool_proto::machine::Peer;
+use rserpool_proto::registrar::{
+    AssociationRow, ElementQuery, ElementRow, Overview, Page, PeerView, PoolQuery, PoolRow,
+    Registrar,
+};
+use rserpool_proto::time::Time;
+use rserpool_transport::Counters;
+use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
+
+use crate::Error;
+use crate::inspect::Inspector;
+
+/// The way to look at a registrar while it runs, from any thread. It does not keep the registrar
+/// running. Each look is done between two messages and takes microseconds, a page of 512 elements
+/// some 50; at most eight wait at once.
+#[derive(Clone)]
+pub struct View {
+    pub(super) inspector: Inspector<Registrar>,
+}
+
+/// How a registrar and its associations are, in a few numbers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The registrar.
+    pub overview: Overview,
+    /// What its endpoints refused.
+    pub transport: Counters,
+    /// Octets that wait in all queues of its endpoints.
+    pub queued_octets: usize,
+    /// What the thread that runs it has taken of a processor.
+    pub cpu_time: Duration,
+    /// What it takes for now.
+    pub now: Time,
+}
+
+impl View {
+    /// How it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting and nothing else; so do all of these.
+    pub async fn summary(&self) -> Result<Summary, Error> {
+        let look = self.inspector.look(|seen| Summary {
+            overview: seen.machine.overview(),
+            transport: seen.associations.counters(),
+            queued_octets: seen.associations.queued_octets(),
+            cpu_time: thread_cpu_time(),
+            now: seen.now,
+        });
+        look.await
+    }
+
+    /// Pools, by handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn pools(&self, query: PoolQuery) -> Result<Page<PoolRow, PoolHandle>, Error> {
+        self.inspector.look(move |seen| seen.machine.pool_page(&query)).await
+    }
+
+    /// A pool; `None` where there is none of that handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn pool(&self, handle: PoolHandle) -> Result<Option<PoolRow>, Error> {
+        self.inspector.look(move |seen| seen.machine.pool_detail(&handle)).await
+    }
+
+    /// Elements, by pool and identifier.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn elements(
+        &self,
+        query: ElementQuery,
+    ) -> Result<Page<ElementRow, (PoolHandle, PeId)>, Error> {
+        self.inspector.look(move |seen| seen.machine.element_page(seen.now, &query)).await
+    }
+
+    /// An element; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn element(&self, handle: PoolHandle, id: PeId) -> Result<Option<ElementRow>, Error> {
+        self.inspector.look(move |seen| seen.machine.element_detail(seen.now, &handle, id)).await
+    }
+
+    /// The other registrars, by identifier, behind this one; `limit` is at most 512.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn peers(
+        &self,
+        after: Option<RegistrarId>,
+        limit: usize,
+    ) -> Result<(Page<PeerView, RegistrarId>, Time), Error> {
+        self.inspector.look(move |seen| (seen.machine.peer_page(after, limit), seen.now)).await
+    }
+
+    /// The associations, behind this one; `limit` is at most 512.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`].
+    pub async fn associations(
+        &self,
+        after: Option<Peer>,
+        limit: usize,
+    ) -> Result<Page<AssociationRow, Peer>, Error> {
+        let look = move |seen: &crate::inspect::Look<'_, Registrar>| {
+            seen.machine.association_page(seen.now, after, limit)
+        };
+        self.inspector.look(look).await
+    }
+}
+
+fn thread_cpu_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = Duration::from_secs(u64::try_from(spent.tv_sec).unwrap_or(0));
+    seconds + Duration::from_nanos(u64::try_from(spent.tv_nsec).unwrap_or(0))
+}
