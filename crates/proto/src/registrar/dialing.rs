@@ -158,6 +158,17 @@ impl Registrar {
         self.redial(number, now + pause);
     }
 
+    /// An association has ended: each configured registrar that was reached over it is dialed again,
+    /// whichever end had set it up, and whatever for.
+    pub(super) fn redial_over(&mut self, now: Time, link: Peer) {
+        let rows = self.configured.iter().enumerate();
+        let numbers: Vec<usize> =
+            rows.filter(|(_, it)| it.peer == Some(link)).map(|(number, _)| number).collect();
+        for number in numbers {
+            self.redial_later(now, number);
+        }
+    }
+
     fn redial(&mut self, number: usize, at: Time) {
         // Nobody configures so many that it would not.
         if let Ok(number) = u32::try_from(number) {

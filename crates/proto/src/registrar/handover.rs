@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rserpool_wire::param::RegistrarId;
 
 use super::held::Held;
-use super::peers::Status;
+use super::peers::{PeerRegistrar, Status};
 use super::quota::Usage;
 use super::subscription::Subscriptions;
 use super::{Deadline, Event, Registrar, State};
@@ -30,14 +30,12 @@ const ASKED_MAX: usize = 500;
 
 impl Registrar {
     /// Each element is suggested to one of the others, evenly; each that was taken makes room for
-    /// the next.
+    /// the next. Where there are registrars that the operator knows of, to none but these.
     pub(super) fn leave(&mut self, now: Time) {
         if matches!(self.state, State::Leaving | State::Departed) {
             return;
         }
-        let active = self.peers.iter().filter(|(_, p)| p.met && p.status == Status::Active);
-        let takers: Vec<RegistrarId> =
-            active.filter(|(_, peer)| !peer.links.is_empty()).map(|(&id, _)| id).collect();
+        let takers = self.takers();
         let is_of_use = self.is_serving() && self.config.dialect == Dialect::Rfc;
         if takers.is_empty() || self.supervised.is_empty() || !is_of_use {
             self.depart();
@@ -61,6 +59,16 @@ impl Registrar {
             }
         }
         self.depart_if_done();
+    }
+
+    fn takers(&self) -> Vec<RegistrarId> {
+        let is_there = |peer: &&PeerRegistrar| {
+            peer.met && peer.status == Status::Active && !peer.links.is_empty()
+        };
+        let all = self.peers.iter().filter(|(_, peer)| is_there(peer));
+        let known = all.clone().filter(|(_, peer)| peer.proof.is_vouched_for());
+        let known: Vec<RegistrarId> = known.map(|(&id, _)| id).collect();
+        if known.is_empty() { all.map(|(&id, _)| id).collect() } else { known }
     }
 
     /// Where nobody takes any more elements, there is nothing to wait for.

@@ -13,6 +13,7 @@ use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Message, Protocol};
 
 use super::dialing::Dial;
+use super::presence::FULL_AUDIT_INTERVAL;
 use super::proof::Proof;
 use super::reach::within;
 use super::sync::{Sync, SyncFailure};
@@ -72,6 +73,8 @@ pub(super) struct PeerRegistrar {
     pub(super) bid: Option<Bid>,
     /// How often it was left to others since it was heard.
     pub(super) times_left: u8,
+    /// When its table is fetched although its checksum agrees.
+    pub(super) full_audit_at: Time,
 }
 
 /// What another registrar says of one that is heard: that is found out first.
@@ -161,6 +164,7 @@ impl PeerRegistrar {
             checksum_told: None,
             failure_told: None,
             extensions: 0,
+            full_audit_at: now + FULL_AUDIT_INTERVAL,
         }
     }
 
@@ -219,17 +223,17 @@ impl Registrar {
             if let Some(dial) = dial.clone() {
                 self.dial_failed(now, dial);
             }
+            self.redial_over(now, link);
             return;
         };
-        if let Some(Dial::Configured(number)) = *dial {
-            self.redial_later(now, number);
-        }
+        self.redial_over(now, link);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.doubted.retain(|other| *other != link);
         if is_doubted {
             return;
         }
         peer.links.retain(|other| *other != link);
+        self.links_have_changed(now, id);
         self.believe_other(now, id, association);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let is_last = peer.links.is_empty();

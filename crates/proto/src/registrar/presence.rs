@@ -25,6 +25,11 @@ const TICKS_PER_LIST: u32 = 8;
 const AUDIT_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A pause of so many intervals says that a registrar's checksum has not agreed for long.
 const AUDIT_PAUSES_DOUBTFUL: u32 = 16;
+/// How often the table of a registrar is fetched although its checksum agrees. It has 16 bits, and
+/// one element of 65 535 adds nothing to it (RFC 5353 §3.6): those are found so, if late.
+pub(super) const FULL_AUDIT_INTERVAL: Duration = Duration::from_secs(600);
+/// And so many presences after an association with it has come or gone.
+const AUDIT_CALM: u32 = 4;
 /// A registrar that is late each time, for more comes than it can read, waits for another one so many
 /// times MAX-TIME-NO-RESPONSE: then it finds it dead all the same.
 const EXTENSIONS_MAX: u8 = 32;
@@ -184,6 +189,7 @@ impl Registrar {
             if now >= peer.audit_at + peer.audit_pause * 4 {
                 peer.audit_pause = Duration::ZERO;
             }
+            self.audit_if_due(now, id);
             return;
         }
         self.stats.checksum_mismatches += 1;
@@ -199,11 +205,33 @@ impl Registrar {
         self.start_sync(now, id, true);
     }
 
+    /// An association with a registrar has come or gone, and updates with it: its checksum may not
+    /// show that, so its table is fetched once things are calm.
+    pub(super) fn links_have_changed(&mut self, now: Time, id: RegistrarId) {
+        let calm = self.config.timing.presence_interval.max(INTERVAL_MIN) * AUDIT_CALM;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.full_audit_at = peer.full_audit_at.min(now + calm);
+    }
+
+    /// A checksum that agrees does not say that the tables do.
+    fn audit_if_due(&mut self, now: Time, id: RegistrarId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let is_due = now >= peer.full_audit_at && now >= peer.audit_at;
+        if !is_due || self.state != State::Serving || peer.sync.is_some() {
+            return;
+        }
+        // Registrars that met together do not all ask together.
+        let spread = self.rng.random_range(0.75..=1.0);
+        peer.full_audit_at = now + FULL_AUDIT_INTERVAL.mul_f64(spread);
+        self.start_sync(now, id, true);
+    }
+
     /// A table that did not come to its end says nothing of whether it would agree: the next audit
     /// is not put off for long.
     pub(super) fn audit_soon(&mut self, now: Time, id: RegistrarId) {
         let pause_max = self.config.timing.presence_interval.max(INTERVAL_MIN) * 4;
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.full_audit_at = peer.full_audit_at.min(now + pause_max);
         peer.audit_pause = peer.audit_pause.min(pause_max);
         peer.audit_at = peer.audit_at.min(now + pause_max);
     }

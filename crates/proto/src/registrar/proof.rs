@@ -164,6 +164,7 @@ impl Registrar {
         } else {
             peer.links.push(link);
         }
+        self.links_have_changed(now, id);
         self.prune_links(now, id);
         if proof >= Proof::Place {
             self.settle(now, id);

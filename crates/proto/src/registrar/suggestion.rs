@@ -106,11 +106,17 @@ impl Registrar {
         self.deadlines.arm(Deadline::Suggestion, next);
     }
 
-    /// The registrars that have been there for long enough, and how to reach them.
+    /// The registrars that have been there for long enough, and how to reach them. Anybody can say
+    /// that he is a registrar: where the operator has named some, none but these, and whom they told
+    /// of, get elements.
     fn candidates(&self, now: Time) -> Vec<(RegistrarId, Peer)> {
         let pause = self.suggestion_pause();
+        let takes_any = self.config.peers == 0;
         let steady = self.peers.iter().filter(|(_, peer)| {
-            peer.met && peer.status == Status::Active && now >= peer.alive_since + pause
+            peer.met
+                && peer.status == Status::Active
+                && now >= peer.alive_since + pause
+                && (takes_any || peer.proof.is_vouched_for())
         });
         let reached = steady.filter_map(|(&id, peer)| Some((id, *peer.links.first()?)));
         // Who takes less than it is sent gets nothing to do.

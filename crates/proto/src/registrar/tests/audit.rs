@@ -38,6 +38,57 @@ fn a_checksum_that_differs_is_followed_by_a_resynchronisation() {
     );
 }
 
+/// Goes on for so long, while 0x22 tells that it lives and that its checksum is this one; how often
+/// its table is asked for.
+fn tables_asked_for(lab: &mut Lab, seconds: u32) -> usize {
+    let mut asked = 0;
+    for _ in 0..seconds * 5 {
+        let outputs = lab.enrp(0x22, presence(0x22, checksum_of(&[1]), false));
+        if sent(&outputs).contains(&(from(0x22), table_request(true))) {
+            asked += 1;
+            lab.enrp(0x22, part(vec![homed(1, 0x22), invisible()], false));
+        }
+        lab.pass(200);
+    }
+    asked
+}
+
+/// The checksum over elements of the pool.
+fn checksum_of(ids: &[u32]) -> u16 {
+    let mut sum = ChecksumSum::default();
+    ids.iter().for_each(|id| sum.add(&pool(), PeId(*id)));
+    sum.checksum().0
+}
+
+/// An element that changes nothing in the checksum of its home.
+fn invisible() -> PoolElement {
+    let is_invisible = |id: &u32| checksum_of(&[1, *id]) == checksum_of(&[1]);
+    let id = (2..=0x2_0000).find(is_invisible).expect("one in 65 535");
+    homed(id, 0x22)
+}
+
+#[test]
+fn an_element_that_the_checksum_does_not_show_is_found_after_a_new_association() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    assert_eq!(tables_asked_for(&mut lab, 10), 1);
+    assert_eq!(lab.len(), 2);
+    assert_eq!(lab.home(invisible().id.0), Some(rid(0x22)));
+    // And after a silence.
+    lab.input(Input::Down(from(0x22)));
+    lab.meet(0x22);
+    assert_eq!(tables_asked_for(&mut lab, 10), 1);
+}
+
+#[test]
+fn a_table_is_fetched_now_and_then_even_where_its_checksum_agrees() {
+    let mut lab = Lab::among(&[0x22]);
+    lab.enrp(0x22, add(homed(1, 0x22)));
+    assert_eq!(tables_asked_for(&mut lab, 10), 1);
+    let asked = tables_asked_for(&mut lab, 3_600);
+    assert!((6..=8).contains(&asked), "{asked} times in an hour");
+}
+
 #[test]
 fn an_empty_last_part_ends_a_table() {
     let mut lab = Lab::among(&[0x22]);

@@ -141,6 +141,25 @@ impl Lab {
         lab
     }
 
+    /// As [`Self::among_with`], but all of the others are configured.
+    pub(super) fn among_all_configured(others: &[u32], change: impl FnOnce(&mut Config)) -> Self {
+        let mut lab = Self::among_with(&[], |config| {
+            config.peers = others.len();
+            change(config);
+        });
+        for (dial, id) in (1..).zip(others) {
+            lab.input(Input::Up(from(*id), enrp_link(Carrier::Sctp, *id)));
+            lab.input(Input::Known(Peer::dialed(dial), from(*id)));
+            lab.enrp(*id, presence(*id, EMPTY, false));
+        }
+        // Only the mentor is asked.
+        for id in others {
+            lab.enrp(*id, list(Vec::new()));
+            lab.enrp(*id, part(Vec::new(), false));
+        }
+        lab
+    }
+
     /// Another registrar connects and introduces itself.
     pub(super) fn meet(&mut self, id: u32) {
         self.input(Input::Up(from(id), enrp_link(Carrier::Sctp, id)));

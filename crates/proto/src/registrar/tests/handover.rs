@@ -44,6 +44,17 @@ fn who_leaves_hands_its_elements_over_evenly_and_goes_when_all_are_taken() {
 }
 
 #[test]
+fn strangers_get_nothing_of_who_leaves_where_someone_else_is_there() {
+    let mut lab = Lab::among_all_configured(&[0x22, 0x33], |_| {});
+    lab.meet(0x44);
+    (1..=4).for_each(|id| drop(lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS]))));
+    let asked = suggested(&lab.input(Input::Command(Command::Leave)));
+    let to: std::collections::BTreeSet<Peer> = asked.iter().map(|(to, _)| *to).collect();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(to, [from(0x22), from(0x33)].into());
+}
+
+#[test]
 fn who_leaves_does_not_wait_for_ever_and_takes_nobody_out() {
     let mut lab = Lab::among(&[0x22]);
     lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));

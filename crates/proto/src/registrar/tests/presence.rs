@@ -192,6 +192,24 @@ fn configured_registrars_are_dialed_for_ever_but_not_too_often() {
     assert!(lab.now.since_origin() >= Duration::from_secs(60));
 }
 
+/// The other end had set up the association over which a configured registrar is reached.
+#[test]
+fn a_configured_registrar_is_dialed_again_whoever_had_dialed_before() {
+    // It was there already, for the sake of a registrar that one told of, and for number 1, too.
+    let mut lab = Lab::with(Config { peers: 2, ..Config::default() });
+    lab.input(Input::Command(Command::Start));
+    let first = Peer::dialed(1);
+    lab.input(Input::Up(first, enrp_link(Carrier::Sctp, 0x22)));
+    lab.enrp_over(first, 0x22, presence(0x22, EMPTY, false));
+    lab.input(Input::Known(Peer::dialed(2), first));
+    let mut outputs = lab.input(Input::Down(first));
+    outputs.extend(lab.pass(6_000));
+    for number in [0, 1] {
+        let is_dialed = |output: &Output<Event>| matches!(output, Output::Connect(_, Target::Configured(n), _) if *n == number);
+        assert!(outputs.iter().any(is_dialed), "{number}: {outputs:?}");
+    }
+}
+
 #[test]
 fn what_is_thought_of_a_registrar_can_be_seen() {
     let mut lab = Lab::among(&[0x22]);

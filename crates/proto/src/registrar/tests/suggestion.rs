@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rserpool_wire::enrp::{Body, Update, UpdateAction};
 use rserpool_wire::param::{PeId, PoolElement};
 
-use super::colleague::{SELF, add, enrp_link, from, homed, presence, rid, sent};
+use super::colleague::{EMPTY, SELF, add, enrp_link, from, homed, presence, rid, sent};
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, link};
 use super::net::{Net, id};
 use crate::machine::{Carrier, Input, Output, Peer};
@@ -23,8 +23,9 @@ fn suggesting(config: &mut Config) {
     config.suggestion_pause = Duration::from_secs(1);
 }
 
+/// A registrar that suggests, among others that all are configured.
 fn among(others: &[u32]) -> Lab {
-    let mut lab = Lab::among_with(others, suggesting);
+    let mut lab = Lab::among_all_configured(others, suggesting);
     (1..=3).for_each(|_| drop(live(&mut lab, 100, others)));
     lab
 }
@@ -92,6 +93,27 @@ fn elements_are_suggested_to_those_that_are_best_for_them() {
 }
 
 #[test]
+fn strangers_get_no_elements_where_the_operator_has_named_registrars() {
+    for (configured, discovers, expected) in
+        [(true, false, 0), (true, true, 0), (false, false, 1), (false, true, 1)]
+    {
+        let others: &[u32] = if configured { &[0x31] } else { &[] };
+        let mut lab = Lab::among_all_configured(others, |config| {
+            suggesting(config);
+            config.discover = discovers;
+        });
+        drop(live(&mut lab, 3_000, others));
+        lab.meet(0x22);
+        drop(live(&mut lab, 300, &[0x22]));
+        register(&mut lab, FOR_22);
+        let heard: Vec<u32> = others.iter().copied().chain([0x22]).collect();
+        let suggested = live(&mut lab, 3_000, &heard);
+        let to_stranger = suggested.iter().filter(|(to, _)| *to == from(0x22)).count();
+        assert_eq!(to_stranger.min(1), expected, "{configured} {discovers}: {suggested:?}");
+    }
+}
+
+#[test]
 fn unless_told_to_a_registrar_suggests_nothing() {
     let mut lab = Lab::among(&[0x22]);
     register(&mut lab, FOR_22);
@@ -100,14 +122,17 @@ fn unless_told_to_a_registrar_suggests_nothing() {
 
 #[test]
 fn who_has_just_come_or_come_back_gets_nothing_yet() {
-    let mut lab = Lab::among_with(&[0x22], |config| {
+    let mut lab = Lab::among_all_configured(&[0x22], |config| {
         suggesting(config);
         config.suggestion_pause = Duration::from_secs(3);
+        config.peers = 2;
     });
     register(&mut lab, FOR_SELF);
     assert_eq!(live(&mut lab, 5_000, &[0x22]), []);
     // This one is better for it, but has just come.
-    lab.meet(0x19);
+    lab.input(Input::Up(from(0x19), enrp_link(Carrier::Sctp, 0x19)));
+    lab.input(Input::Known(Peer::dialed(2), from(0x19)));
+    lab.enrp(0x19, presence(0x19, EMPTY, false));
     assert_eq!(live(&mut lab, 1_500, &[0x22, 0x19]), []);
     // It begins anew with each silence.
     assert_eq!(live(&mut lab, 1_050, &[0x22]), []);
@@ -167,7 +192,7 @@ fn elements_over_tcp_are_left_alone() {
 
 #[test]
 fn suggestions_are_bounded_in_their_rate() {
-    let mut lab = Lab::among_with(&[0x22], |config| {
+    let mut lab = Lab::among_all_configured(&[0x22], |config| {
         suggesting(config);
         config.suggestion_rate_max = NonZeroU32::new(20).unwrap();
     });
