@@ -1,0 +1,473 @@
+//! An endpoint: one SCTP port, its associations, and what is answered without one (RFC 9260 §5.1,
+//! §8.4, §8.5).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::association::{Association, State};
+use crate::chunk::{REFLECTED, kind};
+use crate::config::Config;
+use crate::cookie::Cookies;
+use crate::event::{
+    AssociationId, ConnectError, DownReason, Event, Input, Message, Output, SendError, Statistics,
+    Way,
+};
+use crate::packet::{HEADER, Packet, PacketError};
+use crate::random::Random;
+use crate::read::{u16_at, u32_at};
+
+/// Answers without an association that wait to be sent.
+const ANSWERS_MAX: usize = 64;
+/// Tags whose associations ended lately: their cookies are not taken again.
+const SPENT_MAX: usize = 4096;
+
+/// An association and what the endpoint knows of it.
+struct Place {
+    association: Box<Association>,
+    /// The entry in the timers that counts.
+    armed: Option<Duration>,
+    /// It has to be asked what it wants.
+    is_dirty: bool,
+    /// Under what it can be found.
+    tag: u32,
+    remotes: Vec<SocketAddr>,
+}
+
+/// One SCTP port with its associations: a state machine without sockets, clock and randomness.
+///
+/// One rule: after every [`handle`](Self::handle), [`connect`](Self::connect) or
+/// [`send`](Self::send), call [`poll`](Self::poll) until it returns `None`, then ask for
+/// [`next_timeout`](Self::next_timeout). Several inputs that arrive together may be handled before one
+/// drain, and are answered together then. Time is counted from any moment and never runs backwards.
+pub struct Endpoint {
+    pub(crate) config: Arc<Config>,
+    pub(crate) port: u16,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) listening: bool,
+    pub(crate) random: Random,
+    pub(crate) cookies: Cookies,
+    pub(crate) now: Duration,
+    places: HashMap<AssociationId, Place>,
+    by_tag: HashMap<u32, AssociationId>,
+    by_remote: HashMap<(SocketAddr, u16), AssociationId>,
+    last: u64,
+    timers: BinaryHeap<Reverse<(Duration, AssociationId)>>,
+    dirty: VecDeque<AssociationId>,
+    pub(crate) answers: VecDeque<(Way, Vec<u8>)>,
+    spent: VecDeque<(Duration, u32)>,
+    pub(crate) statistics: Statistics,
+}
+
+impl Endpoint {
+    /// An endpoint at this SCTP port. `addresses` are its own, which its peers are told; none where
+    /// there is one only, or the system is to choose. `seed` comes from the system's random numbers:
+    /// tags, TSNs, keys of cookies and of AUTH are made of it.
+    pub fn new(config: Config, port: u16, addresses: Vec<IpAddr>, seed: [u8; 32]) -> Self {
+        let config = config.bounded();
+        let mut random = Random::new(seed);
+        let cookies = Cookies::new(&random.octets(), config.cookie_life);
+        Self {
+            config: Arc::new(config),
+            port,
+            addresses,
+            listening: false,
+            random,
+            cookies,
+            now: Duration::ZERO,
+            places: HashMap::new(),
+            by_tag: HashMap::new(),
+            by_remote: HashMap::new(),
+            last: 0,
+            timers: BinaryHeap::new(),
+            dirty: VecDeque::new(),
+            answers: VecDeque::new(),
+            spent: VecDeque::new(),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Whether associations that peers begin are taken; not before this is called.
+    pub fn listen(&mut self, listening: bool) {
+        self.listening = listening;
+    }
+
+    /// Begins an association with the peer that has these addresses and this SCTP port: they are
+    /// dialed one after the other, each a [`Config::head_start`] after the one before, and the first
+    /// that answers is used. [`Event::Up`] or [`Event::Down`] follows.
+    ///
+    /// # Errors
+    ///
+    /// What [`ConnectError`] says.
+    pub fn connect(
+        &mut self,
+        now: Duration,
+        remotes: &[SocketAddr],
+        port: u16,
+    ) -> Result<AssociationId, ConnectError> {
+        self.now = self.now.max(now);
+        let mut candidates: Vec<Way> = Vec::new();
+        for remote in remotes.iter().take(self.config.addresses_max) {
+            if candidates.iter().all(|way| way.remote != *remote) {
+                candidates.push(Way { local: None, remote: *remote });
+            }
+        }
+        if candidates.is_empty() || port == 0 {
+            return Err(ConnectError::NoAddress);
+        }
+        let known = |way: &Way| self.by_remote.get(&(way.remote, port)).copied();
+        if let Some(id) = candidates.iter().find_map(known) {
+            return Err(ConnectError::Connected(id));
+        }
+        if self.places.len() >= self.config.associations_max {
+            self.statistics.over_limit += 1;
+            return Err(ConnectError::Limit);
+        }
+        let random = self.fork();
+        let ports = [self.port, port];
+        let (config, own) = (&self.config, &self.addresses);
+        let association = Association::dial(config, ports, own, candidates, random, self.now);
+        Ok(self.insert(association))
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// What [`SendError`] says.
+    pub fn send(
+        &mut self,
+        now: Duration,
+        id: AssociationId,
+        message: Message,
+    ) -> Result<(), SendError> {
+        self.now = self.now.max(now);
+        let place = self.places.get_mut(&id).ok_or(SendError::NotUp)?;
+        let sent = place.association.send_message(message);
+        self.touch(id);
+        sent
+    }
+
+    /// Takes one input at `now`.
+    pub fn handle(&mut self, now: Duration, input: Input<'_>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Packet { way, octets } => self.on_octets(way, octets),
+            Input::Unreachable { remote, quote } => self.on_unreachable(remote, quote),
+            Input::Command(id, command) => {
+                if let Some(place) = self.places.get_mut(&id) {
+                    place.association.command(command, self.now);
+                    self.touch(id);
+                }
+            }
+            Input::Timeout => self.on_timeout(),
+        }
+    }
+
+    /// The next thing to do, in order; `None` when there is nothing until the next input. A packet is
+    /// in `buffer`, which is overwritten in any case.
+    pub fn poll(&mut self, buffer: &mut Vec<u8>) -> Option<Output> {
+        if let Some((way, answer)) = self.answers.pop_front() {
+            *buffer = answer;
+            return Some(Output::Packet(way));
+        }
+        while let Some(id) = self.dirty.front().copied() {
+            let Some(place) = self.places.get_mut(&id) else {
+                self.dirty.pop_front();
+                continue;
+            };
+            if let Some(event) = place.association.next_event() {
+                if matches!(event, Event::Restarted(_)) {
+                    self.index(id);
+                }
+                return Some(Output::Event(id, event));
+            }
+            if let Some(way) = place.association.transmit(buffer, self.now) {
+                return Some(Output::Packet(way));
+            }
+            self.dirty.pop_front();
+            place.is_dirty = false;
+            self.settle(id);
+        }
+        None
+    }
+
+    /// When to hand in [`Input::Timeout`] if nothing else happens before. An early one does nothing.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// How many associations there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is no association.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Octets of messages that wait to be sent or acknowledged.
+    pub fn waiting(&self, id: AssociationId) -> usize {
+        self.places.get(&id).map_or(0, |place| place.association.send.waiting())
+    }
+
+    /// Octets that messages of its peer take which cannot be delivered yet.
+    pub fn held(&self, id: AssociationId) -> usize {
+        self.places.get(&id).map_or(0, |place| place.association.held())
+    }
+
+    /// Bounds [`held`](Self::held): what is beyond it is dropped as if it had been lost, but for what
+    /// fills the first gap.
+    pub fn set_room(&mut self, id: AssociationId, octets: usize) {
+        if let Some(place) = self.places.get_mut(&id) {
+            place.association.receive.room = octets;
+        }
+    }
+
+    /// What it has seen.
+    pub fn statistics(&self) -> Statistics {
+        let mut sum = self.statistics;
+        for place in self.places.values() {
+            sum.add(&place.association.statistics);
+            sum.retransmissions += place.association.send.retransmissions;
+        }
+        sum
+    }
+
+    /// Whether the sums of all associations are right and what they keep is within its bounds: for
+    /// tests.
+    #[doc(hidden)]
+    pub fn is_consistent(&self) -> bool {
+        let is_right = |association: &Association| {
+            let flight: usize = association.paths.iter().map(|path| path.congestion.flight).sum();
+            association.send.is_right()
+                && flight == association.send.flight
+                && association.receive.is_bounded(&self.config)
+                && association.replies.len() <= crate::config::REPLIES_MAX
+        };
+        self.places.values().all(|place| is_right(&place.association))
+            && self.answers.len() <= ANSWERS_MAX
+            && self.spent.len() <= SPENT_MAX
+    }
+
+    fn on_octets(&mut self, way: Way, octets: &[u8]) {
+        let packet = match Packet::parse(octets) {
+            Ok(packet) => packet,
+            Err(PacketError::Checksum) => return self.statistics.checksum_errors += 1,
+            Err(_) => return self.statistics.malformed += 1,
+        };
+        if packet.header.destination != self.port {
+            return self.out_of_the_blue(way, &packet);
+        }
+        match packet.first {
+            kind::INIT => self.on_init(way, &packet),
+            kind::COOKIE_ECHO => self.on_cookie_echo(way, &packet),
+            _ => match self.find(way, &packet) {
+                Some(id) => self.deliver(id, way, &packet),
+                None => self.out_of_the_blue(way, &packet),
+            },
+        }
+    }
+
+    /// Hands a packet to its association.
+    pub(crate) fn deliver(&mut self, id: AssociationId, way: Way, packet: &Packet<'_>) {
+        if let Some(place) = self.places.get_mut(&id) {
+            place.association.packet(way, packet, self.now);
+            self.touch(id);
+        }
+    }
+
+    /// The association that a packet is for (RFC 9260 §8.5): the tag decides, as a peer may speak from
+    /// an address that is not known yet.
+    fn find(&self, way: Way, packet: &Packet<'_>) -> Option<AssociationId> {
+        let flags = packet.chunks().next()?.flags;
+        let reflects = matches!(packet.first, kind::ABORT | kind::SHUTDOWN_COMPLETE);
+        let id = if reflects && flags & REFLECTED != 0 {
+            *self.by_remote.get(&(way.remote, packet.header.source))?
+        } else {
+            *self.by_tag.get(&packet.header.tag)?
+        };
+        let association = &self.places.get(&id)?.association;
+        let flags = if reflects { flags } else { 0 };
+        let accepts = association.accepts_tag(packet.header.tag, flags);
+        (accepts && association.ports[1] == packet.header.source).then_some(id)
+    }
+
+    /// The association with the peer at this address and port.
+    pub(crate) fn with_remote(&self, remote: SocketAddr, port: u16) -> Option<AssociationId> {
+        self.by_remote.get(&(remote, port)).copied()
+    }
+
+    /// The association with this own tag.
+    pub(crate) fn with_tag(&self, tag: u32) -> Option<AssociationId> {
+        self.by_tag.get(&tag).copied()
+    }
+
+    pub(crate) fn association(&self, id: AssociationId) -> Option<&Association> {
+        self.places.get(&id).map(|place| &*place.association)
+    }
+
+    pub(crate) fn association_mut(&mut self, id: AssociationId) -> Option<&mut Association> {
+        self.places.get_mut(&id).map(|place| &mut *place.association)
+    }
+
+    /// A generator of its own for an association.
+    pub(crate) fn fork(&mut self) -> Random {
+        Random::new(self.random.octets())
+    }
+
+    /// Adds an association under a new name.
+    pub(crate) fn insert(&mut self, association: Association) -> AssociationId {
+        self.last += 1;
+        let id = AssociationId(self.last);
+        let association = Box::new(association);
+        let place =
+            Place { association, armed: None, is_dirty: false, tag: 0, remotes: Vec::new() };
+        self.places.insert(id, place);
+        self.index(id);
+        self.touch(id);
+        id
+    }
+
+    /// Notes that an association has to be asked what it wants.
+    pub(crate) fn touch(&mut self, id: AssociationId) {
+        if let Some(place) = self.places.get_mut(&id)
+            && !place.is_dirty
+        {
+            place.is_dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+
+    /// Queues an answer that needs no association.
+    pub(crate) fn answer(&mut self, way: Way, packet: Vec<u8>) {
+        if self.answers.len() < ANSWERS_MAX {
+            self.answers.push_back((way, packet));
+        }
+    }
+
+    /// Makes an association found by its tag and by where its peer has answered. Places that another
+    /// one has are left to it.
+    pub(crate) fn index(&mut self, id: AssociationId) {
+        let Some(place) = self.places.get_mut(&id) else { return };
+        let association = &place.association;
+        if place.tag != association.own_tag {
+            if self.by_tag.get(&place.tag) == Some(&id) {
+                self.by_tag.remove(&place.tag);
+            }
+            place.tag = association.own_tag;
+            self.by_tag.entry(place.tag).or_insert(id);
+        }
+        let dialed = association.dialed_addresses().iter().map(|way| way.remote);
+        let confirmed = association.paths.iter().filter(|path| path.confirmed);
+        let remotes = dialed.chain(confirmed.map(|path| path.way.remote));
+        if remotes.clone().eq(place.remotes.iter().copied()) {
+            return;
+        }
+        let port = association.ports[1];
+        let remotes: Vec<SocketAddr> = remotes.collect();
+        for old in std::mem::replace(&mut place.remotes, remotes) {
+            if self.by_remote.get(&(old, port)) == Some(&id) {
+                self.by_remote.remove(&(old, port));
+            }
+        }
+        for remote in &place.remotes {
+            self.by_remote.entry((*remote, port)).or_insert(id);
+        }
+    }
+
+    /// What follows once an association has nothing more to say: it is found where it is, woken when
+    /// it wants, or forgotten.
+    fn settle(&mut self, id: AssociationId) {
+        let Some(place) = self.places.get(&id) else { return };
+        if place.association.state == State::Closed {
+            return self.remove(id);
+        }
+        self.index(id);
+        let Some(place) = self.places.get_mut(&id) else { return };
+        if let Some(at) = place.association.next_timeout()
+            && place.armed.is_none_or(|armed| at < armed)
+        {
+            place.armed = Some(at);
+            self.timers.push(Reverse((at, id)));
+        }
+    }
+
+    fn remove(&mut self, id: AssociationId) {
+        let Some(place) = self.places.remove(&id) else { return };
+        let port = place.association.ports[1];
+        for remote in &place.remotes {
+            if self.by_remote.get(&(*remote, port)) == Some(&id) {
+                self.by_remote.remove(&(*remote, port));
+            }
+        }
+        if self.by_tag.get(&place.tag) == Some(&id) {
+            self.by_tag.remove(&place.tag);
+        }
+        self.statistics.add(&place.association.statistics);
+        self.statistics.retransmissions += place.association.send.retransmissions;
+        if !place.association.dialed {
+            if self.spent.len() >= SPENT_MAX {
+                self.spent.pop_front();
+            }
+            self.spent.push_back((self.now + self.config.cookie_life, place.association.own_tag));
+        }
+    }
+
+    /// Whether an association with this own tag has ended while its cookie is good.
+    pub(crate) fn is_spent(&mut self, tag: u32) -> bool {
+        while self.spent.front().is_some_and(|(until, _)| *until < self.now) {
+            self.spent.pop_front();
+        }
+        self.spent.iter().any(|(_, spent)| *spent == tag)
+    }
+
+    fn on_timeout(&mut self) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > self.now {
+                return;
+            }
+            self.timers.pop();
+            // Entries are not taken out when a deadline moves: only the earliest counts.
+            let Some(place) = self.places.get_mut(&id).filter(|p| p.armed == Some(at)) else {
+                continue;
+            };
+            place.armed = None;
+            place.association.timeout(self.now);
+            self.touch(id);
+        }
+    }
+
+    /// The network says that nobody is at the port that an association sends to (§10): it counts where
+    /// the lost packet has the association's tag, so that nobody else can say so.
+    fn on_unreachable(&mut self, remote: SocketAddr, quote: &[u8]) {
+        let (Some(own), Some(port), Some(tag)) =
+            (u16_at(quote, 0), u16_at(quote, 2), u32_at(quote, 4))
+        else {
+            return;
+        };
+        let Some(id) = self.with_remote(remote, port).filter(|_| own == self.port) else { return };
+        let now = self.now;
+        let Some(association) = self.association_mut(id) else { return };
+        match tag {
+            // An INIT has no tag but proposes one.
+            0 => {
+                let proposed = u32_at(quote, HEADER + 4);
+                if association.state == State::CookieWait && proposed == Some(association.own_tag) {
+                    association.refused(remote.ip(), now);
+                }
+            }
+            tag if tag != association.peer_tag => {}
+            _ if association.paths.len() > 1 => {
+                if let Some(path) = association.paths.find(remote.ip()).map(|path| path.id) {
+                    association.missed(path, now);
+                }
+            }
+            _ => association.close(DownReason::Unreachable),
+        }
+        self.touch(id);
+    }
+}
