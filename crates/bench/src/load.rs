@@ -162,9 +162,9 @@ async fn user_at_first(
     let first = urls.first().context("no registrar")?;
     for _ in 0..STARTS_MAX {
         let mut config = user::Config::new(urls.to_vec());
-        config.user.timing = setting.timing();
+        config.timing = setting.timing();
         // Only what a registrar answers counts.
-        config.user.stale_lifetime = Duration::ZERO;
+        config.stale_lifetime = Duration::ZERO;
         let user = PoolUser::start(config)?;
         let mut events = user.events();
         user.resolve(asked, None).await?;
@@ -192,8 +192,8 @@ pub(super) async fn element_at_first(
     let first = urls.first().context("no registrar")?;
     for _ in 0..STARTS_MAX {
         let mut config = element::Config::new(urls.to_vec(), handle.clone(), user_transport());
-        config.element.timing = setting.timing();
-        config.element.policy = policy.clone();
+        config.timing = setting.timing();
+        config.policy = policy.clone();
         let element = PoolElement::start(config)?;
         let home = element.registered().await?;
         if home.link.remote_port == first.port {

@@ -129,7 +129,7 @@ impl Args {
         let vanishing = Vanishing::start(url, self.elements - half).await?;
         let load = Load::of_user(setting, &urls, pool(STAYING, 0)?).await?;
         let mut config = user::Config::new(urls);
-        config.user.stale_lifetime = Duration::ZERO;
+        config.stale_lifetime = Duration::ZERO;
         let user = PoolUser::start(config)?;
         let calm_from = now_us();
         sleep(CALM).await;

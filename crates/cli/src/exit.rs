@@ -4,8 +4,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use rserpool::proto::user::ResolveError;
+use rserpool::observer::TableError;
 use rserpool::transport;
+use rserpool::{
+    DeregisterError, Error, RegisterError, ResolveError, SessionError, StartError, TransportError,
+    TransportErrorKind,
+};
 
 /// What went wrong, where it decides the exit code. A command puts it on top of the cause with
 /// `anyhow::Context`; without it, the cause itself may decide, see [`code`].
@@ -52,11 +56,13 @@ pub(crate) fn exit_codes() -> String {
 }
 
 /// An error of the library, with exit code 69 on top where no registrar can be reached.
-pub(crate) fn no_registrar(error: rserpool::Error, registrars: &str) -> anyhow::Error {
+pub(crate) fn no_registrar(error: impl Into<Error>, registrars: &str) -> anyhow::Error {
+    let error = error.into();
     if error.is_no_registrar() {
         return anyhow::anyhow!("tried {registrars}").context(Failure::NoRegistrar);
     }
-    if let rserpool::Error::Transport(transport::Error::Resolve { .. }) = error {
+    let is_unknown = |error: &TransportError| error.kind() == TransportErrorKind::UnknownHost;
+    if error.transport().is_some_and(is_unknown) {
         return anyhow::Error::from(error).context(Failure::NoRegistrar);
     }
     error.into()
@@ -87,22 +93,33 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Failure::Usage) => USAGE,
         Some(Failure::NoRegistrar) => NO_REGISTRAR,
         Some(Failure::Configuration) => CONFIGURATION,
-        None => match error.downcast_ref() {
-            Some(rserpool::Error::Resolve(ResolveError::UnknownPool)) => UNKNOWN_POOL,
-            Some(rserpool::Error::NotEnrp) => NO_REGISTRAR,
-            Some(rserpool::Error::Transport(error)) if is_configuration(error) => CONFIGURATION,
+        None => match error.chain().find_map(of_library).as_ref().map(Error::code) {
+            Some("unknown-pool") => UNKNOWN_POOL,
+            Some("not-enrp") => NO_REGISTRAR,
+            // An endpoint cannot be opened because of what was asked for, whoever asks.
+            Some("address-not-here" | "unknown-host" | "multicast") => CONFIGURATION,
             _ => FAILED,
         },
     }
 }
 
-/// Whether an endpoint cannot be opened because of what was asked for, whoever asks.
-fn is_configuration(error: &transport::Error) -> bool {
-    match error {
-        transport::Error::Bind { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
-        transport::Error::Resolve { .. } | transport::Error::Multicast { .. } => true,
-        _ => false,
+/// An error of the library, whichever operation failed.
+fn of_library(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    fn one<E: Clone + Into<Error> + std::error::Error + 'static>(
+        error: &(dyn std::error::Error + 'static),
+    ) -> Option<Error> {
+        error.downcast_ref::<E>().cloned().map(Into::into)
     }
+    let all = [
+        one::<Error>,
+        one::<StartError>,
+        one::<RegisterError>,
+        one::<DeregisterError>,
+        one::<ResolveError>,
+        one::<SessionError>,
+        one::<TableError>,
+    ];
+    all.iter().find_map(|one| one(error))
 }
 
 fn line(error: &anyhow::Error) -> String {
@@ -114,7 +131,7 @@ fn line(error: &anyhow::Error) -> String {
             texts.push(text);
         }
         // The library's errors tell their causes themselves, in words for people.
-        if cause.is::<rserpool::Error>() || cause.is::<transport::Error>() {
+        if of_library(cause).is_some() || cause.is::<transport::Error>() {
             break;
         }
     }
@@ -145,7 +162,7 @@ mod tests {
         for (number, meaning) in EXIT_CODES {
             assert!(table.contains(&format!("\n  {number:<3} {meaning}")), "{table}");
         }
-        let unknown = rserpool::Error::Resolve(ResolveError::UnknownPool);
+        let unknown = Error::Resolve(ResolveError::UnknownPool);
         let io = |kind| io::Error::from(kind);
         let group = transport::Error::Multicast {
             group: "10.0.0.1:1".into(),
@@ -158,7 +175,7 @@ mod tests {
         let in_use = bind(io::ErrorKind::AddrInUse);
         let foreign = bind(io::ErrorKind::AddrNotAvailable);
         let name = transport::Error::Resolve { host: "x".into(), source: io(io::ErrorKind::Other) };
-        let library = |error: transport::Error| anyhow::Error::from(rserpool::Error::from(error));
+        let library = |error: transport::Error| anyhow::Error::from(StartError::from(error));
         let errors = [
             (anyhow::Error::from(unknown).context("cannot resolve X"), 68),
             (library(group), 78),

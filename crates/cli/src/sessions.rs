@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use rserpool::proto::user::ResolveError;
 use rserpool::session::{self, KeepAlive};
 use rserpool::transport::Ppid;
 use rserpool::wire::param::PoolHandle;
-use rserpool::{Attempt, PoolUser, Session, session_options, user};
+use rserpool::{Attempt, PoolUser, ResolveError, Session, SessionError, user};
 
 use crate::command::resolve::pool_handle;
 use crate::exit::no_registrar;
@@ -86,7 +85,7 @@ impl SessionArgs {
     pub(crate) fn user(&self) -> anyhow::Result<PoolUser> {
         let mut config = user::Config::new(self.registrars.urls());
         config.listen = self.registrars.listen();
-        config.user.timing = self.registrars.timing();
+        config.timing = self.registrars.timing();
         Ok(PoolUser::start(config)?)
     }
 
@@ -115,10 +114,10 @@ impl SessionArgs {
     }
 
     /// Why a session ends for good, for people.
-    pub(crate) fn explain(&self, pool: &PoolHandle, error: rserpool::Error) -> anyhow::Error {
+    pub(crate) fn explain(&self, pool: &PoolHandle, error: SessionError) -> anyhow::Error {
         // That it is unknown now is news: the session had a server before, and has failed.
         let error = match error {
-            rserpool::Error::Resolve(error @ ResolveError::UnknownPool) => anyhow!("{error}"),
+            SessionError::Resolve(error @ ResolveError::UnknownPool) => anyhow!("{error}"),
             error => no_registrar(error, &self.registrars.describe()),
         };
         error.context(format!("nobody goes on with the session with {pool}"))
@@ -126,15 +125,13 @@ impl SessionArgs {
 
     fn config(&self, ppid: Ppid) -> session::Config {
         let (interval, deadline) = (self.keep_alive, self.keep_alive_deadline);
-        session::Config {
-            ppid,
-            failover_timeout: if self.wait { EVER } else { self.failover_timeout },
-            waits_for_pool: self.wait,
-            dials_max: self.dials_max,
-            keep_alive: (!interval.is_zero()).then_some(KeepAlive { interval, deadline }),
-            close_timeout: CLOSE_TIMEOUT,
-            transport: session_options(&self.registrars.timing()),
-            ..session::Config::default()
-        }
+        session::Config::new()
+            .ppid(ppid)
+            .failover_timeout(if self.wait { EVER } else { self.failover_timeout })
+            .waits_for_pool(self.wait)
+            .dials_max(self.dials_max)
+            .keep_alive((!interval.is_zero()).then(|| KeepAlive::new(interval, deadline)))
+            .close_timeout(CLOSE_TIMEOUT)
+            .timing(self.registrars.timing())
     }
 }

@@ -76,7 +76,8 @@ fn resolve_3<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
 /// As [`resolve_3`], where all that are listed lose their turn.
 #[divan::bench(args = SIZES, consts = [0, 1, 2, 3, 4], sample_size = 2000)]
 fn resolve_3_unlimited<const POLICY: usize>(bencher: Bencher<'_, '_>, size: u32) {
-    let config = Config { max_increment: None, ..Config::default() };
+    let mut config = Config::default();
+    config.max_increment = None;
     resolve(bencher, Lab::filled(config, POLICIES[POLICY], size, 1), 3);
 }
 

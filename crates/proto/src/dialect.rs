@@ -11,6 +11,7 @@ use crate::timing::Timing;
 
 /// Which of the two ways of speaking RSerPool this scope uses.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Dialect {
     /// As the RFCs say.
     #[default]

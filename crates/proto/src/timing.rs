@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// A set of timer values that go together.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Profile {
     /// A silent element is found within some 75 ms: for one rack, and for tests.
     Minimal,
@@ -38,6 +39,7 @@ impl Profile {
 /// How long the machines wait, and how often they ask. Each value can be set alone. A machine takes
 /// one below [`LEAST`](Self::LEAST) or above [`MOST`](Self::MOST) for that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Timing {
     /// How often a registrar asks each of its elements whether it lives. Stretched where there are
     /// many elements. No RFC name.

@@ -209,58 +209,17 @@ impl Config {
     ///
     /// [`ConfigError::Value`].
     pub fn to_library(&self) -> Result<registrar::Config, ConfigError> {
-        let defaults = protocol::Config::default();
-        let protocol = protocol::Config {
-            id: self.id.map(|number| number.0),
-            timing: self.timing.over(self.dialect.timing(Timing::of(self.profile))),
-            dialect: self.dialect,
-            handlespace: self.handlespace(),
-            tcp_registration: self.tcp_registration.unwrap_or(defaults.tcp_registration),
-            strict_rfc_keepalive: self
-                .strict_rfc_keepalive
-                .unwrap_or(defaults.strict_rfc_keepalive),
-            address_scope: self.address_scope.unwrap_or(defaults.address_scope),
-            allow_advertised: self.allow_advertised.unwrap_or(defaults.allow_advertised),
-            enrp_tcp: self.enrp_tcp.unwrap_or(defaults.enrp_tcp),
-            takeover_suggestion: self.takeover_suggestion.unwrap_or(defaults.takeover_suggestion),
-            suggestion_pause: self.suggestion_pause.unwrap_or(defaults.suggestion_pause),
-            suggestion_rate_max: self.suggestion_rate_max.unwrap_or(defaults.suggestion_rate_max),
-            follow_suggestions: self.follow_suggestions.unwrap_or(defaults.follow_suggestions),
-            start_timeout: self.start_timeout.unwrap_or(defaults.start_timeout),
-            adoption_grace: self.adoption_grace.unwrap_or(defaults.adoption_grace),
-            leave_timeout: self.leave_timeout.unwrap_or(defaults.leave_timeout),
-            peers_max: self.limits.peers.unwrap_or(defaults.peers_max),
-            peers_per_source_max: self
-                .limits
-                .peers_per_source
-                .unwrap_or(defaults.peers_per_source_max),
-            observer_downloads_max: self
-                .limits
-                .observers
-                .unwrap_or(defaults.observer_downloads_max),
-            bad_reports_max: self.bad_reports_max.unwrap_or(defaults.bad_reports_max),
-            supervision_rate_max: self
-                .supervision_rate_max
-                .unwrap_or(defaults.supervision_rate_max),
-            subscriptions_max: self.limits.subscriptions.unwrap_or(defaults.subscriptions_max),
-            push_interval: self.push_interval.unwrap_or(defaults.push_interval),
-            idle_timeout: self.idle_timeout.unwrap_or(defaults.idle_timeout),
-            quotas: self.quotas(),
-            ..defaults
-        };
         let groups = |addresses: &[SocketAddr]| -> Vec<Group> {
             addresses.iter().map(|&address| self.announce.group(address)).collect()
         };
-        let library = registrar::Config {
-            asap: self.asap.clone().unwrap_or_else(default_urls),
-            enrp: self.enrp.clone(),
-            peers: self.peers.clone(),
-            announce: groups(&self.announce.groups),
-            discover: groups(&self.announce.enrp_groups),
-            protocol,
-            transport: self.limits.transport(),
-            seed: None,
-        };
+        let asap = self.asap.clone().unwrap_or_else(default_urls);
+        let library = registrar::Config::new(asap)
+            .enrp(self.enrp.clone())
+            .peers(self.peers.clone())
+            .announce(groups(&self.announce.groups))
+            .discover(groups(&self.announce.enrp_groups))
+            .protocol(self.protocol())
+            .transport(self.limits.transport());
         let complaints = complaints(self, &library);
         if complaints.is_empty() {
             return Ok(library);
@@ -268,60 +227,50 @@ impl Config {
         Err(ConfigError::Value(complaints.join("; ")))
     }
 
-    fn quotas(&self) -> Quotas {
-        let (limits, defaults) = (&self.limits, Quotas::default());
-        Quotas {
-            pools_per_association: limits
-                .pools_per_association
-                .unwrap_or(defaults.pools_per_association),
-            pools_per_source: limits.pools_per_source.unwrap_or(defaults.pools_per_source),
-            elements_per_association: limits
-                .elements_per_association
-                .unwrap_or(defaults.elements_per_association),
-            elements_per_source: limits.elements_per_source.unwrap_or(defaults.elements_per_source),
-            associations_per_source: limits
-                .associations_per_source
-                .unwrap_or(defaults.associations_per_source),
-            connections_per_source: defaults.connections_per_source,
-            subscriptions_per_source: limits
-                .subscriptions_per_source
-                .unwrap_or(defaults.subscriptions_per_source),
-            subscriptions: limits.subscriptions_in_all.unwrap_or(defaults.subscriptions),
-            held_octets_per_association: limits
-                .held_octets_per_association
-                .unwrap_or(defaults.held_octets_per_association),
-            held_octets_per_source: limits
-                .held_octets_per_source
-                .unwrap_or(defaults.held_octets_per_source),
-            held_octets: limits.held_octets.unwrap_or(defaults.held_octets),
-        }
+    fn protocol(&self) -> protocol::Config {
+        let mut protocol = protocol::Config::default();
+        protocol.id = self.id.map(|number| number.0);
+        protocol.timing = self.timing.over(self.dialect.timing(Timing::of(self.profile)));
+        protocol.dialect = self.dialect;
+        protocol.handlespace = self.handlespace();
+        protocol.quotas = self.limits.quotas();
+        set(&mut protocol.tcp_registration, self.tcp_registration);
+        set(&mut protocol.strict_rfc_keepalive, self.strict_rfc_keepalive);
+        set(&mut protocol.address_scope, self.address_scope);
+        set(&mut protocol.allow_advertised, self.allow_advertised);
+        set(&mut protocol.enrp_tcp, self.enrp_tcp);
+        set(&mut protocol.takeover_suggestion, self.takeover_suggestion);
+        set(&mut protocol.suggestion_pause, self.suggestion_pause);
+        set(&mut protocol.suggestion_rate_max, self.suggestion_rate_max);
+        set(&mut protocol.follow_suggestions, self.follow_suggestions);
+        set(&mut protocol.start_timeout, self.start_timeout);
+        set(&mut protocol.adoption_grace, self.adoption_grace);
+        set(&mut protocol.leave_timeout, self.leave_timeout);
+        set(&mut protocol.push_interval, self.push_interval);
+        set(&mut protocol.idle_timeout, self.idle_timeout);
+        set(&mut protocol.bad_reports_max, self.bad_reports_max);
+        set(&mut protocol.supervision_rate_max, self.supervision_rate_max);
+        set(&mut protocol.peers_max, self.limits.peers);
+        set(&mut protocol.peers_per_source_max, self.limits.peers_per_source);
+        set(&mut protocol.observer_downloads_max, self.limits.observers);
+        set(&mut protocol.subscriptions_max, self.limits.subscriptions);
+        protocol
     }
 
     fn handlespace(&self) -> handlespace::Config {
-        let defaults = handlespace::Config::default();
-        let limits = defaults.limits;
-        handlespace::Config {
-            limits: handlespace::Limits {
-                pools_max: self.limits.pools.unwrap_or(limits.pools_max),
-                elements_per_pool_max: self
-                    .limits
-                    .elements_per_pool
-                    .unwrap_or(limits.elements_per_pool_max),
-                elements_max: self.limits.elements.unwrap_or(limits.elements_max),
-                addresses_per_transport_max: self
-                    .limits
-                    .addresses_per_transport
-                    .unwrap_or(limits.addresses_per_transport_max),
-                handle_octets_max: self.limits.handle_octets.unwrap_or(limits.handle_octets_max),
-                opaque_octets_max: self.limits.opaque_octets.unwrap_or(limits.opaque_octets_max),
-            },
-            items_default: self.items_default.or(defaults.items_default),
-            items_max: self.items_max.unwrap_or(defaults.items_max),
-            max_increment: match self.max_increment {
-                Some(count) => NonZeroU32::new(count),
-                None => defaults.max_increment,
-            },
-        }
+        let mut config = handlespace::Config::default();
+        config.limits = self.limits.handlespace();
+        config.items_default = self.items_default.or(config.items_default);
+        set(&mut config.items_max, self.items_max);
+        set(&mut config.max_increment, self.max_increment.map(NonZeroU32::new));
+        config
+    }
+}
+
+/// Puts a value in the place of its default, where there is one.
+pub(crate) fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
     }
 }
 
@@ -329,6 +278,32 @@ impl Config {
 const BEYOND_QUOTA: usize = 64;
 
 impl Limits {
+    fn quotas(&self) -> Quotas {
+        let mut quotas = Quotas::default();
+        set(&mut quotas.pools_per_association, self.pools_per_association);
+        set(&mut quotas.pools_per_source, self.pools_per_source);
+        set(&mut quotas.elements_per_association, self.elements_per_association);
+        set(&mut quotas.elements_per_source, self.elements_per_source);
+        set(&mut quotas.associations_per_source, self.associations_per_source);
+        set(&mut quotas.subscriptions_per_source, self.subscriptions_per_source);
+        set(&mut quotas.subscriptions, self.subscriptions_in_all);
+        set(&mut quotas.held_octets_per_association, self.held_octets_per_association);
+        set(&mut quotas.held_octets_per_source, self.held_octets_per_source);
+        set(&mut quotas.held_octets, self.held_octets);
+        quotas
+    }
+
+    fn handlespace(&self) -> handlespace::Limits {
+        let mut limits = handlespace::Limits::default();
+        set(&mut limits.pools_max, self.pools);
+        set(&mut limits.elements_per_pool_max, self.elements_per_pool);
+        set(&mut limits.elements_max, self.elements);
+        set(&mut limits.addresses_per_transport_max, self.addresses_per_transport);
+        set(&mut limits.handle_octets_max, self.handle_octets);
+        set(&mut limits.opaque_octets_max, self.opaque_octets);
+        limits
+    }
+
     fn transport(&self) -> TransportLimits {
         let mut limits = TransportLimits::default();
         limits.associations_max = self.associations.map(Into::into);

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rserpool::proto::timing::Timing;
 use serde::Deserialize;
 
+use crate::config::set;
+
 /// One field for each value of [`Timing`], under the same name.
 macro_rules! overrides {
     ($($field:ident),* $(,)?) => {
@@ -26,15 +28,12 @@ macro_rules! overrides {
         impl TimingOverrides {
             /// The profile's values with these in their place.
             pub fn over(&self, profile: Timing) -> Timing {
-                Timing {
-                    $($field: self.$field.unwrap_or(profile.$field),)*
-                    path_retransmits_max: self
-                        .path_retransmits_max
-                        .unwrap_or(profile.path_retransmits_max),
-                    association_retransmits_max: self
-                        .association_retransmits_max
-                        .unwrap_or(profile.association_retransmits_max),
-                }
+                let mut timing = profile;
+                $(set(&mut timing.$field, self.$field);)*
+                set(&mut timing.path_retransmits_max, self.path_retransmits_max);
+                let retransmits = self.association_retransmits_max;
+                set(&mut timing.association_retransmits_max, retransmits);
+                timing
             }
 
         }

@@ -8,9 +8,7 @@
 
 use std::error::Error;
 
-use rserpool::element::{Config, PoolElement};
-use rserpool::transport::Address;
-use rserpool::wire::param::{PoolHandle, Transport, TransportUse};
+use rserpool::{Address, ElementConfig, PoolElement, Transport};
 use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,13 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
 
-    let pool = PoolHandle::new("ExamplePool".as_bytes()).ok_or("no pool handle")?;
-    let transport = Transport::Tcp {
-        port: address.port(),
-        transport_use: TransportUse::DataOnly,
-        address: address.ip(),
-    };
-    let element = PoolElement::start(Config::new(registrars, pool, transport))?;
+    let transport = Transport::tcp(address);
+    let config = ElementConfig::new(registrars, "ExamplePool".parse()?, transport);
+    let element = PoolElement::start(config)?;
     let home = element.registered().await?;
     println!("{} serves at {address}, registered at {:?}", element.id(), home.link.remote);
 
@@ -42,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // Without this, too, the registrar would notice; so it does at once.
-    element.deregister().await?;
+    element.stop().await;
     Ok(())
 }
 

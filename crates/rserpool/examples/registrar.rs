@@ -6,9 +6,8 @@
 
 use std::error::Error;
 
-use rserpool::proto::registrar::Event;
-use rserpool::registrar::{Config, Registrar};
-use rserpool::transport::Address;
+use rserpool::registrar::Event;
+use rserpool::{Address, Registrar, RegistrarConfig};
 use tokio::sync::broadcast::error::RecvError;
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if urls.is_empty() {
         urls = vec!["sctp://127.0.0.1:3863".parse()?, "tcp://127.0.0.1:3863".parse()?];
     }
-    let registrar = Registrar::start(Config { asap: urls, ..Config::default() })?;
+    let registrar = Registrar::start(RegistrarConfig::new(urls))?;
     let mut events = registrar.events();
     for url in registrar.urls() {
         println!("registrar {} at {url}", registrar.id());

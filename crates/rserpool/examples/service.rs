@@ -8,9 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rserpool::server::{Config, Event, Session};
-use rserpool::wire::param::PoolHandle;
-use rserpool::{Server, Service};
+use rserpool::server::{Event, Session};
+use rserpool::{Server, ServerConfig, Service};
 
 /// Counts the messages of a session; the count is its state.
 struct Counter;
@@ -41,9 +40,9 @@ impl Service for Counter {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registrars: Vec<_> =
         std::env::args().skip(1).map(|url| url.parse()).collect::<Result<_, _>>()?;
-    let pool = PoolHandle::new(&b"CounterPool"[..]).ok_or("no pool handle")?;
-    let server =
-        Server::start(Config::new(registrars, pool, "sctp://0.0.0.0:0".parse()?), Counter)?;
+    let url = "sctp://0.0.0.0:0".parse()?;
+    let config = ServerConfig::new(registrars, "CounterPool".parse()?, url);
+    let server = Server::start(config, Counter)?;
     server.element().registered().await?;
     println!("{} counts at {}", server.id(), server.url());
     tokio::signal::ctrl_c().await?;

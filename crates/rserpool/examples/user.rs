@@ -10,10 +10,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use rserpool::session::{self, Event, Session};
-use rserpool::transport::Address;
-use rserpool::user::{self, PoolUser};
-use rserpool::wire::param::PoolHandle;
+use rserpool::session::Event;
+use rserpool::{Address, PoolUser, Session, SessionConfig, UserConfig};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -24,9 +22,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if registrars.is_empty() {
         registrars.push("tcp://127.0.0.1:3863".parse()?);
     }
-    let pool = PoolHandle::new("ExamplePool".as_bytes()).ok_or("no pool handle")?;
-    let user = PoolUser::start(user::Config::new(registrars))?;
-    let session = Session::connect(user, pool, session::Config::default()).await?;
+    let user = PoolUser::start(UserConfig::new(registrars))?;
+    let session = Session::connect(user, "ExamplePool".parse()?, SessionConfig::new()).await?;
 
     let mut pace = tokio::time::interval(Duration::from_secs(1));
     for number in 1_u64.. {

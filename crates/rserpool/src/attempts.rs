@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rserpool_transport::{Address, DownReason};
+use rserpool_transport::Address;
+
+pub use rserpool_transport::DownReason;
 
 /// What came of the last dial to a registrar.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -11,6 +11,7 @@ use rserpool_transport::ready::{Ready, Source};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use crate::Stopped;
 use crate::associations::{Associations, Outcome};
 use crate::inspect::{Inspection, Inspector, Look};
 
@@ -21,9 +22,9 @@ pub(crate) enum Request<M: Machine> {
     /// A command that is made up when its turn comes, so that it can be the newest of many.
     Newest(Box<dyn FnOnce() -> M::Command + Send>),
     /// A look at it; nothing else happens meanwhile, so it should be short.
-    Inspect(Box<dyn FnOnce(&M) + Send>),
-    /// The same at it and its associations.
     Look(Inspection<M>),
+    /// Ends it, whoever else has requests.
+    End,
 }
 
 /// A running machine: its requests go in here. When the last clone is dropped, the machine ends.
@@ -57,17 +58,28 @@ impl<M: Machine + 'static> Requests<M> {
         Inspector::new(self.0.downgrade())
     }
 
-    /// What `look` sees; `None` where the machine has ended.
+    /// What `look` sees of the machine.
     pub(crate) async fn inspect<R: Send + 'static>(
         &self,
         look: impl FnOnce(&M) -> R + Send + 'static,
-    ) -> Option<R> {
+    ) -> Result<R, Stopped> {
         let (answer, asked) = tokio::sync::oneshot::channel();
-        let look = move |machine: &M| {
-            let _ = answer.send(look(machine));
+        let look = move |seen: &Look<'_, M>| {
+            let _ = answer.send(look(seen.machine));
         };
-        self.0.send(Request::Inspect(Box::new(look))).ok()?;
-        asked.await.ok()
+        self.0.send(Request::Look(Box::new(look))).map_err(|_| Stopped)?;
+        asked.await.map_err(|_| Stopped)
+    }
+
+    /// Waits until the machine has ended.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+
+    /// Ends the machine, and waits until its associations are closed. Cancelling stops the waiting.
+    pub(crate) async fn end(&self) {
+        let _ = self.0.send(Request::End);
+        self.0.closed().await;
     }
 }
 
@@ -195,13 +207,13 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
     }
 
     /// Serves the owner, up to a limit, and returns how many requests it had; `None` when it is
-    /// gone.
+    /// gone, or wants an end.
     fn poll_requests(&mut self) -> Option<usize> {
         let waker = self.requests.1.waker();
         let cx = &mut Context::from_waker(&waker);
         for served in 0..REQUESTS_MAX {
             match self.requests.0.poll_recv(cx) {
-                Poll::Ready(request) => self.serve(request?),
+                Poll::Ready(request) => self.serve(request?)?,
                 Poll::Pending => return Some(served),
             }
         }
@@ -226,16 +238,18 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         result
     }
 
-    fn serve(&mut self, request: Request<M>) {
+    /// `None` at the last one.
+    fn serve(&mut self, request: Request<M>) -> Option<()> {
         match request {
             Request::Command(command) => self.command(command),
             Request::Newest(command) => self.command(command()),
-            Request::Inspect(look) => look(&self.machine),
             Request::Look(look) => {
                 let Self { machine, associations, now, .. } = self;
                 look(&Look { machine, associations, now: *now });
             }
+            Request::End => return None,
         }
+        Some(())
     }
 
     fn command(&mut self, command: M::Command) {

@@ -6,7 +6,7 @@ use rserpool_proto::machine::Machine;
 use rserpool_proto::time::Time;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::Error;
+use crate::Stopped;
 use crate::associations::Associations;
 use crate::driver::Request;
 
@@ -47,13 +47,13 @@ impl<M: Machine + 'static> Inspector<M> {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     pub(crate) async fn look<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Look<'_, M>) -> R + Send + 'static,
-    ) -> Result<R, Error> {
-        let stopped = |_| Error::Stopped;
-        let permit = Arc::clone(&self.waiting).acquire_owned().await.map_err(|_| Error::Stopped)?;
+    ) -> Result<R, Stopped> {
+        let stopped = |_| Stopped;
+        let permit = Arc::clone(&self.waiting).acquire_owned().await.map_err(|_| Stopped)?;
         let (answer, asked) = oneshot::channel();
         let look = move |seen: &Look<'_, M>| {
             // Whoever asked may be gone: then it need not be done either.
@@ -62,8 +62,8 @@ impl<M: Machine + 'static> Inspector<M> {
             }
             drop(permit);
         };
-        let requests = self.requests.upgrade().ok_or(Error::Stopped)?;
-        requests.send(Request::Look(Box::new(look))).map_err(|_| Error::Stopped)?;
+        let requests = self.requests.upgrade().ok_or(Stopped)?;
+        requests.send(Request::Look(Box::new(look))).map_err(|_| Stopped)?;
         drop(requests);
         asked.await.map_err(stopped)
     }

@@ -11,22 +11,25 @@ use rserpool_wire::param::{
     TransportUse,
 };
 use rserpool_wire::{Message, Protocol};
+use tokio::runtime::Handle;
 use tokio::time::{timeout, timeout_at};
 
-use crate::Error;
+use crate::TransportError;
 use crate::associations::speaks;
-use crate::node::deadline;
+use crate::deadline::deadline;
+use crate::setters::setters;
 
 /// How to look.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// The registrar's ENRP endpoint.
     pub registrar: Address,
-    /// Only the elements whose home it is (the W flag, RFC 5353 §2.2).
+    /// Only the elements whose home it is (the W flag, RFC 5353 §2.2). Default: false.
     pub own_only: bool,
     /// Introduce oneself by a presence with this identifier, as rsplib wants it: it then takes the
-    /// observer for a registrar until it misses it, some 10 s later. `None`: ask as nobody, which
-    /// our registrars answer without taking note.
+    /// observer for a registrar until it misses it, some 10 s later. Default: `None`, ask as nobody,
+    /// which our registrars answer without taking note.
     pub greet_as: Option<RegistrarId>,
     /// How long the whole may take. Default: 10 s.
     pub timeout: Duration,
@@ -40,21 +43,89 @@ impl Config {
     pub fn new(registrar: Address) -> Self {
         Self { registrar, own_only: false, greet_as: None, timeout: Duration::from_secs(10) }
     }
+
+    setters! {
+        own_only: as bool;
+        greet_as: into Option<RegistrarId>;
+        timeout: as Duration;
+    }
+}
+
+/// Why a handlespace was not downloaded. Nothing has changed at the registrar.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The registrar does not accept, or does not answer in time.
+    #[error("the registrar cannot be reached")]
+    NoRegistrar,
+    /// The registrar speaks ASAP at this port.
+    #[error("that is where elements and users reach the registrar: ask at its ENRP port")]
+    NotEnrp,
+    /// The registrar does not tell its handlespace: it is starting, or does not know who asks.
+    #[error("the registrar does not tell its handlespace")]
+    Refused,
+    /// This host cannot dial the registrar.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// There is no tokio runtime here.
+    #[error("the registrar is not asked: there is no tokio runtime here")]
+    NoRuntime,
+}
+
+impl TableError {
+    /// A name for programs: `no-registrar`, `not-enrp`, `table-refused`, `no-runtime`, or that of a
+    /// [`TransportError`].
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoRegistrar => "no-registrar",
+            Self::NotEnrp => "not-enrp",
+            Self::Refused => "table-refused",
+            Self::Transport(error) => error.code(),
+            Self::NoRuntime => "no-runtime",
+        }
+    }
+}
+
+impl From<rserpool_transport::Error> for TableError {
+    fn from(error: rserpool_transport::Error) -> Self {
+        Self::Transport(error.into())
+    }
 }
 
 /// Downloads a registrar's handlespace.
 ///
 /// # Errors
 ///
-/// - [`Error::NoRegistrar`] where it does not accept, or does not answer in time.
-/// - [`Error::NotEnrp`] where it speaks ASAP at this port.
-/// - [`Error::TableRefused`] where it does not want to tell.
-/// - [`Error::Transport`] where this host cannot dial it.
+/// [`TableError`].
 ///
 /// # Cancel safety
 ///
 /// Cancelling ends the association; what was downloaded is lost.
-pub async fn table(config: Config) -> Result<Table, Error> {
+///
+/// # Panics
+///
+/// In a runtime that was built without IO or time.
+///
+/// # Examples
+///
+/// ```
+/// use rserpool::observer::{self, table};
+/// # use rserpool::{Registrar, RegistrarConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), rserpool::Error> {
+/// # let config = RegistrarConfig::new(vec!["tcp://127.0.0.1:0".parse()?])
+/// #     .enrp(vec!["tcp://127.0.0.1:0".parse()?]);
+/// # let registrar = Registrar::start(config)?;
+/// # let url = registrar.enrp_urls()[0].clone();
+/// for (handle, elements) in table(observer::Config::new(url)).await? {
+///     println!("{handle}: {} elements", elements.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn table(config: Config) -> Result<Table, TableError> {
+    Handle::try_current().map_err(|_| TableError::NoRuntime)?;
     let deadline = deadline(config.timeout);
     let remote = config.registrar.resolve().await?;
     let mut endpoints = Endpoints::new(Options::default());
@@ -62,7 +133,7 @@ pub async fn table(config: Config) -> Result<Table, Error> {
     let mut observer = Observer { endpoints, assoc, config };
     match timeout_at(deadline, observer.download()).await {
         Ok(table) => table,
-        Err(_) => Err(Error::NoRegistrar),
+        Err(_) => Err(TableError::NoRegistrar),
     }
 }
 
@@ -88,7 +159,7 @@ fn answers_over_asap(octets: &[u8]) -> bool {
 const PARTS_MAX: usize = 100_000;
 
 impl Observer {
-    async fn download(&mut self) -> Result<Table, Error> {
+    async fn download(&mut self) -> Result<Table, TableError> {
         let here = self.up().await?;
         if let Some(id) = self.config.greet_as {
             self.say(Body::Presence(greeting(id, &here)))?;
@@ -104,7 +175,7 @@ impl Observer {
                 }
             };
             if part.rejected {
-                return Err(Error::TableRefused);
+                return Err(TableError::Refused);
             }
             for pool in part.pools {
                 let elements = table.entry(pool.handle).or_default();
@@ -115,41 +186,43 @@ impl Observer {
                 return Ok(table);
             }
         }
-        Err(Error::TableRefused)
+        Err(TableError::Refused)
     }
 
-    async fn up(&mut self) -> Result<AssocInfo, Error> {
+    async fn up(&mut self) -> Result<AssocInfo, TableError> {
         loop {
             match self.endpoints.next().await {
                 Event::Up { assoc, info } if assoc == self.assoc => return Ok(info),
-                Event::Down { assoc, .. } if assoc == self.assoc => return Err(Error::NoRegistrar),
+                Event::Down { assoc, .. } if assoc == self.assoc => {
+                    return Err(TableError::NoRegistrar);
+                }
                 _ => {}
             }
         }
     }
 
     /// Who says nothing to a question over ENRP may speak ASAP at this port: then it answers this.
-    fn ask_over_asap(&mut self) -> Result<(), Error> {
+    fn ask_over_asap(&mut self) -> Result<(), TableError> {
         let Some(handle) = PoolHandle::new(NOBODY) else { return Ok(()) };
         let question = HandleResolution { handle, items: Some(1), want_updates: false };
         let octets = Message::from(Asap::HandleResolution(question)).encode();
-        self.endpoints.send(self.assoc, Ppid::ASAP, &octets).map_err(|_| Error::NoRegistrar)
+        self.endpoints.send(self.assoc, Ppid::ASAP, &octets).map_err(|_| TableError::NoRegistrar)
     }
 
-    fn say(&mut self, body: Body) -> Result<(), Error> {
+    fn say(&mut self, body: Body) -> Result<(), TableError> {
         let message = Message::Enrp(Enrp { sender: self.config.greet_as, receiver: None, body });
         self.endpoints
             .send(self.assoc, Ppid::ENRP, &message.encode())
-            .map_err(|_| Error::NoRegistrar)
+            .map_err(|_| TableError::NoRegistrar)
     }
 
     /// The next part of the table; whatever else the registrar says is not for an observer.
-    async fn part(&mut self) -> Result<TableResponse, Error> {
+    async fn part(&mut self) -> Result<TableResponse, TableError> {
         loop {
             match self.endpoints.next().await {
                 Event::Message { assoc, octets, .. } if assoc == self.assoc => {
                     if answers_over_asap(&octets) {
-                        return Err(Error::NotEnrp);
+                        return Err(TableError::NotEnrp);
                     }
                     let decoded = Message::decode(Protocol::Enrp, &octets);
                     if let Ok(Message::Enrp(Enrp { body: Body::TableResponse(part), .. })) =
@@ -158,7 +231,9 @@ impl Observer {
                         return Ok(part);
                     }
                 }
-                Event::Down { assoc, .. } if assoc == self.assoc => return Err(Error::NoRegistrar),
+                Event::Down { assoc, .. } if assoc == self.assoc => {
+                    return Err(TableError::NoRegistrar);
+                }
                 _ => {}
             }
         }

@@ -4,7 +4,6 @@
 
 use std::task::Poll;
 
-use rserpool::Error;
 use rserpool::element::{self, PoolElement, State};
 use rserpool::registrar::{self, Registrar};
 use rserpool::transport::{Address, Endpoints, Event, Framing, Options, Ppid};
@@ -15,6 +14,7 @@ use rserpool::wire::param::{
 };
 use rserpool::wire::registry::CauseCode;
 use rserpool::wire::{Asap, Message, Protocol};
+use rserpool::{DeregisterError, RegisterError, ResolveError, StartError, Stopped};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -31,7 +31,7 @@ fn element(registrar: Address, policy: Policy) -> PoolElement {
     let (port, transport_use) = (7, TransportUse::DataOnly);
     let transport = Transport::Tcp { port, transport_use, address: [127, 0, 0, 1].into() };
     let mut config = element::Config::new(vec![registrar], pool(), transport);
-    config.element.policy = policy;
+    config.policy = policy;
     PoolElement::start(config).unwrap()
 }
 
@@ -107,7 +107,7 @@ async fn an_element_that_may_not_leave_stays_and_may_ask_again() {
     let element = element(url, Policy::round_robin());
     element.registered().await.unwrap();
     let refused = element.deregister().await.unwrap_err();
-    assert!(matches!(&refused, Error::DeregistrationRefused(causes) if *causes == [cause()]));
+    assert!(matches!(&refused, DeregisterError::Refused { causes, .. } if *causes == [cause()]));
     assert!(matches!(element.state(), State::Registered { .. }));
     element.deregister().await.unwrap();
     assert_eq!(element.state(), State::Deregistered);
@@ -136,7 +136,7 @@ fn who_waits_for_what_has_ended_is_told() {
     let (here, there) = (runtime(), runtime());
     let (element, user, registrar) = there.block_on(async {
         let asap = vec!["tcp://127.0.0.1:0".parse().unwrap()];
-        let config = registrar::Config { asap, ..registrar::Config::default() };
+        let config = registrar::Config::new(asap);
         let registrar = Registrar::start(config).unwrap();
         let url = registrar.urls()[0].clone();
         let user = PoolUser::start(user::Config::new(vec![url.clone()])).unwrap();
@@ -155,14 +155,17 @@ fn who_waits_for_what_has_ended_is_told() {
     drop(there);
 
     // Who waits already, and who comes now.
-    assert!(matches!(here.block_on(resolving), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(leaving), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(entering), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(user.resolve(&pool, None)), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(element.deregister()), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(element.registered()), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(registrar.pools()), Err(Error::Stopped)));
-    assert!(matches!(here.block_on(registrar.stats()), Err(Error::Stopped)));
+    assert!(matches!(here.block_on(resolving), Err(ResolveError::Stopped)));
+    assert!(matches!(here.block_on(leaving), Err(DeregisterError::Stopped)));
+    assert!(matches!(here.block_on(entering), Err(RegisterError::Stopped)));
+    assert!(matches!(here.block_on(user.resolve(&pool, None)), Err(ResolveError::Stopped)));
+    assert!(matches!(here.block_on(element.deregister()), Err(DeregisterError::Stopped)));
+    assert!(matches!(here.block_on(element.registered()), Err(RegisterError::Stopped)));
+    assert!(matches!(here.block_on(registrar.pools()), Err(Stopped)));
+    assert!(matches!(here.block_on(registrar.stats()), Err(Stopped)));
+    assert!(matches!(here.block_on(user.stats()), Err(Stopped)));
+    assert!(matches!(here.block_on(element.stats()), Err(Stopped)));
+    here.block_on(user.stop());
     here.block_on(registrar.stop());
     here.block_on(element.stop());
 }
@@ -170,5 +173,5 @@ fn who_waits_for_what_has_ended_is_told() {
 #[tokio::test]
 async fn a_registrar_that_nobody_can_reach_is_none() {
     let refused = Registrar::start(registrar::Config::default()).err();
-    assert!(matches!(refused, Some(Error::NothingToListenAt)));
+    assert!(matches!(refused, Some(StartError::NothingToListenAt)));
 }

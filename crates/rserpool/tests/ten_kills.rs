@@ -121,7 +121,7 @@ impl Client {
 
 #[tokio::test]
 async fn ten_random_kills_lose_nothing() {
-    let config = registrar::Config { asap: vec![anywhere()], ..registrar::Config::default() };
+    let config = registrar::Config::new(vec![anywhere()]);
     let registrar = Registrar::start(config).unwrap();
     let url = registrar.urls()[0].clone();
     let mut servers = Servers { registrar: url.clone(), tasks: BTreeMap::new() };

@@ -33,7 +33,7 @@ impl Service for CalcApp {
     }
 
     fn load_report(&self, _sessions: usize, _sessions_max: usize) -> LoadReport {
-        LoadReport { load: Load::from_fraction(self.processor().load()), policy: None }
+        LoadReport::new(Load::from_fraction(self.processor().load()))
     }
 }
 

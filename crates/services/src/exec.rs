@@ -47,7 +47,7 @@ impl Service for Exec {
     }
 
     fn load_report(&self, _sessions: usize, _sessions_max: usize) -> LoadReport {
-        LoadReport { load: Load::from_fraction(self.places.load()), policy: None }
+        LoadReport::new(Load::from_fraction(self.places.load()))
     }
 }
 

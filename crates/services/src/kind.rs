@@ -63,7 +63,7 @@ pub enum StartError {
     StartGuard(#[source] io::Error),
     /// The server does not start.
     #[error(transparent)]
-    Server(#[from] rserpool::Error),
+    Server(#[from] rserpool::StartError),
 }
 
 impl Kind {
@@ -178,7 +178,7 @@ impl Kind {
             Self::Pingpong => Server::start(config, PingPong),
             Self::Calcapp => Server::start(config, CalcApp::with(options)),
             Self::Fractal => {
-                let policy = config.element.element.policy.clone();
+                let policy = config.policy.clone();
                 Server::start(config, Fractal::new(policy))
             }
             Self::Exec => Server::start(config, Exec::with(options)?),

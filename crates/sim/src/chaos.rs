@@ -259,7 +259,7 @@ impl Chaos {
         }
         let interval = self.pace.mul_f64(self.rng.random_range(0.05..=0.5)).max(2 * round_trip);
         let deadline = interval.mul_f64(self.rng.random_range(1.0..=4.0));
-        session.keep_alive = self.rng.random_bool(0.8).then_some(KeepAlive { interval, deadline });
+        session.keep_alive = self.rng.random_bool(0.8).then(|| KeepAlive::new(interval, deadline));
         let patience = self.pace.mul_f64(self.rng.random_range(0.5..=4.0)).max(4 * round_trip);
         Calling {
             session,

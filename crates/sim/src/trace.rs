@@ -188,6 +188,7 @@ pub(crate) fn told_in_words(told: &MachineEvent) -> String {
             user::Event::HomeFound { .. } => "home found".into(),
             user::Event::HomeLost => "home lost".into(),
             user::Event::NoRegistrar => "no registrar".into(),
+            other => format!("{other:?}"),
         },
     }
 }

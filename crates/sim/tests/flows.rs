@@ -14,6 +14,13 @@ fn pool() -> PoolHandle {
     PoolHandle::new(*b"EchoPool").expect("it is short enough")
 }
 
+/// A registrar with this identifier, and the defaults of everything else.
+fn named(id: Option<RegistrarId>) -> registrar::Config {
+    let mut config = registrar::Config::default();
+    config.id = id;
+    config
+}
+
 /// A world with so many registrars and elements, and a user, none of them started. Identifiers are
 /// 0x11, 0x12 … and 1, 2 …
 fn world(registrars: u32, elements: u32) -> (World, Vec<NodeId>, Vec<NodeId>, NodeId) {
@@ -21,7 +28,7 @@ fn world(registrars: u32, elements: u32) -> (World, Vec<NodeId>, Vec<NodeId>, No
     let registrars = (0..registrars)
         .map(|number| {
             let id = RegistrarId::new(0x11 + number);
-            world.add_registrar(registrar::Config { id, ..registrar::Config::default() })
+            world.add_registrar(named(id))
         })
         .collect();
     let elements = (0..elements)
@@ -232,12 +239,10 @@ fn an_element_is_suggested_to_the_registrar_that_is_best_for_it() {
     // 0x12 XOR 1 is greater than 0x11 XOR 1.
     let mut world = World::new(Setup::lan(7));
     let registrars = [0x11, 0x12].map(|id| {
-        world.add_registrar(registrar::Config {
-            id: RegistrarId::new(id),
-            takeover_suggestion: true,
-            suggestion_pause: millis(1000),
-            ..registrar::Config::default()
-        })
+        let mut config = named(RegistrarId::new(id));
+        config.takeover_suggestion = true;
+        config.suggestion_pause = millis(1000);
+        world.add_registrar(config)
     });
     let element = world.add_element(pool(), |config| config.id = Some(PeId(1)));
     world.start(registrars[0]);
@@ -259,7 +264,7 @@ fn an_element_is_suggested_to_the_registrar_that_is_best_for_it() {
 fn session() -> (World, [NodeId; 2], NodeId) {
     let mut world = World::new(Setup::lan(7));
     let id = RegistrarId::new(0x11);
-    let registrar = world.add_registrar(registrar::Config { id, ..Default::default() });
+    let registrar = world.add_registrar(named(id));
     let serving = Serving { keys: vec![[7; 32]], ..Serving::default() };
     let servers = [1, 2].map(|number| {
         world.add_server(pool(), serving.clone(), |config| config.id = Some(PeId(number)))

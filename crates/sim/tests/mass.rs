@@ -18,8 +18,9 @@ fn settled(seed: u64) -> (World, Vec<NodeId>) {
     let mut world = World::new(setup);
     let registrars: Vec<NodeId> = (1..=3)
         .map(|number| {
-            let id = RegistrarId::new(number);
-            world.add_registrar(registrar::Config { id, ..registrar::Config::default() })
+            let mut config = registrar::Config::default();
+            config.id = RegistrarId::new(number);
+            world.add_registrar(config)
         })
         .collect();
     let handle = PoolHandle::new(*b"Crowd").expect("it is short enough");

@@ -54,6 +54,7 @@ macro_rules! counters {
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[non_exhaustive]
         pub struct $name {
             $($(#[doc = $help])+ pub $field: u64,)+
             $($(#[doc = $inner_help])+ pub $inner: $inner_type,)*

@@ -44,7 +44,7 @@ impl Honest {
             let (id, port) = (PeId(0x5100 + u32::from(number)), PORT + number);
             let mut config =
                 element::Config::new(target.urls(), target.pool.clone(), transport(port));
-            config.element.id = Some(id);
+            config.id = Some(id);
             let element = PoolElement::start(config)?;
             element.registered().await?;
             elements.push(element);

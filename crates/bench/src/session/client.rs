@@ -27,12 +27,12 @@ pub(super) struct Answer {
 
 /// How often a server is asked for signs of life, and when it has failed: quickly.
 pub(super) const QUICK: KeepAlive =
-    KeepAlive { interval: Duration::from_millis(50), deadline: Duration::from_millis(150) };
+    KeepAlive::new(Duration::from_millis(50), Duration::from_millis(150));
 
 impl Client {
     /// Connects, and asks the first question.
     pub(super) async fn connect(user: &PoolUser, keep_alive: KeepAlive) -> anyhow::Result<Self> {
-        let config = Config { ppid: PPID, keep_alive: Some(keep_alive), ..Config::default() };
+        let config = Config::new().ppid(PPID).keep_alive(keep_alive);
         let session = Session::connect(user.clone(), pool()?, config).await?;
         let mut client = Self { session, tally: Tally::default() };
         client.ask().await?;

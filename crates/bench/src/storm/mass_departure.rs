@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use rserpool::proto::timing::Profile;
-use rserpool::proto::user::ResolveError;
 use rserpool::transport::{Address, Scheme};
-use rserpool::{Error, PoolUser};
+use rserpool::{PoolUser, ResolveError};
 
 use super::{Crowd, POOLS, Plan, Setting, pool};
 use crate::Output;
@@ -65,7 +64,7 @@ pub(super) async fn gone(user: &PoolUser) -> anyhow::Result<()> {
         let handle = handle?;
         match user.resolve(&handle, Some(1)).await {
             Ok(_) => left.push_back(Ok(handle)),
-            Err(Error::Resolve(ResolveError::UnknownPool)) => {}
+            Err(ResolveError::UnknownPool) => {}
             Err(error) => return Err(error.into()),
         }
     }

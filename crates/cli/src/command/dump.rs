@@ -38,19 +38,17 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let greet_as = match self.dialect {
-            Dialect::Rfc => None,
             Dialect::Rsplib => {
                 eprintln!("rserpool: this program will look like a registrar for some 10 s");
                 RegistrarId::new(std::process::id())
             }
+            _ => None,
         };
         let url = self.enrp.to_string();
-        let config = observer::Config {
-            registrar: self.enrp,
-            own_only: self.own,
-            greet_as,
-            timeout: self.timeout,
-        };
+        let config = observer::Config::new(self.enrp)
+            .own_only(self.own)
+            .greet_as(greet_as)
+            .timeout(self.timeout);
         let table = runtime::block_on(async { Ok(observer::table(config).await) })?;
         let table = table.map_err(|error| no_registrar(error, &url)).context("cannot dump")?;
         print(output, &table)

@@ -33,7 +33,7 @@ impl Args {
         runtime::block_on(async {
             let mut config = user::Config::new(self.registrars.urls());
             config.listen = self.registrars.listen();
-            config.user.timing = self.registrars.timing();
+            config.timing = self.registrars.timing();
             let user = PoolUser::start(config)?;
             let answer = user.resolve(&self.pool, self.items).await;
             let answer = answer

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use rserpool::Attempt;
 use rserpool::element::State;
 use rserpool::server::{Config, Cookies, Key, Server, sealed_cookies};
 use rserpool::transport::{Address, ParseError, Scheme};
 use rserpool::wire::param::{PeId, Policy, PoolHandle, TransportUse};
+use rserpool::{Attempt, ResolveError};
 use rserpool_services::{Kind, StartError};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -195,18 +195,14 @@ impl Args {
                             was_registered = true;
                             self.print(&server, output)?;
                         }
-                        State::Rejected(causes) => {
-                            return Err(rserpool::Error::Rejected(causes.clone()).into());
-                        }
-                        State::RejectedByAll { causes, by } => {
-                            let (causes, by) = (causes.clone(), by.clone());
-                            return Err(rserpool::Error::RejectedByAll { causes, by }.into());
+                        rejected @ (State::Rejected(_) | State::RejectedByAll { .. }) => {
+                            return Err(rejected.error().context("rejected")?.into());
                         }
                         _ => {}
                     }
                 }
                 () = &mut patience, if !was_registered => {
-                    let error = rserpool::Error::NoRegistrar;
+                    let error = ResolveError::NoRegistrar;
                     let attempts = server.element().attempts();
                     return Err(no_registrar(error, &self.registrars.describe_after(&attempts)));
                 }
@@ -263,13 +259,12 @@ impl Args {
         }
         config.cookies = self.cookies.cookies().context(Failure::Configuration)?;
         config.card_items = self.card;
-        config.element.listen = self.registrars.listen();
-        let element = &mut config.element.element;
-        element.id = self.id;
-        element.policy = self.policy.clone();
-        element.timing = self.registrars.timing();
-        element.dialect = self.registrars.dialect;
-        Ok(config)
+        Ok(config
+            .listen(self.registrars.listen())
+            .id(self.id)
+            .policy(self.policy.clone())
+            .timing(self.registrars.timing())
+            .dialect(self.registrars.dialect))
     }
 
     fn pool(&self) -> anyhow::Result<PoolHandle> {

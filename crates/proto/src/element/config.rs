@@ -89,6 +89,7 @@ pub enum Command {
 
 /// What a pool element tells the application.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// It is in the pool: for the first time, or again after its home was lost.
     Registered {
@@ -152,6 +153,7 @@ pub enum Event {
 
 /// The registrar that looks after an element.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Home {
     /// Its identifier; not known before its first keep-alive.
     pub id: Option<RegistrarId>,

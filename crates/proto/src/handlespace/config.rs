@@ -4,6 +4,7 @@ use rserpool_wire::counters::Counter;
 
 /// How a handlespace answers, and how much it takes in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
     /// What is refused beyond.
     pub limits: Limits,
@@ -31,6 +32,7 @@ impl Default for Config {
 
 /// The most that a handlespace takes in. What is beyond is refused and counted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Pools. Default 100 000.
     pub pools_max: u32,

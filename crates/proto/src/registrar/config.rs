@@ -11,6 +11,7 @@ use crate::timing::{Timing, within_bounds};
 
 /// How a registrar behaves.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Its identifier, unique in the operational scope. `None` draws one from the seed, as
     /// RFC 5353 §3.2.1 wants it.
@@ -168,6 +169,7 @@ impl Config {
 
 /// How far an address reaches. The order is from near to far.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
 pub enum AddressScope {
     /// This host. Its own elements may always use it.
     Loopback,

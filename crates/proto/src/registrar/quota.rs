@@ -19,6 +19,7 @@ use crate::time::Time;
 /// The most that one association, one source, or all of them take of a registrar that is not the
 /// handlespace's to limit. Octets are those of messages as they came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Quotas {
     /// Pools that were founded over one association. Default: 4 000.
     pub pools_per_association: u32,

@@ -9,6 +9,7 @@ use crate::time::Time;
 /// It asks with ENDPOINT_KEEP_ALIVE on the control channel, as a registrar does, but with server
 /// identifier 0. That is our extension; a server that has never answered one is left alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct KeepAlive {
     /// The server is asked when it was not heard of for so long, and once at the beginning in any
     /// case. Default: 500 ms.
@@ -16,6 +17,13 @@ pub struct KeepAlive {
     /// It has failed when it was not heard of for so long. At least two intervals count, so that
     /// it was asked and had time to answer. Default: 1.5 s.
     pub deadline: Duration,
+}
+
+impl KeepAlive {
+    /// Asks after silence of `interval`, and waits for `deadline`.
+    pub const fn new(interval: Duration, deadline: Duration) -> Self {
+        Self { interval, deadline }
+    }
 }
 
 impl Default for KeepAlive {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ impl Request {
 
 /// What a pool user tells the application.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// The elements of a pool.
     Resolved {
@@ -147,10 +149,25 @@ impl Answer {
         let (before, from) = elements.split_at(self.first.min(elements.len()));
         from.iter().chain(before)
     }
+
+    /// Where the elements are, in the order in which to try them: every address of one before those
+    /// of the next. Nothing of elements whose transport has no port.
+    pub fn socket_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.in_order().flat_map(|element| element.user_transport.socket_addrs())
+    }
+}
+
+/// Causes in words.
+fn list(causes: &[Cause]) -> String {
+    match causes {
+        [] => "without a reason".into(),
+        causes => causes.iter().map(Cause::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Where an answer comes from.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Source {
     /// A registrar, just now.
     Registrar,
@@ -187,9 +204,32 @@ pub enum ResolveError {
     #[error("no registrar answered in time")]
     Timeout,
     /// A registrar refused to answer, for other reasons than that there is no such pool.
-    #[error("refused by the registrar")]
+    #[error("refused by the registrar: {}", list(.0))]
     Rejected(Vec<Cause>),
     /// More requests are under way than [`Config::requests_max`]; nothing was sent.
-    #[error("too many requests")]
+    #[error("too many requests are under way")]
     TooManyRequests,
+    /// The user has been stopped, or what drives it has ended. The machine itself never says so.
+    #[error("not resolved: the user has been stopped")]
+    Stopped,
+}
+
+impl ResolveError {
+    /// Whether no registrar can be reached, or none answers in time.
+    pub const fn is_no_registrar(&self) -> bool {
+        matches!(self, Self::NoRegistrar | Self::Timeout)
+    }
+
+    /// A name for programs: `unknown-pool`, `no-registrar`, `no-answer`, `resolution-refused`,
+    /// `too-many-requests` or `stopped`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownPool => "unknown-pool",
+            Self::NoRegistrar => "no-registrar",
+            Self::Timeout => "no-answer",
+            Self::Rejected(_) => "resolution-refused",
+            Self::TooManyRequests => "too-many-requests",
+            Self::Stopped => "stopped",
+        }
+    }
 }

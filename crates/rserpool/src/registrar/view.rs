@@ -11,7 +11,7 @@ use rserpool_proto::time::Time;
 use rserpool_transport::Counters;
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
-use crate::Error;
+use crate::Stopped;
 use crate::inspect::Inspector;
 
 /// The way to look at a registrar while it runs, from any thread. It does not keep the registrar
@@ -43,12 +43,12 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     ///
     /// # Cancel safety
     ///
-    /// Cancelling stops the waiting and nothing else; so do all of these.
-    pub async fn summary(&self) -> Result<Summary, Error> {
+    /// Cancelling stops the waiting and nothing else; so do all of these, and none of them panics.
+    pub async fn summary(&self) -> Result<Summary, Stopped> {
         let look = self.inspector.look(|seen| Summary {
             overview: seen.machine.overview(),
             transport: seen.associations.counters(),
@@ -63,8 +63,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
-    pub async fn pools(&self, query: PoolQuery) -> Result<Page<PoolRow, PoolHandle>, Error> {
+    /// [`Stopped`].
+    pub async fn pools(&self, query: PoolQuery) -> Result<Page<PoolRow, PoolHandle>, Stopped> {
         self.inspector.look(move |seen| seen.machine.pool_page(&query)).await
     }
 
@@ -72,8 +72,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
-    pub async fn pool(&self, handle: PoolHandle) -> Result<Option<PoolRow>, Error> {
+    /// [`Stopped`].
+    pub async fn pool(&self, handle: PoolHandle) -> Result<Option<PoolRow>, Stopped> {
         self.inspector.look(move |seen| seen.machine.pool_detail(&handle)).await
     }
 
@@ -81,11 +81,11 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     pub async fn elements(
         &self,
         query: ElementQuery,
-    ) -> Result<Page<ElementRow, (PoolHandle, PeId)>, Error> {
+    ) -> Result<Page<ElementRow, (PoolHandle, PeId)>, Stopped> {
         self.inspector.look(move |seen| seen.machine.element_page(seen.now, &query)).await
     }
 
@@ -93,8 +93,12 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
-    pub async fn element(&self, handle: PoolHandle, id: PeId) -> Result<Option<ElementRow>, Error> {
+    /// [`Stopped`].
+    pub async fn element(
+        &self,
+        handle: PoolHandle,
+        id: PeId,
+    ) -> Result<Option<ElementRow>, Stopped> {
         self.inspector.look(move |seen| seen.machine.element_detail(seen.now, &handle, id)).await
     }
 
@@ -102,12 +106,12 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     pub async fn peers(
         &self,
         after: Option<RegistrarId>,
         limit: usize,
-    ) -> Result<(Page<PeerView, RegistrarId>, Time), Error> {
+    ) -> Result<(Page<PeerView, RegistrarId>, Time), Stopped> {
         self.inspector.look(move |seen| (seen.machine.peer_page(after, limit), seen.now)).await
     }
 
@@ -115,12 +119,12 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     pub async fn associations(
         &self,
         after: Option<Peer>,
         limit: usize,
-    ) -> Result<Page<AssociationRow, Peer>, Error> {
+    ) -> Result<Page<AssociationRow, Peer>, Stopped> {
         let look = move |seen: &crate::inspect::Look<'_, Registrar>| {
             seen.machine.association_page(seen.now, after, limit)
         };

@@ -8,7 +8,7 @@ use rserpool_wire::asap::BusinessCard;
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle, Transport};
 
 use crate::user::{self, PoolUser};
-use crate::{Error, element};
+use crate::{StartError, element};
 
 /// The other elements of the own pool.
 pub(super) struct Neighbours {
@@ -23,12 +23,12 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const INTERVAL_UDP: Duration = Duration::from_secs(1);
 
 impl Neighbours {
-    pub(super) fn start(element: &element::Config, items: u32) -> Result<Self, Error> {
+    pub(super) fn start(element: &element::Config, items: u32) -> Result<Self, StartError> {
         let mut config = user::Config::new(element.registrars.clone());
         config.listen.clone_from(&element.listen);
-        config.user.timing = element.element.timing;
+        config.timing = element.timing;
         let user = PoolUser::start(config)?;
-        let handle = element.element.handle.clone();
+        let handle = element.handle.clone();
         Ok(Self { user, handle, items, known: Mutex::default() })
     }
 

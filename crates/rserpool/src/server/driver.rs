@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rserpool_proto::session::Cookies;
-use rserpool_proto::session::cookie::Key;
 use rserpool_proto::session::server::Control;
 use rserpool_transport::{AssocId, AssocInfo, Backend, Endpoints, Event as TransportEvent, Ppid};
 use rserpool_wire::param::PoolHandle;
@@ -21,65 +20,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
 use super::business_card::{INTERVAL, INTERVAL_UDP, Neighbours};
-use super::session::{Limits, ROOM, SessionChannels};
-use super::{Event, LoadReport, Service, Session};
+use super::channel::{Command, Limits, SessionChannels, SessionCommand, Sizes};
+use super::{Event, LoadReport, Service, Session, Stats};
 use crate::PoolElement;
 use datagrams::Datagrams;
 use sources::{Admission, Sources};
-
-/// What is asked of the driver.
-pub(super) enum Command {
-    /// By a session's service.
-    Of(AssocId, SessionCommand),
-    /// The standing of the service has changed.
-    LoadReport,
-    /// Other keys for cookies, at least one, and a fresh seed for nonces.
-    Keys(Vec<Key>, [u8; 32]),
-    /// Take no more sessions, tell those that are there, and say when there are none.
-    Drain { done: oneshot::Sender<()> },
-    /// End all sessions in good order.
-    CloseAll { done: oneshot::Sender<()> },
-}
-
-/// What a session's service wants done.
-pub(super) enum SessionCommand {
-    Send(Ppid, Vec<u8>),
-    Cookie(Vec<u8>),
-    /// Enough was taken for the client to go on.
-    ReadOn,
-    Close,
-    Abort,
-}
-
-/// What a server has seen; counts only grow but for the first.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Stats {
-    /// Sessions at the moment.
-    pub sessions: usize,
-    /// Sessions so far.
-    pub sessions_begun: u64,
-    /// Sessions refused: too many, or the element leaves.
-    pub sessions_refused: u64,
-    /// Sessions that went on from a cookie.
-    pub resumed: u64,
-    /// Cookies refused, which began their sessions anew.
-    pub cookies_refused: u64,
-    /// Cookies that came in mid-session, and were ignored.
-    pub cookies_late: u64,
-    /// Messages of control channels that could not be read, or do not belong there.
-    pub malformed: u64,
-    /// Sessions cut off because they sent more than their service took, where they could not be
-    /// slowed down, or where it took nothing for the stall timeout.
-    pub overrun: u64,
-    /// How often a client was slowed down for its service.
-    pub paused: u64,
-    /// Sessions ended because nothing was heard of them in time, or to make room for others.
-    pub silent: u64,
-    /// Sessions ended before all was delivered, for their clients took nothing any more.
-    pub undelivered: u64,
-    /// Datagrams refused: of servers, or more than one source may send.
-    pub datagrams_refused: u64,
-}
 
 /// What a driver is made of.
 pub(super) struct Setup {
@@ -87,6 +32,7 @@ pub(super) struct Setup {
     pub(super) has_control: bool,
     /// The longest message; `None` on a stream.
     pub(super) message_max: Option<usize>,
+    pub(super) sizes: Sizes,
     pub(super) sessions_max: usize,
     pub(super) sessions_per_source_max: Option<usize>,
     pub(super) first_message_timeout: Option<Duration>,
@@ -100,7 +46,7 @@ pub(super) struct Setup {
     pub(super) element: Arc<PoolElement>,
     pub(super) neighbours: Option<Arc<Neighbours>>,
     /// For sessions; weak, so that the driver ends with its server.
-    pub(super) orders: mpsc::WeakUnboundedSender<Command>,
+    pub(super) commands: mpsc::WeakUnboundedSender<Command>,
     pub(super) stats: watch::Sender<Stats>,
 }
 
@@ -126,7 +72,7 @@ pub(super) struct ServerDriver<S> {
     /// UDP, and queues that filled up since it was polled.
     backlog: BTreeSet<AssocId>,
     stats: Stats,
-    standing: Option<LoadReport>,
+    reported: Option<LoadReport>,
     /// The element leaves; the sender is told when there are no more sessions.
     leaving: Option<Vec<oneshot::Sender<()>>>,
     /// A refused cookie was reported: the next ones are only counted.
@@ -148,8 +94,8 @@ struct Entry {
     is_congested: bool,
 }
 
-/// So many orders are carried out before the transport has its turn.
-const ORDERS_MAX: usize = 256;
+/// So many commands are carried out before the transport has its turn.
+const COMMANDS_MAX: usize = 256;
 /// When to try again where a client takes less than is sent and the transport says nothing of it.
 const RETRY: Duration = Duration::from_millis(5);
 /// How often a client that is slowed down is told that the server lives.
@@ -173,29 +119,29 @@ impl<S: Service> ServerDriver<S> {
             tasks: JoinSet::new(),
             backlog: BTreeSet::new(),
             stats: Stats::default(),
-            standing: None,
+            reported: None,
             leaving: None,
             has_warned: false,
             has_told_plain: false,
         }
     }
 
-    pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Command>) {
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut retry = interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let neighbours = keep_fresh(self.setup.neighbours.clone(), self.setup.is_udp);
         tokio::pin!(neighbours);
-        self.tell_standing();
+        self.report_load();
         loop {
             let due = self.next_timeout();
             tokio::select! {
                 event = self.endpoints.next() => self.on_event(event),
-                order = orders.recv() => {
-                    let Some(order) = order else { return };
-                    self.on_order(order);
-                    for _ in 1..ORDERS_MAX {
-                        let Ok(order) = orders.try_recv() else { break };
-                        self.on_order(order);
+                command = commands.recv() => {
+                    let Some(command) = command else { return };
+                    self.on_command(command);
+                    for _ in 1..COMMANDS_MAX {
+                        let Ok(command) = commands.try_recv() else { break };
+                        self.on_command(command);
                     }
                 }
                 _ = retry.tick(), if !self.backlog.is_empty() => self.flush_all(),
@@ -241,8 +187,8 @@ impl<S: Service> ServerDriver<S> {
         if let Admission::InPlaceOf(silent) = admission {
             self.end_silent(silent);
         }
-        let orders = self.setup.orders.upgrade().filter(|_| admission != Admission::Refused);
-        let Some(orders) = orders else {
+        let commands = self.setup.commands.upgrade().filter(|_| admission != Admission::Refused);
+        let Some(commands) = commands else {
             // In good order: users take anything else for a failure, and report it.
             self.endpoints.close(assoc);
             self.stats.sessions_refused += 1;
@@ -251,10 +197,10 @@ impl<S: Service> ServerDriver<S> {
         if info.backend == Backend::Udp {
             self.datagrams.begin(assoc, source, info.remote_port);
         }
-        let Setup { has_control, handle, message_max, .. } = &self.setup;
+        let Setup { has_control, handle, message_max, sizes, .. } = &self.setup;
         let state_max = has_control.then(|| Cookies::state_max(handle));
-        let limits = Limits { state_max, message_max: *message_max };
-        let (session, channels) = Session::new(assoc, info, limits, orders);
+        let limits = Limits { state_max, message_max: *message_max, sizes: *sizes };
+        let (session, channels) = Session::new(assoc, info, limits, commands);
         let (control, outbox) = (Control::default(), VecDeque::new());
         let (is_silent, is_congested) = (true, false);
         let entry = Entry { channels, control, outbox, source, is_silent, is_congested };
@@ -275,7 +221,7 @@ impl<S: Service> ServerDriver<S> {
         self.ending.remove(&assoc);
         self.datagrams.end(assoc);
         if let Some(entry) = self.sessions.remove(&assoc) {
-            entry.channels.room.close();
+            entry.channels.close();
             self.sources.remove(entry.source, assoc);
             self.sessions_changed();
         }
@@ -313,7 +259,7 @@ impl<S: Service> ServerDriver<S> {
 
     fn sessions_changed(&mut self) {
         self.stats.sessions = self.sessions.len();
-        self.tell_standing();
+        self.report_load();
         if self.sessions.is_empty() {
             for done in self.leaving.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _ = done.send(());
@@ -321,18 +267,18 @@ impl<S: Service> ServerDriver<S> {
         }
     }
 
-    fn tell_standing(&mut self) {
-        let standing = self.service.load_report(self.sessions.len(), self.setup.sessions_max);
-        let before = self.standing.as_ref();
-        if before.is_none_or(|before| before.policy != standing.policy)
-            && let Some(policy) = standing.policy.clone()
+    fn report_load(&mut self) {
+        let reported = self.service.load_report(self.sessions.len(), self.setup.sessions_max);
+        let before = self.reported.as_ref();
+        if before.is_none_or(|before| before.policy != reported.policy)
+            && let Some(policy) = reported.policy.clone()
         {
             self.setup.element.set_policy(policy);
         }
-        if before.is_none_or(|before| before.load != standing.load) {
-            self.setup.element.set_load(standing.load);
+        if before.is_none_or(|before| before.load != reported.load) {
+            self.setup.element.set_load(reported.load);
         }
-        self.standing = Some(standing);
+        self.reported = Some(reported);
     }
 
     /// False where a datagram is not to be answered; anything else is taken.
@@ -346,10 +292,10 @@ impl<S: Service> ServerDriver<S> {
         takes
     }
 
-    fn on_order(&mut self, order: Command) {
-        match order {
+    fn on_command(&mut self, command: Command) {
+        match command {
             Command::Of(assoc, SessionCommand::Send(ppid, octets)) => {
-                let room = octets.len().min(ROOM);
+                let room = self.setup.sizes.room_for(octets.len());
                 self.queue(assoc, ppid, octets, room);
             }
             Command::Of(assoc, SessionCommand::Cookie(state)) => self.send_cookie(assoc, &state),
@@ -359,7 +305,7 @@ impl<S: Service> ServerDriver<S> {
                 self.endpoints.abort(assoc);
                 self.forget(assoc);
             }
-            Command::LoadReport => self.tell_standing(),
+            Command::LoadReport => self.report_load(),
             Command::Keys(keys, seed) => {
                 // Only an empty list is refused, and by the server itself.
                 let _ = self.setup.cookies.seal_with(keys, seed);
@@ -382,7 +328,7 @@ impl<S: Service> ServerDriver<S> {
         for assoc in all {
             self.send_card(assoc);
             if let Some(entry) = self.sessions.get(&assoc) {
-                let _ = entry.channels.events.send((Event::Draining, 0));
+                entry.channels.tell(Event::Draining);
             }
         }
         self.sessions_changed();

@@ -1,158 +1,99 @@
 //! A pool element with its service: sessions, their cookies, and the load that they make.
 
-use std::future::Future;
+mod business_card;
+mod channel;
+mod config;
+mod driver;
+mod error;
+mod service;
+mod session;
+mod stats;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_transport::{Address, Endpoints, Framing, Local, Options, Scheme};
-use rserpool_wire::param::{
-    Load, PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse,
-};
+use rserpool_wire::param::{PeId, SctpTransport, Transport, TransportUse};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::element::{self, State};
-use crate::node::{FAR_FUTURE, secret, session_options};
-use crate::{Error, PoolElement};
-
-mod business_card;
-mod driver;
-mod session;
+use crate::deadline::FAR_FUTURE;
+use crate::element::{FAREWELL_MAX, State};
+use crate::random::{NoRandomness, secret};
+use crate::transport_options::transport_options;
+use crate::{DeregisterError, KeysError, PoolElement, StartError};
 
 use business_card::Neighbours;
-use driver::{Command, ServerDriver};
+use channel::{Command, Sizes};
+use driver::ServerDriver;
 
-pub use driver::Stats;
+pub use config::{Config, sealed_cookies};
+pub use error::{CookieError, Gone, SendError};
 pub use rserpool_proto::session::Cookies;
-pub use rserpool_proto::session::cookie::{Key, SetKeysError};
-pub use session::{CookieError, Event, Gone, SendError, Session};
+pub use rserpool_proto::session::cookie::{Key, KeyError};
+pub use rserpool_transport::{Backend, Ppid};
+pub use rserpool_wire::asap::BusinessCard;
+pub use service::{LoadReport, Service, ServiceFn, service_fn};
+pub use session::{Event, Session};
+pub use stats::Stats;
 
-/// What an element does for its users: one call for each session.
-pub trait Service: Send + Sync + 'static {
-    /// Serves one session, from its first message to its end: returning ends it in good order,
-    /// after what was sent is delivered. A panic ends it as a crash would.
-    ///
-    /// It runs as a task of its own. What keeps a processor busy for long belongs into
-    /// [`spawn_blocking`](tokio::task::spawn_blocking).
-    fn serve(self: Arc<Self>, session: Session) -> impl Future<Output = ()> + Send;
-
-    /// What the registrar is told whenever a session begins or ends, or
-    /// [`Session::load_changed`] is called. Default: the share of the sessions that there may
-    /// be, as load.
-    fn load_report(&self, sessions: usize, sessions_max: usize) -> LoadReport {
-        LoadReport::of_sessions(sessions, sessions_max)
-    }
-}
-
-/// What a pool's policy goes by, as far as the element says it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoadReport {
-    /// For policies by load.
-    pub load: Load,
-    /// Another value of the pool's policy, such as a measured weight; `None` leaves it.
-    pub policy: Option<Policy>,
-}
-
-impl LoadReport {
-    /// The share of the sessions that there may be, as load.
-    pub fn of_sessions(sessions: usize, sessions_max: usize) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "a load is no more precise")]
-        let share = sessions as f64 / sessions_max.max(1) as f64;
-        Self { load: Load::from_fraction(share.min(1.0)), policy: None }
-    }
-}
-
-/// Where a server listens, and what it registers.
-#[derive(Debug)]
-pub struct Config {
-    /// Where to listen; port 0 asks the system for one.
-    pub url: Address,
-    /// Whether there is a control channel beside the data (RFC 5354 §3.4): over SCTP it is PPID 11;
-    /// over TCP it takes our framing, each record with a PPID and a length. Without one there are
-    /// no cookies and no keep-alives. All elements of a pool are alike in this.
-    pub transport_use: TransportUse,
-    /// Addresses to register instead of those it listens at; may be empty. The registrar has to
-    /// allow it.
-    pub advertise: Vec<IpAddr>,
-    /// The membership; its user transport is filled in.
-    pub element: element::Config,
-    /// Sessions at once; more are refused. Default: 1000. Where there are as many, a session of
-    /// which nothing was heard for a second makes room for one that comes.
-    pub sessions_max: usize,
-    /// Sessions at once of one IP address. Default: `None`, seven eighths of
-    /// [`sessions_max`](Self::sessions_max), rounded up: others find some left.
-    pub sessions_per_source_max: Option<usize>,
-    /// How long a client may be silent at the beginning of its session, before that is ended in good
-    /// order: neither data nor a message of the control channel. Default: 60 s. `None` where the
-    /// service speaks and its clients only listen.
-    pub first_message_timeout: Option<Duration>,
-    /// How long a service may take nothing from a client that was slowed down for that, before the
-    /// session is ended. Default: 60 s.
-    pub stall_timeout: Duration,
-    /// How long a session that was ended may take to deliver what was sent, from the last octets
-    /// that its client took. Default: 5 s.
-    pub close_timeout: Duration,
-    /// How cookies are made and taken. Default: plain, so that users can change the state of their
-    /// sessions; [`sealed_cookies`] makes others.
-    pub cookies: Cookies,
-    /// How many other elements a business card names; it is sent when a session begins, and when
-    /// the element leaves. Default: 0, no card.
-    pub card_items: u32,
-}
-
-impl Config {
-    /// A member of the pool `handle` with a control channel, round robin, that listens at `url`.
-    pub fn new(registrars: Vec<Address>, handle: PoolHandle, url: Address) -> Self {
-        let nowhere = Transport::Udp { port: 0, address: Ipv4Addr::UNSPECIFIED.into() };
-        Self {
-            url,
-            transport_use: TransportUse::DataPlusControl,
-            advertise: Vec::new(),
-            element: element::Config::new(registrars, handle, nowhere),
-            sessions_max: 1000,
-            sessions_per_source_max: None,
-            first_message_timeout: Some(Duration::from_secs(60)),
-            stall_timeout: Duration::from_secs(60),
-            close_timeout: Duration::from_secs(5),
-            cookies: Cookies::plain(),
-            card_items: 0,
-        }
-    }
-}
-
-/// Cookies that only servers with these keys can make: the first key seals, all of them open. The
-/// keys are secrets that the servers of the pool share; [`Key::parse_all`] reads them from a file.
-/// [`Config::cookies`] is where they belong.
-///
-/// # Errors
-///
-/// [`Error::NoRandomness`], and [`Error::CookieKeys`] where there is no key.
+/// A service as an element of a pool. Dropping it ends its sessions and its membership at once;
+/// [`drain`](Self::drain) and [`stop`](Self::stop) do it in good order.
 ///
 /// # Examples
 ///
-/// ```
-/// # let text = "5a".repeat(32);
-/// use rserpool::server::{Key, sealed_cookies};
+/// A service that counts the messages of each session, whichever servers have it:
 ///
-/// let cookies = sealed_cookies(Key::parse_all(&text)?)?.encrypted();
-/// assert!(cookies.is_sealing());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-pub fn sealed_cookies(keys: Vec<Key>) -> Result<Cookies, Error> {
-    let mut cookies = Cookies::plain();
-    cookies.seal_with(keys, secret().map_err(Error::NoRandomness)?)?;
-    Ok(cookies)
-}
-
-/// A service as an element of a pool. Dropping it ends its sessions and its membership at once;
-/// [`drain`](Self::drain) does it in good order.
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use rserpool::server::{Event, Session};
+/// use rserpool::{Server, ServerConfig, Service};
+/// # use rserpool::{Registrar, RegistrarConfig};
+///
+/// struct Counter;
+///
+/// impl Service for Counter {
+///     async fn serve(self: Arc<Self>, mut session: Session) {
+///         let mut count: u64 = 0;
+///         while let Some(event) = session.next().await {
+///             match event {
+///                 // What the session's former server has sent as its last cookie.
+///                 Event::Resumed(state) => count = state.try_into().map_or(0, u64::from_be_bytes),
+///                 Event::Message { ppid, .. } => {
+///                     count += 1;
+///                     let Ok(()) = session.send_cookie(&count.to_be_bytes()).await else { return };
+///                     let Ok(()) = session.send(ppid, &count.to_be_bytes()).await else { return };
+///                 }
+///                 // The next server goes on from the last cookie.
+///                 Event::Draining => return,
+///                 _ => {}
+///             }
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), rserpool::Error> {
+/// # let registrar = Registrar::start(RegistrarConfig::new(vec!["tcp://127.0.0.1:0".parse()?]))?;
+/// # let registrars = registrar.urls().to_vec();
+/// let config = ServerConfig::new(registrars, "CounterPool".parse()?, "tcp://127.0.0.1:0".parse()?);
+/// let server = Server::start(config, Counter)?;
+/// server.element().registered().await?;
+/// // … until it is time to go:
+/// server.drain(Duration::from_secs(2)).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     url: Address,
     element: Arc<PoolElement>,
     neighbours: Option<Arc<Neighbours>>,
-    orders: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<Command>,
     stats: watch::Receiver<Stats>,
     /// The driver; it ends with the server.
     tasks: JoinSet<()>,
@@ -164,73 +105,63 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] where the endpoint cannot be opened, [`Error::NoRandomness`], and as
-    /// [`PoolElement::start`]. Nothing runs then.
-    pub fn start(config: Config, service: impl Service) -> Result<Self, Error> {
-        let Config {
-            url, transport_use, advertise, mut element, sessions_max, mut cookies, ..
-        } = config;
-        if cookies.is_sealing() {
+    /// Nothing runs then.
+    ///
+    /// - [`StartError::Transport`]: the endpoint cannot be opened.
+    /// - [`StartError::NoRandomness`].
+    /// - Those of [`PoolElement::start`].
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime was built without IO or time, see
+    /// [`enable_all`](tokio::runtime::Builder::enable_all).
+    pub fn start(mut config: Config, service: impl Service) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        if config.cookies.is_sealing() {
             // Whatever seed they were made with: no two servers may use the same nonces.
-            cookies.reseed(secret().map_err(Error::NoRandomness)?);
+            let seed = secret().map_err(|NoRandomness| StartError::NoRandomness)?;
+            config.cookies.reseed(seed);
         }
-        let has_control =
-            transport_use == TransportUse::DataPlusControl && url.scheme != Scheme::Udp;
-        let framing = match (url.scheme, has_control) {
-            (Scheme::Tcp, true) => Framing::Record,
-            _ => Framing::Stream,
-        };
-        let close_timeout = config.close_timeout.min(FAR_FUTURE);
-        let options = Options { close_timeout, ..session_options(&element.element.timing) };
-        let is_stream = url.scheme == Scheme::Tcp && framing == Framing::Stream;
-        let message_max = match url.scheme {
-            Scheme::Udp => Some(options.message_max.min(DATAGRAM_MAX)),
-            _ => (!is_stream).then_some(options.message_max),
-        };
-        let is_udp = url.scheme == Scheme::Udp;
-        let mut endpoints = Endpoints::new(options);
-        let local = endpoints.listen(&url, framing)?;
-        if element.dial_from.is_empty() && advertise.is_empty() {
+        let is_udp = config.url.scheme == Scheme::Udp;
+        let has_control = config.transport_use == TransportUse::DataPlusControl && !is_udp;
+        let (endpoints, local, message_max) = open(&config, has_control)?;
+        if config.dial_from.is_empty() && config.advertise.is_empty() {
             let fixed = local.addresses.iter().filter(|address| !address.is_unspecified());
-            element.dial_from = fixed.copied().collect();
+            config.dial_from = fixed.copied().collect();
         }
-        element.element.user_transport = user_transport(&local, transport_use, &advertise);
+        let transport = user_transport(&local, config.transport_use, &config.advertise);
+        let membership = config.element(transport);
         let neighbours = match config.card_items {
             0 if !is_udp => None,
             // Over UDP no element may be taken for a user.
-            items => Some(Arc::new(Neighbours::start(&element, items.max(NEIGHBOURS))?)),
+            items => Some(Arc::new(Neighbours::start(&membership, items.max(NEIGHBOURS))?)),
         };
-        let handle = element.element.handle.clone();
-        let element = Arc::new(PoolElement::start(element)?);
-        let (orders, inbox) = mpsc::unbounded_channel();
+        let element = Arc::new(PoolElement::start(membership)?);
+        let (commands, inbox) = mpsc::unbounded_channel();
         let (stats_sender, stats) = watch::channel(Stats::default());
-        let driver = ServerDriver::new(
-            driver::Setup {
-                handle,
-                has_control,
-                message_max,
-                sessions_max,
-                sessions_per_source_max: config.sessions_per_source_max,
-                first_message_timeout: config
-                    .first_message_timeout
-                    .map(|time| time.min(FAR_FUTURE)),
-                stall_timeout: config.stall_timeout.min(FAR_FUTURE),
-                close_timeout,
-                card_items: config.card_items,
-                is_udp,
-                port: local.port,
-                cookies,
-                element: Arc::clone(&element),
-                neighbours: neighbours.clone(),
-                orders: orders.downgrade(),
-                stats: stats_sender,
-            },
-            endpoints,
-            Arc::new(service),
-        );
+        let setup = driver::Setup {
+            has_control,
+            message_max,
+            sizes: Sizes::of(&config),
+            is_udp,
+            port: local.port,
+            element: Arc::clone(&element),
+            neighbours: neighbours.clone(),
+            commands: commands.downgrade(),
+            stats: stats_sender,
+            handle: config.handle,
+            sessions_max: config.sessions_max,
+            sessions_per_source_max: config.sessions_per_source_max,
+            first_message_timeout: config.first_message_timeout.map(|time| time.min(FAR_FUTURE)),
+            stall_timeout: config.stall_timeout.min(FAR_FUTURE),
+            close_timeout: config.close_timeout.min(FAR_FUTURE),
+            card_items: config.card_items,
+            cookies: config.cookies,
+        };
+        let driver = ServerDriver::new(setup, endpoints, Arc::new(service));
         let mut tasks = JoinSet::new();
-        tasks.spawn(driver.run(inbox));
-        Ok(Self { url: local.url, element, neighbours, orders, stats, tasks })
+        tasks.spawn_on(driver.run(inbox), &runtime);
+        Ok(Self { url: local.url, element, neighbours, commands, stats, tasks })
     }
 
     /// Where it listens, with the real port.
@@ -266,29 +197,34 @@ impl Server {
     ///
     /// The keys are as they were.
     ///
-    /// - [`Error::CookieKeys`] without any key.
-    /// - [`Error::NoRandomness`].
-    pub fn set_keys(&self, keys: Vec<Key>) -> Result<(), Error> {
+    /// - [`KeysError::Empty`] without any key.
+    /// - [`KeysError::NoRandomness`].
+    /// - [`KeysError::Stopped`]: the runtime in which it was started has ended.
+    pub fn set_keys(&self, keys: Vec<Key>) -> Result<(), KeysError> {
         if keys.is_empty() {
-            return Err(SetKeysError::Empty.into());
+            return Err(KeysError::Empty);
         }
-        let seed = secret().map_err(Error::NoRandomness)?;
-        self.orders.send(Command::Keys(keys, seed)).map_err(|_| Error::Stopped)
+        let seed = secret().map_err(|NoRandomness| KeysError::NoRandomness)?;
+        self.commands.send(Command::Keys(keys, seed)).map_err(|_| KeysError::Stopped)
     }
 
     /// Leaves in good order: out of the pool first, so that no more users come; sessions are told,
     /// and get `grace` to finish or to hand over their state; then those that are left are
-    /// ended.
+    /// ended. Nothing of it runs any more when it returns.
     ///
     /// # Errors
     ///
-    /// [`Error::DeregistrationRefused`]: it is still in the pool until its association ends, which
-    /// it does all the same.
+    /// [`DeregisterError::Refused`]: it was in the pool until its association ended, which it has
+    /// all the same.
     ///
     /// # Cancel safety
     ///
     /// Cancelling ends what is left at once.
-    pub async fn drain(self, grace: Duration) -> Result<(), Error> {
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
+    pub async fn drain(self, grace: Duration) -> Result<(), DeregisterError> {
         let refreshed = async {
             if let Some(neighbours) = &self.neighbours {
                 neighbours.refresh().await;
@@ -298,30 +234,66 @@ impl Server {
         // Users see a registrar's answer without it before they see its end.
         let farewell = timeout(FAREWELL_MAX, self.element.deregister()).await;
         let (done, drained) = oneshot::channel();
-        let _ = self.orders.send(Command::Drain { done });
+        let _ = self.commands.send(Command::Drain { done });
         if timeout(grace.min(FAR_FUTURE), drained).await.is_err() {
             let (done, closed) = oneshot::channel();
-            let _ = self.orders.send(Command::CloseAll { done });
+            let _ = self.commands.send(Command::CloseAll { done });
             let _ = timeout(CLOSING_MAX, closed).await;
         }
         let Self { element, mut tasks, .. } = self;
         tasks.shutdown().await;
         if let Some(element) = Arc::into_inner(element) {
-            element.stop().await;
+            element.end().await;
         }
         match farewell {
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(())) | Err(_) => Ok(()),
+            Ok(Err(error @ DeregisterError::Refused { .. })) => Err(error),
+            _ => Ok(()),
         }
     }
+
+    /// As [`drain`](Self::drain) without any grace: sessions are ended in good order at once, with
+    /// the state of their last cookies.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling ends what is left at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
+    pub async fn stop(self) {
+        let _ = self.drain(Duration::ZERO).await;
+    }
+}
+
+/// Opens a server's endpoint; where it is, and the longest message, where there are messages.
+fn open(
+    config: &Config,
+    has_control: bool,
+) -> Result<(Endpoints, Local, Option<usize>), rserpool_transport::Error> {
+    let options = Options {
+        close_timeout: config.close_timeout.min(FAR_FUTURE),
+        stall_timeout: config.client_stall_timeout.min(FAR_FUTURE),
+        ..transport_options(&config.timing)
+    };
+    let framing = match (config.url.scheme, has_control) {
+        (Scheme::Tcp, true) => Framing::Record,
+        _ => Framing::Stream,
+    };
+    let message_max = match config.url.scheme {
+        Scheme::Udp => Some(options.message_max.min(DATAGRAM_MAX)),
+        Scheme::Tcp if framing == Framing::Stream => None,
+        _ => Some(options.message_max),
+    };
+    let mut endpoints = Endpoints::new(options);
+    let local = endpoints.listen(&config.url, framing)?;
+    Ok((endpoints, local, message_max))
 }
 
 /// The longest datagram (RFC 768), in octets.
 const DATAGRAM_MAX: usize = 65_507;
 /// How many elements of the pool are known at least, where any are.
 const NEIGHBOURS: u32 = 100;
-/// How long the farewell to the registrar may take.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// How long a last look at the pool may take.
 const CARD_MAX: Duration = Duration::from_millis(300);
 /// How long sessions that are ended may take to deliver what was sent.

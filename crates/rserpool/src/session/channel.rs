@@ -9,11 +9,11 @@ use rserpool_proto::stats::SessionStats;
 use rserpool_wire::param::{PoolElement, Transport, TransportUse};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
-use super::{Config, Event};
-use crate::Error;
+use super::Event;
+use crate::SessionError;
 
 /// Why octets were not sent. Whatever it is, nothing of them was sent, and the session goes on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The server that the application knows has failed, or was left; another one is sought, or has
@@ -36,6 +36,18 @@ pub enum SendError {
     /// The runtime of the session has ended.
     #[error("nothing was sent: the session has ended")]
     Ended,
+}
+
+impl SendError {
+    /// A name for programs: `server-lost`, `too-long`, `empty` or `stopped`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::ServerLost => "server-lost",
+            Self::TooLong { .. } => "too-long",
+            Self::Empty => "empty",
+            Self::Ended => "stopped",
+        }
+    }
 }
 
 /// What the handle wants done.
@@ -90,29 +102,31 @@ pub(super) struct Shared {
 pub(super) struct Channel {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    notices: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<Notice, Error>>>,
+    notices: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<Notice, SessionError>>>,
     /// The server that the application knows of.
     server: Mutex<Option<PoolElement>>,
     /// Which one it is.
     known: AtomicU64,
     message_max: usize,
+    send_max: usize,
 }
 
 /// The end of the task.
 pub(super) struct Ends {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) notices: mpsc::UnboundedSender<Result<Notice, Error>>,
+    pub(super) notices: mpsc::UnboundedSender<Result<Notice, SessionError>>,
 }
 
 /// What a message counts for beside its octets: keeping it takes some, too.
 pub(super) const MESSAGE_COST: usize = 128;
 
-/// A channel; `message_max` is the longest message where the transport has messages.
-pub(super) fn open(message_max: usize) -> (Channel, Ends) {
+/// A channel; `message_max` is the longest message where the transport has messages, `send_max` how
+/// many octets may be on their way.
+pub(super) fn open(message_max: usize, send_max: usize) -> (Channel, Ends) {
     let shared = Arc::new(Shared {
         status: Mutex::default(),
-        room: Semaphore::new(Config::SEND_MAX),
+        room: Semaphore::new(send_max),
         unread: AtomicUsize::new(0),
         moves: AtomicUsize::new(0),
         taken: Notify::new(),
@@ -126,6 +140,7 @@ pub(super) fn open(message_max: usize) -> (Channel, Ends) {
         server: Mutex::default(),
         known: AtomicU64::new(0),
         message_max,
+        send_max,
     };
     (channel, Ends { shared, commands: inbox, notices })
 }
@@ -139,7 +154,8 @@ impl Channel {
             let octets_max = self.message_max;
             return Err(SendError::TooLong { octets: octets.len(), octets_max });
         }
-        let cost = cost_of(octets);
+        let cost = (octets.len() + MESSAGE_COST).min(self.send_max);
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         // Whoever waits here gets on when the server fails, too: then nothing is under way.
         let room = self.shared.room.acquire_many(cost).await.map_err(|_| SendError::Ended)?;
         let generation = self.generation().ok_or(SendError::ServerLost)?;
@@ -151,17 +167,17 @@ impl Channel {
     }
 
     /// Waits for the next notice. Cancel safe.
-    pub(super) async fn next(&self) -> Result<Notice, Error> {
+    pub(super) async fn next(&self) -> Result<Notice, SessionError> {
         let mut notices = self.notices.lock().await;
         if notices.is_empty() && self.status().is_idle {
             let _ = self.commands.send(Command::Seek);
         }
-        let notice = notices.recv().await.ok_or(Error::Stopped)?;
+        let notice = notices.recv().await.ok_or(SessionError::Stopped)?;
         self.took(&notice);
         notice
     }
 
-    fn took(&self, notice: &Result<Notice, Error>) {
+    fn took(&self, notice: &Result<Notice, SessionError>) {
         match notice {
             Ok(Notice::Event(Event::Received(octets))) => {
                 self.shared.unread.fetch_sub(MESSAGE_COST + octets.len(), Ordering::Relaxed);
@@ -210,11 +226,6 @@ impl Shared {
     pub(super) fn status(&self) -> MutexGuard<'_, Status> {
         lock(&self.status)
     }
-}
-
-/// What the sending of octets counts for.
-fn cost_of(octets: &[u8]) -> u32 {
-    u32::try_from((octets.len() + MESSAGE_COST).min(Config::SEND_MAX)).unwrap_or(u32::MAX)
 }
 
 /// False where the server is reached over a stream of octets.

@@ -5,15 +5,33 @@ use std::time::Duration;
 
 use rserpool_proto::session::KeepAlive;
 use rserpool_proto::session::client::{self as machine, NextServer};
-use rserpool_proto::timing::{Profile, Timing};
+use rserpool_proto::timing::Timing;
 use rserpool_transport::{Options, Ppid};
 use rserpool_wire::asap::BusinessCard;
 use rserpool_wire::param::PoolHandle;
 
-use crate::node::{FAR_FUTURE, session_options};
+use crate::deadline::FAR_FUTURE;
+use crate::setters::setters;
+use crate::transport_options::transport_options;
 
 /// How long a session tries, and how it watches its server.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rserpool::SessionConfig;
+/// use rserpool::session::KeepAlive;
+///
+/// let keep_alive = KeepAlive::new(Duration::from_millis(100), Duration::from_millis(400));
+/// let config = SessionConfig::new()
+///     .failover_timeout(Duration::from_secs(5))
+///     .keep_alive(keep_alive);
+/// assert_eq!(config.connect_timeout, Duration::from_secs(1));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// How long one server may take to accept. Default: 1 s.
     pub connect_timeout: Duration,
@@ -22,8 +40,8 @@ pub struct Config {
     pub failover_timeout: Duration,
     /// How many servers it dials before it gives up. Default: as many as there is time for.
     pub dials_max: Option<NonZeroU32>,
-    /// Waits, within [`failover_timeout`](Self::failover_timeout), for a pool that does not exist
-    /// yet. Default: false, an unknown pool fails at once.
+    /// Whether it waits, within [`failover_timeout`](field@Self::failover_timeout), for a pool that
+    /// does not exist yet. Default: false, an unknown pool fails at once.
     pub waits_for_pool: bool,
     /// How many elements a resolution asks for: those after the first are turned to when it does
     /// not accept. Default: 3.
@@ -38,12 +56,24 @@ pub struct Config {
     pub card: Option<BusinessCard>,
     /// The payload protocol identifier of what is sent. Default: 0.
     pub ppid: Ppid,
+    /// Octets that may have been sent and not been taken by the transport, and again as many in the
+    /// transport that the server has not taken; each message counts 128 octets more than it has.
+    /// 1 octet to 1 GiB; a longer message goes alone. Default: 256 KiB.
+    pub send_max: usize,
+    /// Octets that the application may leave untaken before the server is slowed down, where the
+    /// transport can do that; each message counts 128 octets more than it has. Default: 512 KiB.
+    pub unread_max: usize,
+    /// Octets that the application may leave untaken of a server that cannot be slowed down: more
+    /// are not kept. Default: 4 MiB.
+    pub unread_limit: usize,
+    /// How long the server may take nothing of what waits for it before it has failed. Default:
+    /// 5 min, for a service may think for a while.
+    pub stall_timeout: Duration,
     /// How long [`Session::close`](super::Session::close) lets the server take what was sent.
     /// Default: 1 s.
     pub close_timeout: Duration,
-    /// Transport values. Default: the `fast` profile. Of the octets that may wait for a slow server
-    /// no more than [`SEND_MAX`](Self::SEND_MAX) are used.
-    pub transport: Options,
+    /// Timer values of the transport. Default: the `fast` profile.
+    pub timing: Timing,
 }
 
 impl Default for Config {
@@ -58,22 +88,39 @@ impl Default for Config {
             next_server: NextServer::default(),
             card: None,
             ppid: Ppid::default(),
+            send_max: 256 << 10,
+            unread_max: 512 << 10,
+            unread_limit: 4 << 20,
+            stall_timeout: Duration::from_secs(300),
             close_timeout: Duration::from_secs(1),
-            transport: session_options(&Timing::of(Profile::Fast)),
+            timing: Timing::default(),
         }
     }
 }
 
 impl Config {
-    /// Octets that may have been sent and not been taken by the transport, and again as many in the
-    /// transport that the server has not taken; each message counts 128 octets more than it has.
-    pub const SEND_MAX: usize = 256 << 10;
-    /// Octets that the application may leave untaken before the server is slowed down; each message
-    /// counts 128 octets more than it has.
-    pub const UNREAD_MAX: usize = 512 << 10;
-    /// Octets that the application may leave untaken of a server that cannot be slowed down: more
-    /// are not kept.
-    pub const UNREAD_LIMIT: usize = 4 << 20;
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        connect_timeout: as Duration;
+        failover_timeout: as Duration;
+        dials_max: into Option<NonZeroU32>;
+        waits_for_pool: as bool;
+        items: as u32;
+        keep_alive: into Option<KeepAlive>;
+        next_server: as NextServer;
+        card: into Option<BusinessCard>;
+        ppid: as Ppid;
+        send_max: as usize;
+        unread_max: as usize;
+        unread_limit: as usize;
+        stall_timeout: as Duration;
+        close_timeout: as Duration;
+        timing: as Timing;
+    }
 
     pub(super) fn machine(&self, handle: PoolHandle) -> machine::Config {
         machine::Config {
@@ -85,5 +132,21 @@ impl Config {
             card: self.card.clone(),
             ..machine::Config::new(handle)
         }
+    }
+
+    /// What the transport needs of it.
+    pub(super) fn transport(&self) -> Options {
+        Options {
+            close_timeout: self.close_timeout.min(FAR_FUTURE),
+            connect_timeout: self.connect_timeout.min(FAR_FUTURE),
+            stall_timeout: self.stall_timeout.min(FAR_FUTURE),
+            send_queue_max: self.room(),
+            ..transport_options(&self.timing)
+        }
+    }
+
+    /// [`send_max`](field@Self::send_max) within its bounds.
+    pub(super) fn room(&self) -> usize {
+        self.send_max.clamp(1, 1 << 30)
     }
 }

@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use super::channel::{Command, Ends, MESSAGE_COST, Notice, Shared};
-use super::{Config, Event, Pool};
-use crate::Error;
+use super::{Event, Pool};
 use crate::associations::remote_of;
 use crate::user::Resolving;
+use crate::{ResolveError, SessionError};
 
 /// A session and what it takes to keep it.
 pub(super) struct Driver {
@@ -40,7 +40,7 @@ pub(super) struct Driver {
     refusal: Option<TransportError>,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
-    notices: mpsc::UnboundedSender<Result<Notice, Error>>,
+    notices: mpsc::UnboundedSender<Result<Notice, SessionError>>,
     /// Servers that have had the session.
     generation: u64,
     /// What the transport has not taken yet, and what each counts for.
@@ -120,9 +120,8 @@ impl Driver {
             (question, answer) = answer(&mut self.resolving) => {
                 self.resolving = None;
                 match answer {
-                    Ok(answer) => self.hand_in(Input::Answer(question, Ok(answer))),
-                    Err(Error::Resolve(error)) => self.hand_in(Input::Answer(question, Err(error))),
-                    Err(error) => self.tell(Err(error)),
+                    Err(ResolveError::Stopped) => self.tell(Err(SessionError::Stopped)),
+                    answer => self.hand_in(Input::Answer(question, answer)),
                 }
             }
             () = until(self.retry) => self.flush(),
@@ -237,7 +236,7 @@ impl Driver {
         self.hand_in(Input::Data(peer));
         let cost = MESSAGE_COST + octets.len();
         let unread = self.shared.unread.load(Ordering::Relaxed) + cost;
-        if unread > Config::UNREAD_LIMIT {
+        if unread > self.pool.config.unread_limit {
             debug!(unread, "the server sends more than is taken");
             if !self.is_udp() {
                 self.pool.endpoints.abort(assoc);
@@ -248,14 +247,14 @@ impl Driver {
         }
         self.shared.unread.fetch_add(cost, Ordering::Relaxed);
         self.tell(Ok(Notice::Event(Event::Received(octets))));
-        if unread > Config::UNREAD_MAX && !self.is_paused {
+        if unread > self.pool.config.unread_max && !self.is_paused {
             self.is_paused = self.pool.endpoints.pause_reading(assoc);
         }
     }
 
     /// The application has taken something.
     fn read_on(&mut self) {
-        if self.shared.unread.load(Ordering::Relaxed) > Config::UNREAD_MAX / 2 {
+        if self.shared.unread.load(Ordering::Relaxed) > self.pool.config.unread_max / 2 {
             return;
         }
         self.is_paused = false;
@@ -281,7 +280,10 @@ impl Driver {
                 }
                 // Gone: its end is on the way.
                 Ok(()) | Err(SendError::Gone) => {}
-                Err(error) => self.tell(Err(Error::Send(error))),
+                Err(error) => self.tell(Err(SessionError::NotSent {
+                    octets: octets.len(),
+                    reason: error.to_string(),
+                })),
             }
             self.shared.room.add_permits(cost as usize);
         }
@@ -369,9 +371,12 @@ impl Driver {
     }
 
     /// Another server has the session.
-    fn begun(&mut self, notice: impl FnOnce(PoolElement) -> Notice) -> Result<Notice, Error> {
+    fn begun(
+        &mut self,
+        notice: impl FnOnce(PoolElement) -> Notice,
+    ) -> Result<Notice, SessionError> {
         let Some((_, server)) = self.client.server() else {
-            return Err(Error::NoElement);
+            return Err(SessionError::NoElement);
         };
         let notice = notice(server.clone());
         self.forget_outbox();
@@ -380,7 +385,7 @@ impl Driver {
         Ok(notice)
     }
 
-    fn tell(&mut self, notice: Result<Notice, Error>) {
+    fn tell(&mut self, notice: Result<Notice, SessionError>) {
         // Before the application sees it, what it may do then is known.
         self.tell_status();
         let _ = self.notices.send(notice);
@@ -397,12 +402,16 @@ impl Driver {
         status.stats = self.client.stats();
     }
 
-    fn error(&mut self, problem: machine::Problem) -> Error {
+    fn error(&mut self, problem: machine::Problem) -> SessionError {
         match (problem, self.refusal.take()) {
-            (machine::Problem::NoRegistrar, _) => Error::NoRegistrar,
-            (machine::Problem::Resolve(error), _) => Error::Resolve(error),
-            (machine::Problem::CannotDial, Some(refusal)) => Error::Transport(refusal),
-            (machine::Problem::NoElement | machine::Problem::CannotDial, _) => Error::NoElement,
+            (machine::Problem::NoRegistrar, _) => ResolveError::NoRegistrar.into(),
+            (machine::Problem::Resolve(error), _) => error.into(),
+            (machine::Problem::CannotDial, Some(refusal)) => {
+                SessionError::CannotDial(refusal.into())
+            }
+            (machine::Problem::NoElement | machine::Problem::CannotDial, _) => {
+                SessionError::NoElement
+            }
         }
     }
 
@@ -419,7 +428,7 @@ impl Driver {
 }
 
 /// Waits for an answer, as long as it takes; without a question there is none. Cancel safe.
-async fn answer(resolving: &mut Option<(u64, Resolving)>) -> (u64, Result<Answer, Error>) {
+async fn answer(resolving: &mut Option<(u64, Resolving)>) -> (u64, Result<Answer, ResolveError>) {
     match resolving {
         Some((question, answer)) => (*question, answer.await),
         None => std::future::pending().await,

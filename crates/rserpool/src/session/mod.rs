@@ -4,14 +4,14 @@ mod channel;
 mod config;
 mod driver;
 
-use rserpool_proto::stats::SessionStats;
-use rserpool_transport::{Endpoints, Options};
+use rserpool_transport::Endpoints;
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::node::FAR_FUTURE;
-use crate::{Error, PoolUser};
+use crate::deadline::FAR_FUTURE;
+use crate::{PoolUser, SessionError};
 
 use channel::{Channel, Notice};
 use driver::Driver;
@@ -20,6 +20,9 @@ pub use channel::SendError;
 pub use config::Config;
 pub use rserpool_proto::session::KeepAlive;
 pub use rserpool_proto::session::client::{FailureReason, NextServer};
+pub use rserpool_proto::stats::SessionStats as Stats;
+pub use rserpool_transport::Ppid;
+pub use rserpool_wire::asap::BusinessCard;
 
 /// What happens in a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,7 +48,7 @@ pub enum Event {
         reason: FailureReason,
         /// The newest cookie went before, so that the server knows what the last one told in it,
         /// unless it refuses the cookie for its age or for want of the key: then
-        /// [`SessionStats::cookies_refused`] has grown when the first answer of that server comes.
+        /// [`Stats::cookies_refused`] has grown when the first answer of that server comes.
         /// Without one the session begins anew.
         resumed: bool,
     },
@@ -65,12 +68,12 @@ pub enum Event {
 /// # Bounds
 ///
 /// - What the server has not taken: [`send`](Self::send) waits while more than some
-///   [`Config::SEND_MAX`] octets are under way.
-/// - What the application has not taken: beyond [`Config::UNREAD_MAX`] octets nothing more is read
-///   of the server, so that TCP slows it down, and so does SCTP of the kernel. Keep-alives rest
-///   until reading goes on. SCTP in userland cannot hold back a single peer, and UDP nobody: a
-///   server that goes on to send is left as failed, or its datagrams are dropped, beyond
-///   [`Config::UNREAD_LIMIT`] octets.
+///   [`Config::send_max`](field@Config::send_max) octets are under way.
+/// - What the application has not taken: beyond [`Config::unread_max`](field@Config::unread_max)
+///   octets nothing more is read of the server, so that TCP slows it down, and so does SCTP of the
+///   kernel. Keep-alives rest until reading goes on. SCTP in userland cannot hold back a single
+///   peer, and UDP nobody: a server that goes on to send is left as failed, or its datagrams are
+///   dropped, beyond [`Config::unread_limit`](field@Config::unread_limit) octets.
 /// - Who has a few failovers untaken gets no further ones until they are taken.
 ///
 /// # Examples
@@ -78,32 +81,25 @@ pub enum Event {
 /// A client that asks, and asks again where its server has failed:
 ///
 /// ```
-/// # use std::sync::Arc;
-/// # use rserpool::{registrar, server, Registrar, Server, Service};
-/// use rserpool::session::{Config, Event, SendError};
-/// use rserpool::wire::param::PoolHandle;
-/// use rserpool::{PoolUser, Session, user};
+/// # use rserpool::{Registrar, RegistrarConfig, Server, ServerConfig, server};
+/// use rserpool::session::{Event, SendError};
+/// use rserpool::{PoolUser, Session, SessionConfig, UserConfig};
 ///
-/// # struct Echo;
-/// # impl Service for Echo {
-/// #     async fn serve(self: Arc<Self>, mut session: server::Session) {
-/// #         while let Some(event) = session.next().await {
-/// #             let server::Event::Message { ppid, octets } = event else { continue };
-/// #             let _ = session.send(ppid, &octets).await;
-/// #         }
-/// #     }
-/// # }
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let asap = vec!["tcp://127.0.0.1:0".parse()?];
-/// # let registrar = Registrar::start(registrar::Config { asap, ..Default::default() })?;
+/// # async fn main() -> Result<(), rserpool::Error> {
+/// # let registrar = Registrar::start(RegistrarConfig::new(vec!["tcp://127.0.0.1:0".parse()?]))?;
 /// # let registrars = registrar.urls().to_vec();
-/// # let pool = PoolHandle::new("EchoPool".as_bytes()).ok_or("no pool handle")?;
-/// # let config = server::Config::new(registrars.clone(), pool.clone(), "tcp://127.0.0.1:0".parse()?);
-/// # let server = Server::start(config, Echo)?;
+/// # let url = "tcp://127.0.0.1:0".parse()?;
+/// # let config = ServerConfig::new(registrars.clone(), "EchoPool".parse()?, url);
+/// # let server = Server::start(config, server::service_fn(async |mut session| {
+/// #     while let Some(event) = session.next().await {
+/// #         let server::Event::Message { ppid, octets } = event else { continue };
+/// #         let _ = session.send(ppid, &octets).await;
+/// #     }
+/// # }))?;
 /// # server.element().registered().await?;
-/// let user = PoolUser::start(user::Config::new(registrars))?;
-/// let session = Session::connect(user, pool, Config::default()).await?;
+/// let user = PoolUser::start(UserConfig::new(registrars))?;
+/// let session = Session::connect(user, "EchoPool".parse()?, SessionConfig::new()).await?;
 /// // What is said to a server that has failed is said again when another one has the session.
 /// let ask = async || match session.send(b"hello").await {
 ///     Err(SendError::ServerLost) => Ok(()),
@@ -145,33 +141,35 @@ impl Session {
     /// Nobody took the session within [`Config::failover_timeout`] and [`Config::dials_max`]; an
     /// unknown pool fails at once, unless [`Config::waits_for_pool`].
     ///
-    /// - [`Error::NoElement`]: none that was tried accepts.
-    /// - [`Error::Resolve`], [`Error::NoRegistrar`]: nobody says which elements there are.
-    /// - [`Error::Transport`]: this host cannot dial what there is.
-    /// - [`Error::Stopped`]: the runtime of `user` has ended.
+    /// - [`SessionError::NoElement`]: none that was tried accepts.
+    /// - [`SessionError::Resolve`]: nobody says which elements there are.
+    /// - [`SessionError::CannotDial`]: this host cannot dial what there is.
+    /// - [`SessionError::Stopped`]: `user` was stopped, or its runtime has ended.
+    /// - [`SessionError::NoRuntime`].
     ///
     /// # Cancel safety
     ///
     /// Cancelling gives the session up.
+    ///
+    /// # Panics
+    ///
+    /// In a runtime that was built without IO or time, see
+    /// [`enable_all`](tokio::runtime::Builder::enable_all).
     pub async fn connect(
         user: PoolUser,
         handle: PoolHandle,
         config: Config,
-    ) -> Result<Self, Error> {
-        let options = Options {
-            close_timeout: config.close_timeout.min(FAR_FUTURE),
-            connect_timeout: config.connect_timeout.min(FAR_FUTURE),
-            send_queue_max: config.transport.send_queue_max.min(Config::SEND_MAX),
-            ..config.transport.clone()
-        };
-        let endpoints = Endpoints::new(options);
+    ) -> Result<Self, SessionError> {
+        let endpoints = Endpoints::new(config.transport());
         Self::connect_over(Pool { user, handle, config, endpoints }).await
     }
 
-    async fn connect_over(pool: Pool) -> Result<Self, Error> {
+    async fn connect_over(pool: Pool) -> Result<Self, SessionError> {
+        let runtime = Handle::try_current().map_err(|_| SessionError::NoRuntime)?;
         let close_timeout = pool.config.close_timeout.min(FAR_FUTURE);
-        let (channel, ends) = channel::open(pool.config.transport.message_max);
-        let task = tokio::spawn(Driver::new(pool, ends).run()).abort_handle();
+        let (channel, ends) =
+            channel::open(pool.config.transport().message_max, pool.config.room());
+        let task = runtime.spawn(Driver::new(pool, ends).run()).abort_handle();
         let session = Self { channel, close_timeout, task };
         loop {
             if let Notice::Connected(_) = session.channel.next().await? {
@@ -191,7 +189,7 @@ impl Session {
     }
 
     /// What was counted.
-    pub fn stats(&self) -> SessionStats {
+    pub fn stats(&self) -> Stats {
         self.channel.status().stats
     }
 
@@ -216,6 +214,10 @@ impl Session {
     /// # Cancel safety
     ///
     /// Cancelling sends nothing.
+    ///
+    /// # Panics
+    ///
+    /// Never. It may be awaited in any runtime.
     pub async fn send(&self, octets: &[u8]) -> Result<(), SendError> {
         self.channel.send(octets).await
     }
@@ -226,13 +228,18 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), and [`Error::Resolve`] for a pool that is gone: nobody took
-    /// the session in time. Calling again tries again, for as long.
+    /// As [`connect`](Self::connect), and [`SessionError::Resolve`] for a pool that is gone: nobody
+    /// took the session in time. Calling again tries again, for as long. [`SessionError::NotSent`]
+    /// changes nothing.
     ///
     /// # Cancel safety
     ///
     /// Cancelling loses nothing and delays nothing: what is under way goes on.
-    pub async fn next(&self) -> Result<Event, Error> {
+    ///
+    /// # Panics
+    ///
+    /// Never. It may be awaited in any runtime.
+    pub async fn next(&self) -> Result<Event, SessionError> {
         loop {
             match self.channel.next().await? {
                 Notice::Connected(_) => {}
@@ -241,15 +248,25 @@ impl Session {
         }
     }
 
-    /// Says that the server has failed, though its association has not: another one is sought. Does
-    /// nothing where the session has left that server already.
+    /// Says that the server has failed, though its association has not, because it answers wrongly or
+    /// not at all: its association is ended at once, it is reported to the registrar as unreachable
+    /// (RFC 5352 §3.5), and another one is sought. [`Event::FailedOver`] with
+    /// [`FailureReason::Reported`] follows; from now until then [`send`](Self::send) fails with
+    /// [`SendError::ServerLost`].
+    ///
+    /// Only the server that the application knows is left: where the session has left that one
+    /// already, because a failure showed that [`next`](Self::next) has not told yet, nothing happens.
     pub fn force_failover(&self) {
         self.channel.leave(FailureReason::Reported);
     }
 
     /// Wants another server, though the one of the moment has not failed: it may not have what is
-    /// asked for. Nobody is reported. Where there is no other server, the same one has the session
-    /// again after a pause.
+    /// asked for, or be slower than others. Nobody is reported, so that the server stays in the pool
+    /// as it is. [`Event::FailedOver`] with [`FailureReason::Left`] follows, and the newest cookie
+    /// goes to the next server as it does after a failure.
+    ///
+    /// Where there is no other server, the same one has the session again after a pause. As with
+    /// [`force_failover`](Self::force_failover), only the server that the application knows is left.
     pub fn switch_server(&self) {
         self.channel.leave(FailureReason::Left);
     }
@@ -261,6 +278,10 @@ impl Session {
     /// # Cancel safety
     ///
     /// Cancelling ends the session at once; what was not delivered by then is lost.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
     pub async fn close(self) -> bool {
         timeout(self.close_timeout, self.channel.close()).await.unwrap_or(false)
     }

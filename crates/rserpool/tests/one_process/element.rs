@@ -5,7 +5,7 @@ use std::time::Duration;
 use rserpool::element::{self, State};
 use rserpool::proto::element::Event;
 use rserpool::wire::param::{Load, PeId};
-use rserpool::{Error, PoolElement};
+use rserpool::{PoolElement, RegisterError, StartError};
 
 use crate::servers::{
     listed, member, pool, registrar, registrar_at, soon, transport, until, urls, user,
@@ -61,7 +61,7 @@ async fn whoever_is_refused_is_told_why_and_does_not_try_again() {
     let first = member(&[&registrar], 1, "round-robin");
     soon(first.registered()).await.unwrap();
     let refused = member(&[&registrar], 2, "least-used");
-    let Err(Error::Rejected(causes)) = soon(refused.registered()).await else {
+    let Err(RegisterError::Rejected { causes, .. }) = soon(refused.registered()).await else {
         panic!("{:?}", refused.state());
     };
     assert_eq!(causes[0].code.0, 5);
@@ -78,7 +78,7 @@ async fn an_identifier_that_is_taken_is_drawn_anew_unless_it_was_given() {
     let registrar = registrar();
     let start = |port, id: Option<u32>, seed| {
         let mut config = element::Config::new(urls(&[&registrar]), pool(), transport(port));
-        config.element.id = id.map(PeId);
+        config.id = id.map(PeId);
         config.seed = seed;
         PoolElement::start(config).unwrap()
     };
@@ -86,7 +86,7 @@ async fn an_identifier_that_is_taken_is_drawn_anew_unless_it_was_given() {
     soon(given.registered()).await.unwrap();
     assert_eq!(given.id(), PeId(5));
     let same = start(2, Some(5), None);
-    assert!(matches!(soon(same.registered()).await, Err(Error::Rejected(_))));
+    assert!(matches!(soon(same.registered()).await, Err(RegisterError::Rejected { .. })));
 
     let drawn = start(3, None, Some(1));
     soon(drawn.registered()).await.unwrap();
@@ -154,15 +154,15 @@ async fn an_element_that_never_found_a_registrar_leaves_without_one() {
 #[tokio::test]
 async fn an_element_without_registrars_does_not_start() {
     let config = element::Config::new(Vec::new(), pool(), transport(7));
-    assert!(matches!(PoolElement::start(config), Err(Error::NoRegistrarConfigured)));
+    assert!(matches!(PoolElement::start(config), Err(StartError::NoRegistrarConfigured)));
 }
 
 #[tokio::test]
 async fn a_registration_that_runs_out_is_renewed_before() {
     let registrar = registrar();
     let mut config = element::Config::new(urls(&[&registrar]), pool(), transport(7));
-    config.element.lifetime = rserpool::proto::dialect::Lifetime::For(Duration::from_secs(1));
-    config.element.reregistration_interval = Some(Duration::from_millis(50));
+    config.lifetime = rserpool::proto::dialect::Lifetime::For(Duration::from_secs(1));
+    config.reregistration_interval = Some(Duration::from_millis(50));
     let element = PoolElement::start(config).unwrap();
     soon(element.registered()).await.unwrap();
     until(async || registrar.stats().await.unwrap().registrations >= 10).await;

@@ -35,7 +35,7 @@ async fn two_registrars_ten_elements_and_two_users() {
 fn sharing(peers: Vec<Address>) -> Registrar {
     let asap = vec!["tcp://127.0.0.1:0".parse().unwrap()];
     let enrp = vec!["tcp://127.0.0.1:0".parse().unwrap()];
-    Registrar::start(Config { asap, enrp, peers, ..Config::default() }).unwrap()
+    Registrar::start(Config::new(asap).enrp(enrp).peers(peers)).unwrap()
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn an_element_moves_to_the_registrar_that_is_best_for_it() {
     let suggesting = |id, peers| {
         let asap = vec!["sctp+udp://127.0.0.1:0".parse().unwrap()];
         let enrp = vec!["sctp+udp://127.0.0.1:0".parse().unwrap()];
-        let mut config = Config { asap, enrp, peers, ..Config::default() };
+        let mut config = Config::new(asap).enrp(enrp).peers(peers);
         config.protocol.id = RegistrarId::new(id);
         config.protocol.takeover_suggestion = true;
         config.protocol.suggestion_pause = Duration::from_millis(100);
@@ -84,7 +84,7 @@ async fn an_element_moves_to_the_registrar_that_is_best_for_it() {
     let first = suggesting(0x11, Vec::new());
     // It knows the first one only, which is not the best one for 1.
     let mut config = element::Config::new(urls(&[&first]), pool(), transport(7));
-    config.element.id = Some(PeId(1));
+    config.id = Some(PeId(1));
     let element = PoolElement::start(config).unwrap();
     soon(element.registered()).await.unwrap();
     let second = suggesting(0x12, first.enrp_urls().to_vec());
@@ -133,7 +133,7 @@ async fn a_registrar_says_what_happens_and_counts_it() {
 async fn a_registrar_cannot_have_a_port_that_is_taken() {
     let first = registrar();
     for url in first.urls() {
-        let config = Config { asap: vec![url.clone()], ..Config::default() };
+        let config = Config::new(vec![url.clone()]);
         let error = Registrar::start(config).err().unwrap();
         assert_eq!(error.to_string(), format!("cannot listen on {url}: the port is in use"));
     }
@@ -146,7 +146,7 @@ async fn a_registrar_that_has_ended_leaves_its_port() {
     let element = member(&[&first], 7, "round-robin");
     soon(element.registered()).await.unwrap();
     soon(first.stop()).await;
-    let again = Config { asap: ports.clone(), ..Config::default() };
+    let again = Config::new(ports.clone());
     let second = Registrar::start(again).unwrap();
     assert_eq!(second.urls(), ports);
     // The element is back as soon as it has noticed.
@@ -179,5 +179,5 @@ async fn a_running_registrar_can_be_looked_at_and_is_not_kept_running_by_that() 
     assert_eq!(associations.items.iter().map(|it| it.elements).sum::<usize>(), 1);
     assert!(soon(view.peers(None, 9)).await.unwrap().0.items.is_empty());
     soon(registrar.stop()).await;
-    assert!(matches!(soon(view.summary()).await, Err(rserpool::Error::Stopped)));
+    assert!(matches!(soon(view.summary()).await, Err(rserpool::Stopped)));
 }

@@ -41,7 +41,7 @@ pub(crate) fn registrar() -> Registrar {
 
 pub(crate) fn registrar_at(urls: &[&str]) -> Registrar {
     let asap = urls.iter().map(|url| url.parse().unwrap()).collect();
-    let mut config = registrar::Config { asap, ..registrar::Config::default() };
+    let mut config = registrar::Config::new(asap);
     config.protocol.timing.keep_alive_timeout_floor = PATIENCE;
     config.protocol.timing.keep_alive_timeout_cap = PATIENCE;
     Registrar::start(config).unwrap()
@@ -65,7 +65,7 @@ pub(crate) fn transport(port: u16) -> Transport {
 /// A member of the pool with this policy that serves nothing.
 pub(crate) fn member(registrars: &[&Registrar], port: u16, policy: &str) -> PoolElement {
     let mut config = element::Config::new(urls(registrars), pool(), transport(port));
-    config.element.policy = policy.parse::<Policy>().unwrap();
+    config.policy = policy.parse::<Policy>().unwrap();
     PoolElement::start(config).unwrap()
 }
 

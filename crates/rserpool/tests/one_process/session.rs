@@ -1,8 +1,7 @@
 //! A client's connection to a pool.
 
-use rserpool::proto::user::ResolveError;
 use rserpool::session::{Config, Event, FailureReason, SendError, Session};
-use rserpool::{Error, PoolUser};
+use rserpool::{PoolUser, ResolveError, SessionError};
 
 use crate::servers::{Echo, listed, pool, registrar, soon, user};
 
@@ -145,15 +144,14 @@ async fn a_pool_that_is_unknown_is_no_place_to_connect_to() {
     let registrar = registrar();
     let connected = Session::connect(user(&[&registrar]), pool(), Config::default());
     let error = soon(connected).await.err().unwrap();
-    assert!(matches!(error, Error::Resolve(ResolveError::UnknownPool)), "{error}");
+    assert_eq!(error, SessionError::Resolve(ResolveError::UnknownPool));
 }
 
 #[tokio::test]
 async fn a_pool_without_a_server_that_accepts_is_given_up_in_time_and_may_be_tried_again() {
     let registrar = registrar();
     let first = Echo::start(&[&registrar], "round-robin").await;
-    let config =
-        Config { failover_timeout: std::time::Duration::from_millis(200), ..Config::default() };
+    let config = Config::new().failover_timeout(std::time::Duration::from_millis(200));
     let session = soon(Session::connect(user(&[&registrar]), pool(), config)).await.unwrap();
     first.crash().await;
     let error = loop {
@@ -161,7 +159,7 @@ async fn a_pool_without_a_server_that_accepts_is_given_up_in_time_and_may_be_tri
             break error;
         }
     };
-    assert!(matches!(error, Error::NoElement | Error::Resolve(_)), "{error}");
+    assert!(matches!(error, SessionError::NoElement | SessionError::Resolve(_)), "{error}");
     let second = Echo::start(&[&registrar], "round-robin").await;
     assert_eq!(fails_over(&session).await.0, second.element.id());
 }

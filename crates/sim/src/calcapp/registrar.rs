@@ -106,7 +106,8 @@ impl Registrar {
 
 /// A handlespace without elements.
 pub(super) fn empty(scenario: &Scenario, rng: &mut StdRng) -> Handlespace {
-    let config = Config { max_increment: NonZeroU32::new(scenario.increment), ..Config::default() };
+    let mut config = Config::default();
+    config.max_increment = NonZeroU32::new(scenario.increment);
     Handlespace::new(config, rng.next_u64())
 }
 

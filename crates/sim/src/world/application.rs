@@ -225,7 +225,7 @@ impl World {
                     asked.homes += 1;
                 }
             }
-            user::Event::HomeLost | user::Event::NoRegistrar => {}
+            _ => {}
         }
     }
 

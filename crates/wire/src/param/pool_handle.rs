@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
@@ -10,8 +11,8 @@ use crate::registry::ParamType;
 /// The name of a pool: opaque octets, unique in the operational scope (RFC 5354 §3.9).
 ///
 /// `Display` writes UTF-8 as it is, but for a backslash, which is doubled; octets that are none and
-/// what cannot be printed are written as `\\xNN`. [`PoolHandle::from_text`] reads that. Cloning never
-/// allocates.
+/// what cannot be printed are written as `\xNN`. `parse` and [`PoolHandle::from_text`] read that.
+/// Cloning never allocates.
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -72,27 +73,60 @@ impl PoolHandle {
     /// Reads a handle as `Display` writes it, and as people type it: `\xNN` is an octet, `\\` a
     /// backslash; any other backslash stands for itself. `None` where [`new`](Self::new) has none.
     pub fn from_text(text: &str) -> Option<Self> {
-        let mut octets = Vec::with_capacity(text.len());
-        let mut rest = text.as_bytes();
-        while let Some((&first, after)) = rest.split_first() {
-            rest = match (first, after) {
-                (b'\\', [b'\\', behind @ ..]) => {
-                    octets.push(b'\\');
-                    behind
-                }
-                (b'\\', [b'x', high, low, behind @ ..])
-                    if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-                {
-                    octets.push((digit(*high) << 4) | digit(*low));
-                    behind
-                }
-                _ => {
-                    octets.push(first);
-                    after
-                }
-            };
-        }
-        Self::new(octets)
+        text.parse().ok()
+    }
+}
+
+/// What a text stands for.
+fn octets_of(text: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = match (first, after) {
+            (b'\\', [b'\\', behind @ ..]) => {
+                octets.push(b'\\');
+                behind
+            }
+            (b'\\', [b'x', high, low, behind @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                octets.push((digit(*high) << 4) | digit(*low));
+                behind
+            }
+            _ => {
+                octets.push(first);
+                after
+            }
+        };
+    }
+    octets
+}
+
+/// A text that is no pool handle.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[error("a pool handle has 1 to {} octets, and not {octets}", PoolHandle::MAX_LEN)]
+#[non_exhaustive]
+pub struct ParseHandleError {
+    /// How many octets it would have had.
+    pub octets: usize,
+}
+
+/// Reads what `Display` writes: UTF-8 as it is, `\xNN` for any octet, `\\` for a backslash.
+///
+/// ```
+/// use rserpool_wire::param::PoolHandle;
+///
+/// let handle: PoolHandle = r"Pöol\x00\xff".parse()?;
+/// assert_eq!(handle.as_bytes(), [b"P\xc3\xb6ol".as_slice(), &[0, 0xff]].concat());
+/// assert_eq!(handle.to_string(), r"Pöol\x00\xff");
+/// # Ok::<_, rserpool_wire::param::ParseHandleError>(())
+/// ```
+impl FromStr for PoolHandle {
+    type Err = ParseHandleError;
+
+    fn from_str(text: &str) -> Result<Self, ParseHandleError> {
+        let octets = octets_of(text);
+        Self::new(&octets).ok_or(ParseHandleError { octets: octets.len() })
     }
 }
 
@@ -225,6 +259,10 @@ mod tests {
         assert_eq!(typed("a\\b\\xzz\\x4"), b"a\\b\\xzz\\x4");
         assert_eq!(typed("\\xFf"), b"\xff");
         assert_eq!(PoolHandle::from_text(""), None);
+        assert_eq!("".parse::<PoolHandle>(), Err(ParseHandleError { octets: 0 }));
+        let long = "x".repeat(PoolHandle::MAX_LEN + 1);
+        let error = long.parse::<PoolHandle>().unwrap_err();
+        assert_eq!(error.to_string(), "a pool handle has 1 to 65000 octets, and not 65001");
     }
 
     #[test]

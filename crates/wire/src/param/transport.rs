@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::codec::{Codec, HEADER_LEN, Reader, Writer, padding_len};
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -152,6 +152,23 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// TCP at this address, without a control channel.
+    pub fn tcp(at: SocketAddr) -> Self {
+        let transport_use = TransportUse::DataOnly;
+        Self::Tcp { port: at.port(), transport_use, address: at.ip() }
+    }
+
+    /// UDP at this address.
+    pub fn udp(at: SocketAddr) -> Self {
+        Self::Udp { port: at.port(), address: at.ip() }
+    }
+
+    /// Its addresses with its port; none for an opaque transport.
+    pub fn socket_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        let port = self.port().unwrap_or_default();
+        self.addresses().iter().map(move |&ip| SocketAddr::new(ip, port))
+    }
+
     /// The parameter type: what makes two transports of one kind.
     pub fn param_type(&self) -> ParamType {
         match self {

@@ -50,6 +50,7 @@ impl Config {
 
 /// Who says which server comes next.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum NextServer {
     /// The business card of the server that failed, where it sent one (RFC 5352 §3.6), then the
     /// pool's policy.

@@ -1,7 +1,5 @@
 //! What comes in from clients, on its way to the services: bounded, and slowed down.
 
-use std::sync::atomic::Ordering;
-
 use rserpool_proto::session::cookie::Refusal;
 use rserpool_proto::session::server::{Identity, Reaction};
 use rserpool_transport::{AssocId, Ppid};
@@ -13,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{ServerDriver, Setup, unix_time};
-use crate::server::session::{EVENT_COST, PAUSE_AT, WAITING_MAX};
+use crate::server::channel::HandedOver;
 use crate::server::{Event, Service};
 
 impl<S: Service> ServerDriver<S> {
@@ -71,18 +69,15 @@ impl<S: Service> ServerDriver<S> {
     /// client is slowed down, and where that cannot be, cut off.
     fn hand_over(&mut self, assoc: AssocId, event: Event, octets: usize) {
         let Some(entry) = self.sessions.get(&assoc) else { return };
-        let cost = EVENT_COST + octets;
-        let waiting = entry.channels.inbox.waiting.fetch_add(cost, Ordering::Relaxed);
-        if waiting > WAITING_MAX {
-            debug!(?assoc, "sends more than is taken: cut off");
-            self.stats.overrun += 1;
-            self.endpoints.abort(assoc);
-            self.forget(assoc);
-            return;
-        }
-        // Who has ended the session wants no more of it.
-        if entry.channels.events.send((event, cost)).is_ok() && waiting + cost > PAUSE_AT {
-            self.pause(assoc);
+        match entry.channels.hand_over(event, octets) {
+            HandedOver::Taken => {}
+            HandedOver::Much => self.pause(assoc),
+            HandedOver::Overrun => {
+                debug!(?assoc, "sends more than is taken: cut off");
+                self.stats.overrun += 1;
+                self.endpoints.abort(assoc);
+                self.forget(assoc);
+            }
         }
     }
 
@@ -95,12 +90,9 @@ impl<S: Service> ServerDriver<S> {
         }
         if let Some(entry) = self.sessions.get(&assoc)
             && self.paused.contains_key(&assoc)
+            && entry.channels.pause()
         {
-            // From now on the service says when enough is taken; it may have been before.
-            entry.channels.inbox.is_paused.store(true, Ordering::Relaxed);
-            if entry.channels.inbox.waiting.load(Ordering::Relaxed) < PAUSE_AT / 2 {
-                self.read_on(assoc);
-            }
+            self.read_on(assoc);
         }
     }
 
@@ -141,6 +133,6 @@ impl<S: Service> ServerDriver<S> {
     /// What the events cost that a service has not taken.
     fn waiting(&self, assoc: AssocId) -> usize {
         let entry = self.sessions.get(&assoc);
-        entry.map_or(0, |entry| entry.channels.inbox.waiting.load(Ordering::Relaxed))
+        entry.map_or(0, |entry| entry.channels.waiting())
     }
 }

@@ -8,14 +8,13 @@ use tracing::{debug, warn};
 
 use super::{ServerDriver, Setup, unix_time};
 use crate::server::Service;
-use crate::server::session::ROOM;
 
 /// Answers of the control channel that wait; more are dropped.
 const OUTBOX_MAX: usize = 64;
 
 impl<S: Service> ServerDriver<S> {
     pub(super) fn send_cookie(&mut self, assoc: AssocId, state: &[u8]) {
-        let room = state.len().min(ROOM);
+        let room = self.setup.sizes.room_for(state.len());
         let Setup { handle, cookies, .. } = &mut self.setup;
         if !cookies.is_sealing() && !std::mem::replace(&mut self.has_told_plain, true) {
             warn!("there is no key for cookies: clients can change the state of their sessions");
@@ -79,7 +78,7 @@ impl<S: Service> ServerDriver<S> {
         let Some(entry) = self.sessions.get_mut(&assoc) else { return };
         while let Some((ppid, octets, room)) = entry.outbox.front() {
             match self.endpoints.send(assoc, *ppid, octets) {
-                Ok(()) => entry.channels.room.add_permits(*room),
+                Ok(()) => entry.channels.give_room(*room),
                 Err(SendError::Full) => {
                     if !entry.is_congested {
                         self.backlog.insert(assoc);

@@ -1,50 +1,66 @@
 //! A client of pools.
 
+mod config;
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rserpool_proto::user as machine;
-use rserpool_proto::user::{Answer, Command, Event, Request, RequestId, ResolveError};
-use rserpool_transport::multicast::{Group, Listener};
+use rserpool_proto::user::{Command, Request, RequestId};
+use rserpool_transport::multicast::Listener;
 use rserpool_transport::{Address, Endpoints};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{PeId, PoolHandle};
-use tokio::sync::{broadcast, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::Error;
 use crate::associations::Associations;
 use crate::attempts::{Attempt, Attempts};
+use crate::deadline::FAR_FUTURE;
 use crate::driver::{self, Requests};
 use crate::log;
-use crate::node::{seed, transport_options};
+use crate::random::seed;
+use crate::transport_options::transport_options;
+use crate::{StartError, Stopped};
 
-/// Whom a client asks, and how.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// Registrars to try. May be empty where [`listen`](Self::listen) is not.
-    pub registrars: Vec<Address>,
-    /// Multicast groups on which registrars announce themselves. Default: none.
-    pub listen: Vec<Group>,
-    /// Timers, cache, limits.
-    pub user: machine::Config,
-    /// Decides the order in which registrars are tried. `None`: the system's generator.
-    pub seed: Option<u64>,
-}
-
-impl Config {
-    /// A client of these registrars, with the default of everything else.
-    pub fn new(registrars: Vec<Address>) -> Self {
-        Self { registrars, ..Self::default() }
-    }
-}
+pub use config::Config;
+pub use rserpool_proto::stats::{HuntStats, UserStats as Stats};
+pub use rserpool_proto::user::{Answer, Event, Resolution, ResolveError, Source};
+pub use rserpool_wire::param::PoolElement as Element;
 
 /// A client of pools: resolves handles, through whichever registrar answers, and reports elements
-/// that do not answer. Clones share one association to a registrar and one cache.
+/// that do not answer. Clones share one association to a registrar and one cache. Dropping the last
+/// one ends it at once; [`stop`](Self::stop) and [`drain`](Self::drain) end it for all of them.
+///
+/// # Examples
+///
+/// ```
+/// use rserpool::{PoolUser, UserConfig};
+/// # use rserpool::{ElementConfig, PoolElement, Registrar, RegistrarConfig, Transport};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), rserpool::Error> {
+/// # let registrar = Registrar::start(RegistrarConfig::new(vec!["tcp://127.0.0.1:0".parse()?]))?;
+/// # let registrars = registrar.urls().to_vec();
+/// # let at = Transport::tcp(([127, 0, 0, 1], 8080).into());
+/// # let element = PoolElement::start(ElementConfig::new(registrars.clone(), "WebPool".parse()?, at))?;
+/// # element.registered().await?;
+/// let user = PoolUser::start(UserConfig::new(registrars))?;
+/// let answer = user.resolve(&"WebPool".parse()?, None).await?;
+/// for address in answer.socket_addrs() {
+///     println!("{address}");
+/// }
+/// # assert_eq!(answer.socket_addrs().collect::<Vec<_>>(), [([127, 0, 0, 1], 8080).into()]);
+/// user.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct PoolUser {
     requests: Requests<machine::PoolUser>,
@@ -57,7 +73,13 @@ pub struct PoolUser {
 
 /// Who waits for which answer.
 #[derive(Default)]
-struct Waiting(Mutex<HashMap<RequestId, oneshot::Sender<Result<Answer, ResolveError>>>>);
+struct Waiting {
+    requests: Mutex<Senders>,
+    /// The last one was answered.
+    emptied: Notify,
+}
+
+type Senders = HashMap<RequestId, oneshot::Sender<Result<Answer, ResolveError>>>;
 
 /// A resolution that is under way. Dropping it gives the answer up.
 pub(crate) struct Resolving(oneshot::Receiver<Result<Answer, ResolveError>>);
@@ -67,25 +89,33 @@ impl PoolUser {
     ///
     /// # Errors
     ///
-    /// [`Error::NoRegistrarConfigured`], or [`Error::Transport`] where a group cannot be listened
-    /// to. Nothing runs then.
-    pub fn start(config: Config) -> Result<Self, Error> {
+    /// Nothing runs then.
+    ///
+    /// - [`StartError::NoRegistrarConfigured`].
+    /// - [`StartError::Transport`]: a group cannot be listened to.
+    /// - [`StartError::NoRuntime`].
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime was built without IO or time, see
+    /// [`enable_all`](tokio::runtime::Builder::enable_all).
+    pub fn start(config: Config) -> Result<Self, StartError> {
         if config.registrars.is_empty() && config.listen.is_empty() {
-            return Err(Error::NoRegistrarConfigured);
+            return Err(StartError::NoRegistrarConfigured);
         }
-        let endpoints = Endpoints::new(transport_options(&config.user.timing));
+        let endpoints = Endpoints::new(transport_options(&config.timing));
         Self::start_over(endpoints, config)
     }
 
     /// A client that dials through these endpoints.
-    pub(crate) fn start_over(endpoints: Endpoints, config: Config) -> Result<Self, Error> {
-        let Config { registrars, listen, mut user, seed: given } = config;
-        user.registrars = registrars.len();
+    pub(crate) fn start_over(endpoints: Endpoints, config: Config) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let machine = machine::PoolUser::new(config.machine(), seed(config.seed));
+        let Config { registrars, listen, .. } = config;
         let mut associations = Associations::new(endpoints, registrars);
         for group in &listen {
             associations.listen_to(Listener::join(group)?, Protocol::Asap);
         }
-        let machine = machine::PoolUser::new(user, seed(given));
         let (requests, inbox) = Requests::channel();
         let answers = Arc::new(Waiting::default());
         let waiting = Arc::downgrade(&answers);
@@ -104,7 +134,7 @@ impl PoolUser {
             answers.give(request, result);
         };
         let attempts = associations.attempts();
-        tokio::spawn(driver::run(machine, associations, inbox, on_event));
+        runtime.spawn(driver::run(machine, associations, inbox, on_event));
         Ok(Self { requests, waiting, last: Arc::default(), events, attempts })
     }
 
@@ -113,13 +143,20 @@ impl PoolUser {
     ///
     /// # Errors
     ///
-    /// - [`Error::Resolve`]: there is no such pool, or no registrar answers.
-    /// - [`Error::Stopped`]: the runtime in which it was started has ended.
+    /// [`ResolveError`]: there is no such pool, no registrar answers, or it was stopped.
     ///
     /// # Cancel safety
     ///
     /// Cancelling gives the answer up.
-    pub async fn resolve(&self, handle: &PoolHandle, items: Option<u32>) -> Result<Answer, Error> {
+    ///
+    /// # Panics
+    ///
+    /// Never. It may be awaited in any runtime.
+    pub async fn resolve(
+        &self,
+        handle: &PoolHandle,
+        items: Option<u32>,
+    ) -> Result<Answer, ResolveError> {
         self.resolve_cached(handle, items, None).await
     }
 
@@ -133,12 +170,16 @@ impl PoolUser {
     /// # Cancel safety
     ///
     /// Cancelling gives the answer up.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     pub async fn resolve_cached(
         &self,
         handle: &PoolHandle,
         items: Option<u32>,
         max_age: Option<Duration>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer, ResolveError> {
         self.ask(handle, items, max_age).await
     }
 
@@ -181,32 +222,108 @@ impl PoolUser {
         self.attempts.list()
     }
 
-    /// What happens from now on, but answers. Who does not keep up misses some.
+    /// What happens from now on, but answers. A receiver that lags loses the oldest events, beyond
+    /// 256.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// What it counted since it was started.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub async fn stats(&self) -> Result<Stats, Stopped> {
+        self.requests.inspect(|user| user.stats()).await
+    }
+
+    /// Ends it for all clones, and waits until its association is closed. Requests under way fail
+    /// with [`ResolveError::Stopped`]; sessions look for no further servers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting: it ends all the same.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub async fn stop(self) {
+        self.requests.end().await;
+    }
+
+    /// Waits until all requests under way are answered, at most for `grace`, and [stops](Self::stop)
+    /// it then. What clones ask meanwhile counts, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling leaves it running.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
+    pub async fn drain(self, grace: Duration) {
+        // A driver that is gone answers nothing any more.
+        if let Some(waiting) = self.waiting.upgrade() {
+            tokio::select! {
+                _ = timeout(grace.min(FAR_FUTURE), waiting.empty()) => {}
+                () = self.requests.closed() => {}
+            }
+        }
+        self.stop().await;
     }
 }
 
 impl Waiting {
     fn add(&self, id: RequestId, sender: oneshot::Sender<Result<Answer, ResolveError>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        self.lock().insert(id, sender);
     }
 
     fn give(&self, id: RequestId, answer: Result<Answer, ResolveError>) {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let (sender, is_last) = {
+            let mut requests = self.lock();
+            let sender = requests.remove(&id);
+            (sender, requests.is_empty())
+        };
         if let Some(sender) = sender {
             // Who has given the answer up does not want it.
             let _ = sender.send(answer);
         }
+        if is_last {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until nobody waits.
+    async fn empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.lock().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Nobody panics while it holds this.
+    fn lock(&self) -> MutexGuard<'_, Senders> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Future for Resolving {
-    type Output = Result<Answer, Error>;
+    type Output = Result<Answer, ResolveError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(answer.map_err(|_| Error::Stopped)?.map_err(Error::from))
+        Poll::Ready(answer.unwrap_or(Err(ResolveError::Stopped)))
     }
 }
 

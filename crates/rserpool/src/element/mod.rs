@@ -1,56 +1,38 @@
 //! A server's membership in a pool.
 
+mod config;
+mod log;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use rserpool_proto::element as machine;
-use rserpool_proto::element::{Command, Event, Home};
-use rserpool_proto::stats::ElementStats;
-use rserpool_transport::multicast::{Group, Listener};
+use rserpool_proto::element::Command;
+use rserpool_transport::multicast::Listener;
 use rserpool_transport::{Address, Endpoints, Host, Options, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{Cause, Load, PeId, Policy, PoolHandle, Transport};
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot, watch};
-use tokio::task::JoinHandle;
-use tracing::field::display;
-use tracing::{info, warn};
+use tokio::time::timeout;
 
-use crate::Error;
 use crate::associations::{Associations, speaks};
 use crate::attempts::{Attempt, Attempts};
+use crate::deadline::FAR_FUTURE;
 use crate::driver::{self, Requests};
-use crate::log;
-use crate::node::{seed, transport_options};
+use crate::random::seed;
+use crate::transport_options::transport_options;
+use crate::{DeregisterError, RegisterError, StartError, Stopped};
 
-/// What joins which pool, and through whom.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Registrars to try. May be empty where [`listen`](Self::listen) is not.
-    pub registrars: Vec<Address>,
-    /// Multicast groups on which registrars announce themselves. Default: none.
-    pub listen: Vec<Group>,
-    /// The element: pool, identifier, transport, policy, timers.
-    pub element: machine::Config,
-    /// Own addresses from which associations with registrars leave over TCP and SCTP in userland:
-    /// a registrar takes an element only at addresses that it comes from. Default: what the system
-    /// chooses; a [`Server`](crate::Server) fills in where it listens, unless it advertises other
-    /// addresses.
-    pub dial_from: Vec<IpAddr>,
-    /// Decides the identifier where none is given, and the order in which registrars are tried.
-    /// `None`: the system's generator.
-    pub seed: Option<u64>,
-}
+use log::Log;
 
-impl Config {
-    /// A member of the pool `handle` that serves at `transport`, round robin, through one of these
-    /// registrars.
-    pub fn new(registrars: Vec<Address>, handle: PoolHandle, transport: Transport) -> Self {
-        let element = machine::Config::new(handle, transport);
-        let (listen, dial_from) = (Vec::new(), Vec::new());
-        Self { registrars, listen, element, dial_from, seed: None }
-    }
-}
+pub use config::Config;
+pub use rserpool_proto::dialect::Lifetime;
+pub use rserpool_proto::element::{Event, Home};
+pub use rserpool_proto::machine::{Carrier, Link};
+pub use rserpool_proto::stats::{ElementStats as Stats, HuntStats};
 
 /// Where a membership stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,8 +62,48 @@ pub enum State {
     Deregistered,
 }
 
+impl State {
+    /// Why the element is not in the pool and does not try to get there; `None` where it is in the
+    /// pool, or on its way.
+    pub fn error(&self) -> Option<RegisterError> {
+        Some(match self {
+            Self::Rejected(causes) => RegisterError::Rejected { causes: causes.clone() },
+            Self::RejectedByAll { causes, by } => {
+                RegisterError::RejectedByAll { causes: causes.clone(), by: by.clone() }
+            }
+            Self::Deregistered => RegisterError::Stopped,
+            Self::Joining | Self::Registered { .. } | Self::HomeLost => return None,
+        })
+    }
+}
+
 /// A server's membership in a pool: registered, renewed, moved to another registrar when its own
-/// is lost. Dropping it ends the association, which takes the element out of the pool.
+/// is lost. Dropping it ends the association without a word, which the pool takes for a failure;
+/// [`stop`](Self::stop) leaves the pool first.
+///
+/// # Examples
+///
+/// A server that serves in its own way, as a member of a pool:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rserpool::{ElementConfig, PoolElement, Transport};
+/// # use rserpool::{Registrar, RegistrarConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let registrar = Registrar::start(RegistrarConfig::new(vec!["tcp://127.0.0.1:0".parse()?]))?;
+/// # let registrars = registrar.urls().to_vec();
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let at = Transport::tcp(listener.local_addr()?);
+/// let element = PoolElement::start(ElementConfig::new(registrars, "WebPool".parse()?, at))?;
+/// element.registered().await?;
+/// // … serve, until it is time to go:
+/// element.drain(Duration::from_secs(2)).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct PoolElement {
     id: Arc<AtomicU32>,
     load: Arc<NewestLoad>,
@@ -90,7 +112,6 @@ pub struct PoolElement {
     /// The driver's: gone when it is.
     leaving: Weak<Leaving>,
     events: broadcast::Sender<Event>,
-    task: JoinHandle<()>,
     attempts: Attempts,
 }
 
@@ -111,23 +132,31 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// [`Error::NoRegistrarConfigured`], or [`Error::Transport`] where a group cannot be listened
-    /// to. Nothing runs then.
-    pub fn start(config: Config) -> Result<Self, Error> {
-        let Config { registrars, listen, mut element, dial_from, seed: given } = config;
-        if registrars.is_empty() && listen.is_empty() {
-            return Err(Error::NoRegistrarConfigured);
+    /// Nothing runs then.
+    ///
+    /// - [`StartError::NoRegistrarConfigured`].
+    /// - [`StartError::Transport`]: there is no endpoint for registrars, or a group cannot be
+    ///   listened to.
+    /// - [`StartError::NoRuntime`].
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime was built without IO or time, see
+    /// [`enable_all`](tokio::runtime::Builder::enable_all).
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        if config.registrars.is_empty() && config.listen.is_empty() {
+            return Err(StartError::NoRegistrarConfigured);
         }
-        element.registrars = registrars.len();
-        let options = Options { dial_from, ..transport_options(&element.timing) };
+        let machine = machine::PoolElement::new(config.machine(), seed(config.seed));
+        let Config { registrars, listen, handle, timing, dial_from, .. } = config;
+        let options = Options { dial_from, ..transport_options(&timing) };
         let mut endpoints = Endpoints::new(options);
         listen_for_registrars(&mut endpoints, &registrars)?;
         let mut associations = Associations::new(endpoints, registrars);
         for group in &listen {
             associations.listen_to(Listener::join(group)?, Protocol::Asap);
         }
-        let handle = element.handle.clone();
-        let machine = machine::PoolElement::new(element, seed(given));
         let id = Arc::new(AtomicU32::new(machine.id().0));
         let leaving = Arc::new(Leaving::default());
         let (requests, inbox) = Requests::channel();
@@ -144,11 +173,11 @@ impl PoolElement {
         };
         let on_event = move |event| sink.tell(event);
         let attempts = associations.attempts();
-        let task = tokio::spawn(driver::run(machine, associations, inbox, on_event));
+        runtime.spawn(driver::run(machine, associations, inbox, on_event));
         requests.command(Command::Register);
         let leaving = Arc::downgrade(&leaving);
         let load = Arc::new(NewestLoad::default());
-        Ok(Self { id, load, requests, state, leaving, events, task, attempts })
+        Ok(Self { id, load, requests, state, leaving, events, attempts })
     }
 
     /// Its identifier. A drawn one changes where another element has it.
@@ -171,7 +200,7 @@ impl PoolElement {
         self.state.clone()
     }
 
-    /// What happens from now on. Who does not keep up misses some.
+    /// What happens from now on. A receiver that lags loses the oldest events, beyond 256.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -180,27 +209,32 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// - [`Error::Rejected`] with the registrar's causes, or [`Error::RejectedByAll`]: it is not, and
-    ///   does not try again. One that was in the pool as it is tries on, whatever it is told.
-    /// - [`Error::Stopped`]: it was deregistered, or the runtime in which it was started has ended.
+    /// - [`RegisterError::Rejected`] with the registrar's causes, or
+    ///   [`RegisterError::RejectedByAll`]: it is not, and does not try again. One that was in the
+    ///   pool as it is tries on, whatever it is told.
+    /// - [`RegisterError::Stopped`]: it was deregistered, or the runtime in which it was started has
+    ///   ended.
     ///
     /// # Cancel safety
     ///
     /// Cancelling stops the waiting, not the registration.
-    pub async fn registered(&self) -> Result<Home, Error> {
+    ///
+    /// # Panics
+    ///
+    /// Never. It may be awaited in any runtime.
+    pub async fn registered(&self) -> Result<Home, RegisterError> {
         let mut state = self.state.clone();
         loop {
-            match &*state.borrow_and_update() {
-                State::Registered { home, .. } => return Ok(home.clone()),
-                State::Rejected(causes) => return Err(Error::Rejected(causes.clone())),
-                State::RejectedByAll { causes, by } => {
-                    let (causes, by) = (causes.clone(), by.clone());
-                    return Err(Error::RejectedByAll { causes, by });
+            {
+                let state = state.borrow_and_update();
+                if let State::Registered { home, .. } = &*state {
+                    return Ok(home.clone());
                 }
-                State::Deregistered => return Err(Error::Stopped),
-                State::Joining | State::HomeLost => {}
+                if let Some(error) = state.error() {
+                    return Err(error);
+                }
             }
-            state.changed().await.map_err(|_| Error::Stopped)?;
+            state.changed().await.map_err(|_| RegisterError::Stopped)?;
         }
     }
 
@@ -208,9 +242,17 @@ impl PoolElement {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
-    pub async fn stats(&self) -> Result<ElementStats, Error> {
-        self.requests.inspect(machine::PoolElement::stats).await.ok_or(Error::Stopped)
+    /// [`Stopped`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling stops the waiting and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub async fn stats(&self) -> Result<Stats, Stopped> {
+        self.requests.inspect(|element| element.stats()).await
     }
 
     /// Tells the pool how busy this element is: at once where the policy looks at load. May be told
@@ -232,37 +274,77 @@ impl PoolElement {
         self.requests.command(Command::SetTransport(transport));
     }
 
-    /// Leaves the pool, and waits until a registrar has confirmed it or none can.
+    /// Leaves the pool, and waits until a registrar has confirmed it or none can. The object stays,
+    /// and tells of its [state](Self::state).
     ///
     /// # Errors
     ///
-    /// - [`Error::DeregistrationRefused`] with the registrar's causes: the element is in the pool as
+    /// - [`DeregisterError::Refused`] with the registrar's causes: the element is in the pool as
     ///   before, and stays there as long as this lives.
-    /// - [`Error::Stopped`]: the runtime in which it was started has ended.
+    /// - [`DeregisterError::Stopped`]: the runtime in which it was started has ended.
     ///
     /// # Cancel safety
     ///
     /// Cancelling stops the waiting, not the deregistration.
-    pub async fn deregister(&self) -> Result<(), Error> {
+    ///
+    /// # Panics
+    ///
+    /// Never. It may be awaited in any runtime.
+    pub async fn deregister(&self) -> Result<(), DeregisterError> {
         let (sender, left) = oneshot::channel();
-        self.leaving.upgrade().ok_or(Error::Stopped)?.add(sender);
+        self.leaving.upgrade().ok_or(DeregisterError::Stopped)?.add(sender);
         self.requests.command(Command::Deregister);
-        left.await.map_err(|_| Error::Stopped)?.map_err(Error::DeregistrationRefused)
+        let result = left.await.map_err(|_| DeregisterError::Stopped)?;
+        result.map_err(|causes| DeregisterError::Refused { causes })
     }
 
-    /// Ends it, and waits until its associations are closed. The pool takes that as a failure,
-    /// unless it was [deregistered](Self::deregister) before.
+    /// [Leaves the pool](Self::deregister), for at most `grace`, and ends: waits until its
+    /// associations are closed. Where nobody has confirmed it in time, the pool takes the end for a
+    /// failure.
+    ///
+    /// # Errors
+    ///
+    /// [`DeregisterError::Refused`]: the element was in the pool until its association ended, which
+    /// it has all the same.
     ///
     /// # Cancel safety
     ///
-    /// Cancelling stops the waiting: it ends all the same.
+    /// Cancelling drops it: it ends at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
+    pub async fn drain(self, grace: Duration) -> Result<(), DeregisterError> {
+        let left = timeout(grace.min(FAR_FUTURE), self.deregister()).await;
+        self.requests.end().await;
+        match left {
+            Ok(Err(error @ DeregisterError::Refused { .. })) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`drain`](Self::drain) with a grace of 2 s, for who cannot do anything about a refusal.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling drops it: it ends at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
     pub async fn stop(self) {
-        let Self { requests, task, .. } = self;
-        drop(requests);
-        // A task that panicked has nothing left to end.
-        let _ = task.await;
+        let _ = self.drain(FAREWELL_MAX).await;
+    }
+
+    /// Ends it, and waits until its associations are closed. The pool takes that for a failure,
+    /// unless it was [deregistered](Self::deregister) before.
+    pub(crate) async fn end(self) {
+        self.requests.end().await;
     }
 }
+
+/// How long the farewell to the registrar may take.
+pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 /// Tells everybody who wants to know what the machine tells.
 struct EventSink {
@@ -370,90 +452,15 @@ fn next_state(id: PeId, event: &Event) -> Option<State> {
             State::Registered { id, home: home.clone() }
         }
         Event::Rejected { causes, by } if by.len() > 1 => {
-            let by = by.iter().map(|home| log::remote(&home.link)).collect();
+            let by = by.iter().map(|home| crate::log::remote(&home.link)).collect();
             State::RejectedByAll { causes: causes.clone(), by }
         }
         Event::Rejected { causes, .. } => State::Rejected(causes.clone()),
         Event::HomeLost => State::HomeLost,
         Event::Deregistered | Event::Abandoned => State::Deregistered,
         Event::Expired | Event::IdTaken { .. } => State::Joining,
-        Event::NoRegistrar
-        | Event::Warned { .. }
-        | Event::Refused { .. }
-        | Event::DeregistrationRefused { .. } => return None,
+        _ => return None,
     })
-}
-
-/// The log of one element.
-#[derive(Debug, Default)]
-struct Log {
-    /// It has been in the pool: what keeps it out now is for its owner to know.
-    was_in: bool,
-    /// Its home was said to be lost.
-    is_homeless: bool,
-}
-
-impl Log {
-    /// What the owner of the element gets as an error is no warning.
-    fn write(&mut self, handle: &PoolHandle, element: PeId, event: &Event) {
-        let pool = || log::pool(handle);
-        self.was_in |= matches!(event, Event::Registered { .. });
-        match event {
-            Event::Registered { home, .. } | Event::HomeChanged { home }
-                if std::mem::take(&mut self.is_homeless) =>
-            {
-                let (registrar, at) = (home.id.map(display), log::remote(&home.link));
-                warn!(pool = pool(), %element, registrar, at, "registered again");
-            }
-            Event::Registered { home, .. } => {
-                let (registrar, at) = (home.id.map(display), log::remote(&home.link));
-                info!(pool = pool(), %element, registrar, at, "registered");
-            }
-            Event::HomeChanged { home } => {
-                let (registrar, at) = (home.id.map(display), log::remote(&home.link));
-                info!(pool = pool(), %element, registrar, at, "home registrar changed");
-            }
-            Event::Rejected { causes, .. } => {
-                info!(pool = pool(), %element, causes = log::causes(causes), "registration rejected");
-            }
-            Event::Refused { causes, by } => {
-                let (causes, at) = (log::causes(causes), log::remote(&by.link));
-                let registrar = by.id.map(display);
-                let text = "refused by a registrar, trying others";
-                match self.was_in {
-                    true => warn!(pool = pool(), %element, registrar, at, causes, "{text}"),
-                    false => info!(pool = pool(), %element, registrar, at, causes, "{text}"),
-                }
-            }
-            Event::IdTaken { id, by } => {
-                let (registrar, at) = (by.id.map(display), log::remote(&by.link));
-                let text = "another element has this identifier";
-                match self.was_in {
-                    true => warn!(pool = pool(), %id, registrar, at, "{text}"),
-                    false => info!(pool = pool(), %id, registrar, at, "{text}"),
-                }
-            }
-            Event::Warned { causes } => {
-                let causes = log::causes(causes);
-                warn!(pool = pool(), %element, causes, "registered with a warning");
-            }
-            Event::HomeLost => {
-                self.is_homeless = true;
-                warn!(pool = pool(), %element, "home registrar lost");
-            }
-            Event::NoRegistrar => {
-                info!(pool = pool(), %element, "no registrar can be reached, trying on");
-            }
-            Event::Deregistered => info!(pool = pool(), %element, "deregistered"),
-            Event::DeregistrationRefused { causes } => {
-                info!(pool = pool(), %element, causes = log::causes(causes), "deregistration refused");
-            }
-            Event::Abandoned => warn!(pool = pool(), %element, "left without a registrar to tell"),
-            Event::Expired => {
-                warn!(pool = pool(), %element, "registration ran out, registering again");
-            }
-        }
-    }
 }
 
 #[cfg(test)]

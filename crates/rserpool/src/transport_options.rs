@@ -1,33 +1,42 @@
-//! What all three roles need: transport options from protocol timing, seeds, groups.
+//! Transport options that go with the timers of the protocol, and what an application may limit.
 
 use std::time::Duration;
 
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use rserpool_proto::timing::Timing;
 use rserpool_transport::{Options, Rto};
-use tokio::time::Instant;
 
-/// What associations of a node may take at most. An option that is absent has the default of
-/// [`Options`].
+use crate::setters::setters;
+
+/// What the associations of a registrar may take at most. `None` is the default of each.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TransportLimits {
-    /// See [`Options::associations_max`].
+    /// Associations at once; on TCP no more than the process has descriptors for. Default: 100 000.
     pub associations_max: Option<usize>,
-    /// See [`Options::associations_per_source_max`].
+    /// Incoming associations at once of one IPv4 address, or /64 network of IPv6 addresses; three
+    /// quarters of those that there may be in any case. Default: no other limit.
     pub associations_per_source_max: Option<usize>,
-    /// See [`Options::queue_budget`], in octets.
+    /// Octets that may wait in all queues together, to be sent or for the rest of a message. Beyond it
+    /// the greatest queues end. Default: 64 MiB.
     pub queue_budget: Option<usize>,
-    /// See [`Options::stall_timeout`].
+    /// How long a peer may take nothing of what waits for it. Default: 30 s.
     pub stall_timeout: Option<Duration>,
-    /// See [`Options::message_timeout`].
+    /// How long a peer may leave a message unfinished on a byte stream. Default: 30 s.
     pub message_timeout: Option<Duration>,
-    /// See [`Options::close_timeout`].
+    /// How long the end of an association may take without progress. Default: 5 s.
     pub close_timeout: Option<Duration>,
 }
 
 impl TransportLimits {
+    setters! {
+        associations_max: into Option<usize>;
+        associations_per_source_max: into Option<usize>;
+        queue_budget: into Option<usize>;
+        stall_timeout: into Option<Duration>;
+        message_timeout: into Option<Duration>;
+        close_timeout: into Option<Duration>;
+    }
+
     /// These options with these limits.
     pub(crate) fn over(self, options: Options) -> Options {
         Options {
@@ -44,9 +53,6 @@ impl TransportLimits {
     }
 }
 
-/// How long a peer of a session may take nothing of what waits for it.
-const SESSION_STALL_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// The transport options that go with a timer profile.
 pub fn transport_options(timing: &Timing) -> Options {
     Options {
@@ -59,42 +65,9 @@ pub fn transport_options(timing: &Timing) -> Options {
     }
 }
 
-/// The transport options of sessions: a service may think for a while before it takes more, and one
-/// who reads what it sends may too.
-pub fn session_options(timing: &Timing) -> Options {
-    Options { stall_timeout: SESSION_STALL_TIMEOUT, ..transport_options(timing) }
-}
-
 /// A dial may take as long as a round of a hunt; after that the next registrar has its turn.
 fn connect_timeout(timing: &Timing) -> Duration {
     timing.hunt_timeout.max(Duration::from_millis(200))
-}
-
-/// The seed of a machine: what it was given, else something nobody can guess.
-pub(crate) fn seed(given: Option<u64>) -> u64 {
-    given.unwrap_or_else(|| {
-        // Without the system's generator the address of a fresh allocation and the time are what
-        // is left; identifiers must differ, not be secret.
-        SysRng.try_next_u64().unwrap_or_else(|_| {
-            use std::hash::{BuildHasher as _, RandomState};
-            RandomState::new().hash_one(std::process::id())
-        })
-    })
-}
-
-/// Octets that nobody can guess, or where the system has none, its error.
-pub(crate) fn secret() -> Result<[u8; 32], rand::rngs::SysError> {
-    let mut octets = [0; 32];
-    SysRng.try_fill_bytes(&mut octets)?;
-    Ok(octets)
-}
-
-/// As good as never, and still a time that a clock can tell: 30 years.
-pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 86_400);
-
-/// The end of something that begins now, however long it may take.
-pub(crate) fn deadline(after: Duration) -> Instant {
-    Instant::now() + after.min(FAR_FUTURE)
 }
 
 #[cfg(test)]
@@ -119,10 +92,5 @@ mod tests {
         assert_eq!(format!("{none:?}"), format!("{defaults:?}"));
         let limits = TransportLimits { queue_budget: Some(7), ..TransportLimits::default() };
         assert_eq!(limits.over(Options::default()).queue_budget, 7);
-    }
-
-    #[test]
-    fn there_is_no_duration_without_an_end() {
-        assert!(deadline(Duration::MAX) > Instant::now());
     }
 }

@@ -1,52 +1,58 @@
 //! A registrar in this process.
 
+mod config;
+mod log;
+mod view;
+
+use std::time::Duration;
+
 use rserpool_proto::handlespace::PoolView;
 use rserpool_proto::registrar as machine;
-use rserpool_proto::registrar::{Command, Event, Stats};
-use rserpool_transport::multicast::{Announcer, Group, Listener};
+use rserpool_proto::registrar::Command;
+use rserpool_transport::multicast::{Announcer, Listener};
 use rserpool_transport::{Address, Endpoints, Local, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{
     Addresses, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
 };
 use rserpool_wire::registry::PolicyType;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::Error;
 use crate::associations::{Associations, speaks};
+use crate::deadline::FAR_FUTURE;
 use crate::driver::{self, Requests};
-use crate::node::{TransportLimits, seed, transport_options};
-
-mod log;
-mod view;
+use crate::random::seed;
+use crate::transport_options::transport_options;
+use crate::{StartError, Stopped};
 
 use log::Log;
+
+pub use config::Config;
+pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, Limits};
+pub use rserpool_proto::registrar::{
+    AddressScope, Config as ProtocolConfig, Event, LeaveReason, Quota, Quotas, Stats,
+};
 pub use view::{Summary, View};
 
-/// How a registrar runs.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// Where elements and users reach it; at least one. Port 0 asks the system for one.
-    pub asap: Vec<Address>,
-    /// Where other registrars reach it. None: it is alone unless it has [`peers`](Self::peers).
-    pub enrp: Vec<Address>,
-    /// Other registrars of the scope: dialed for ever, and asked for the handlespace at the start.
-    pub peers: Vec<Address>,
-    /// Multicast groups to announce it to (RFC 5352 §3.6). Default: none.
-    pub announce: Vec<Group>,
-    /// Multicast groups in which registrars find each other, as rsplib's do. Default: none.
-    pub discover: Vec<Group>,
-    /// The protocol: identifier, timers, limits, policy of addresses.
-    pub protocol: machine::Config,
-    /// What its associations may take at most.
-    pub transport: TransportLimits,
-    /// Decides what the random policies pick, and the identifier where none is given. `None`: the
-    /// system's generator.
-    pub seed: Option<u64>,
-}
-
-/// A running registrar. Dropping it ends its associations without a word.
+/// A running registrar. Dropping it ends its associations without a word; [`stop`](Self::stop)
+/// hands its elements over first.
+///
+/// # Examples
+///
+/// ```
+/// use rserpool::{Registrar, RegistrarConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), rserpool::Error> {
+/// let registrar = Registrar::start(RegistrarConfig::new(vec!["tcp://127.0.0.1:0".parse()?]))?;
+/// println!("{} serves elements and users at {}", registrar.id(), registrar.urls()[0]);
+/// assert!(registrar.pools().await?.is_empty());
+/// registrar.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Registrar {
     id: RegistrarId,
     urls: Vec<Address>,
@@ -54,7 +60,6 @@ pub struct Registrar {
     state: watch::Receiver<State>,
     requests: Requests<machine::Registrar>,
     events: broadcast::Sender<Event>,
-    task: JoinHandle<()>,
 }
 
 /// Where a registrar stands.
@@ -84,7 +89,8 @@ impl State {
 }
 
 /// A pool as a registrar knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct PoolSnapshot {
     /// Its handle.
     pub handle: PoolHandle,
@@ -99,13 +105,22 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// [`Error::NothingToListenAt`] without [`Config::asap`], or [`Error::Transport`] where an
-    /// endpoint cannot be opened. Nothing runs then.
-    pub fn start(config: Config) -> Result<Self, Error> {
+    /// Nothing runs then.
+    ///
+    /// - [`StartError::NothingToListenAt`]: there is nothing in [`Config::asap`](field@Config::asap).
+    /// - [`StartError::Transport`]: an endpoint cannot be opened, or a group not be used.
+    /// - [`StartError::NoRuntime`].
+    ///
+    /// # Panics
+    ///
+    /// Where the runtime was built without IO or time, see
+    /// [`enable_all`](tokio::runtime::Builder::enable_all).
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let Config { asap, enrp, peers, announce, discover, mut protocol, transport, seed: given } =
             config;
         if asap.is_empty() {
-            return Err(Error::NothingToListenAt);
+            return Err(StartError::NothingToListenAt);
         }
         let options = transport.over(transport_options(&protocol.timing));
         // Somewhat below what is accepted, so that one that comes can make a silent one go.
@@ -163,9 +178,9 @@ impl Registrar {
             // Nobody may be listening.
             let _ = sender.send(event);
         };
-        let task = tokio::spawn(driver::run(registrar, associations, inbox, on_event));
+        runtime.spawn(driver::run(registrar, associations, inbox, on_event));
         requests.command(Command::Start);
-        Ok(Self { id, urls, enrp_urls, requests, events, state, task })
+        Ok(Self { id, urls, enrp_urls, requests, events, state })
     }
 
     /// Its identifier.
@@ -183,6 +198,11 @@ impl Registrar {
         &self.enrp_urls
     }
 
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
     /// Where it stands, at each change.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.clone()
@@ -192,20 +212,24 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     ///
     /// # Cancel safety
     ///
     /// Cancelling stops the waiting and nothing else.
-    pub async fn serving(&self) -> Result<(), Error> {
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub async fn serving(&self) -> Result<(), Stopped> {
         let mut state = self.state.clone();
         match state.wait_for(|state| *state != State::Starting).await {
             Ok(state) if *state != State::Departed => Ok(()),
-            _ => Err(Error::Stopped),
+            _ => Err(Stopped),
         }
     }
 
-    /// What happens from now on. Who does not keep up misses some.
+    /// What happens from now on. A receiver that lags loses the oldest events, beyond 1024.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -214,26 +238,34 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     ///
     /// # Cancel safety
     ///
     /// Cancelling stops the waiting and nothing else.
-    pub async fn pools(&self) -> Result<Vec<PoolSnapshot>, Error> {
-        self.requests.inspect(snapshot).await.ok_or(Error::Stopped)
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub async fn pools(&self) -> Result<Vec<PoolSnapshot>, Stopped> {
+        self.requests.inspect(snapshot).await
     }
 
     /// What it counted since it was started.
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`].
+    /// [`Stopped`].
     ///
     /// # Cancel safety
     ///
     /// Cancelling stops the waiting and nothing else.
-    pub async fn stats(&self) -> Result<Stats, Error> {
-        self.requests.inspect(|registrar| *registrar.stats()).await.ok_or(Error::Stopped)
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub async fn stats(&self) -> Result<Stats, Stopped> {
+        self.requests.inspect(|registrar| *registrar.stats()).await
     }
 
     /// The way to look at it from elsewhere, an overview or a page at a time.
@@ -241,20 +273,40 @@ impl Registrar {
         View { inspector: self.requests.inspector() }
     }
 
-    /// Ends it: its elements are handed over to other registrars, where there are any, and its
-    /// associations are closed.
+    /// Ends it: its elements are handed over to other registrars, where there are any, for at most
+    /// the [`leave_timeout`](ProtocolConfig::leave_timeout) of its protocol; then its associations
+    /// are closed, and nothing of it runs any more.
     ///
     /// # Cancel safety
     ///
-    /// Cancelling ends its associations as far as it has come, without a word, as dropping it does.
+    /// Cancelling drops it: its associations end as far as it has come, without a word.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     pub async fn stop(self) {
-        let Self { requests, task, mut state, .. } = self;
-        requests.command(Command::Leave);
+        self.requests.command(Command::Leave);
         // The machine bounds how long that takes; a task that panicked has nothing left to leave.
+        let mut state = self.state.clone();
         let _ = state.wait_for(|state| *state == State::Departed).await;
-        drop(requests);
-        // A task that panicked has nothing left to stop.
-        let _ = task.await;
+        self.requests.end().await;
+    }
+
+    /// As [`stop`](Self::stop), with at most `grace` for the elements to be handed over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling drops it: its associations end as far as it has come, without a word.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time.
+    pub async fn drain(self, grace: Duration) {
+        self.requests.command(Command::Leave);
+        let mut state = self.state.clone();
+        let departed = state.wait_for(|state| *state == State::Departed);
+        let _ = timeout(grace.min(FAR_FUTURE), departed).await;
+        self.requests.end().await;
     }
 }
 
