@@ -19,6 +19,7 @@
 
 mod associations;
 mod attempts;
+pub mod blocking;
 mod deadline;
 mod driver;
 pub mod element;
@@ -76,6 +77,10 @@ const _: () = {
     moves_and_is_shared::<UserConfig>();
     moves_and_is_shared::<ServerConfig>();
     moves_and_is_shared::<SessionConfig>();
+    moves_and_is_shared::<blocking::PoolUser>();
+    moves_and_is_shared::<blocking::PoolElement>();
+    moves_and_is_shared::<blocking::Session>();
+    moves_and_is_shared::<blocking::Registrar>();
     moves_and_is_shared::<Error>();
 };
 

@@ -102,6 +102,7 @@ pub(super) enum Status {
 
 /// Another registrar, as the application sees it.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct PeerView {
     /// Its identifier.
     pub id: RegistrarId,
@@ -127,6 +128,7 @@ pub struct PeerView {
 
 /// What is thought of another registrar.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum PeerState {
     /// It lives.
     Active,

@@ -52,6 +52,7 @@ pub struct Overview {
 
 /// How many other registrars there are, by what is thought of them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct PeerCounts {
     /// [`PeerState::Active`].
     pub active: usize,
@@ -63,6 +64,7 @@ pub struct PeerCounts {
 
 /// Part of a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Page<T, C> {
     /// At most [`PAGE_MAX`] entries, in order; there may be none although more follow.
     pub items: Vec<T>,

@@ -30,10 +30,15 @@ use crate::{StartError, Stopped};
 use log::Log;
 
 pub use config::Config;
-pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, Limits};
+pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, LimitCounts, Limits};
+pub use rserpool_proto::machine::Peer;
 pub use rserpool_proto::registrar::{
-    AddressScope, Config as ProtocolConfig, Event, LeaveReason, Quota, Quotas, Stats,
+    AddressScope, AssociationRow, Config as ProtocolConfig, ElementQuery, ElementRow, Event,
+    LeaveReason, Misbehaviour, Overview, Page, PeerCounts, PeerState, PeerView, Phase, PoolQuery,
+    PoolRow, Quota, QuotaCounts, Quotas, Stats, SupervisionView, SyncFailure,
 };
+pub use rserpool_proto::time::Time;
+pub use rserpool_transport::Counters as TransportCounters;
 pub use view::{Summary, View};
 
 /// A running registrar. Dropping it ends its associations without a word; [`stop`](Self::stop)

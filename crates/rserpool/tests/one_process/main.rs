@@ -4,6 +4,7 @@
 
 mod element;
 mod leaks;
+mod lifecycle;
 mod listen;
 mod pool;
 mod servers;

@@ -107,6 +107,32 @@ async fn a_client_that_cannot_be_slowed_down_is_cut_off() {
     until(async || server.stats().overrun == 1).await;
 }
 
+#[tokio::test]
+async fn how_much_may_wait_is_what_the_server_says() {
+    let registrar = registrar();
+    for (scheme, octets) in [(Scheme::Tcp, 2_000), (Scheme::UserlandSctp, 2_000)] {
+        let service = Counter { sleeps: true.into() };
+        let config =
+            config(&registrar, scheme, "round-robin").unread_max(1_000).unread_limit(5_000);
+        let server = Server::start(config, service).unwrap();
+        soon(server.element().registered()).await.unwrap();
+        let session = connect(&registrar).await;
+        session.send(&vec![0; octets]).await.unwrap();
+        if scheme == Scheme::Tcp {
+            until(async || server.stats().paused == 1).await;
+            assert_eq!(server.stats().overrun, 0);
+            drop(server);
+            continue;
+        }
+        for _ in 0..3 {
+            let _ = session.send(&vec![0; octets]).await;
+        }
+        until(async || server.stats().overrun == 1).await;
+        assert_eq!(server.stats().paused, 0);
+        drop(server);
+    }
+}
+
 /// What a number is when it does not grow any more, though all tasks had their turns.
 async fn settled(number: impl Fn() -> usize) -> usize {
     let (mut before, mut turns) = (number(), 0);
