@@ -22,6 +22,8 @@ struct Gain {
     before: usize,
     /// T3-rtx begins anew: the earliest that was on its way has arrived (§6.3.2 R3).
     restarts: bool,
+    /// When it missed an answer last.
+    missed_at: Option<Duration>,
     /// It is shown that the path is reached.
     is_well: bool,
     /// Something earlier is still on its way.
@@ -67,7 +69,9 @@ impl Send {
         self.last_sack = now;
         let mut gains = [Gain::default(); 16];
         for path in paths.iter() {
-            gains[usize::from(path.id % 16)].before = path.congestion.flight;
+            let gain = &mut gains[usize::from(path.id % 16)];
+            gain.before = path.congestion.flight;
+            gain.missed_at = path.missed_at;
         }
         let advanced = sack.cumulative != self.cumulative;
         self.pass_cumulative(sack.cumulative, &mut gains, now);
@@ -95,8 +99,9 @@ impl Send {
                 path.measured = false;
             }
             path.congestion.acknowledged(gain.octets, gain.before, self.cumulative, advanced);
-            if gain.is_well && path.errors > 0 {
+            if gain.is_well && (path.errors > 0 || path.doubted) {
                 path.errors = 0;
+                path.doubted = false;
                 result.healed = true;
             }
             if path.congestion.flight == 0 {
@@ -140,11 +145,8 @@ impl Send {
                     gain.restarts = true;
                     note(&mut self.arrived, gain, &chunk, now);
                 }
-                // It was thought lost, and was not: it says as much.
-                Progress::Lost => {
-                    self.lost -= 1;
-                    gain.is_well |= !chunk.mixed;
-                }
+                // It was thought lost, and was not.
+                Progress::Lost => self.lost -= 1,
                 Progress::Arrived => self.ahead -= 1,
             }
         }
@@ -180,7 +182,6 @@ impl Send {
                     chunk.progress = Progress::Arrived;
                     *ahead += 1;
                     *lost -= 1;
-                    gain.is_well |= !chunk.mixed;
                 }
                 // The receiver has dropped it again (§6.2).
                 (Progress::Arrived, false) => {
@@ -246,7 +247,7 @@ impl Send {
 fn note(arrived: &mut [u64; 16], gain: &mut Gain, chunk: &Chunk, now: Duration) {
     let newest = &mut arrived[usize::from(chunk.path % 16)];
     *newest = (*newest).max(chunk.packet);
-    gain.is_well |= !chunk.mixed;
+    gain.is_well |= !chunk.mixed && gain.missed_at.is_none_or(|at| chunk.sent >= at);
     // §6.3.1 C5: not of what was sent twice.
     if chunk.measured && chunk.transmissions == 1 {
         gain.measured = Some(now.saturating_sub(chunk.sent));

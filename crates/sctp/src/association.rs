@@ -99,6 +99,11 @@ impl Association {
         !matches!(self.state, State::CookieWait | State::CookieEchoed | State::Closed)
     }
 
+    /// Whether DATA is taken.
+    fn receives(&self) -> bool {
+        matches!(self.state, State::Established | State::ShutdownPending | State::ShutdownSent)
+    }
+
     /// The header of its packets.
     pub(crate) fn header(&self) -> Header {
         Header { source: self.ports[0], destination: self.ports[1], tag: self.peer_tag }
@@ -126,7 +131,7 @@ impl Association {
                     authentic || verdict.is_none()
                 }
                 kind::DATA => {
-                    has_data = true;
+                    has_data |= self.receives();
                     self.data(way, &chunk, now)
                 }
                 _ => self.chunk(way, &chunk, now),
@@ -137,6 +142,7 @@ impl Association {
         }
         if has_data && self.is_up() {
             let config = Arc::clone(&self.config);
+            self.doubt(way);
             self.receive.packet(way, now, &config);
             // RFC 9260 §9.2: what waits for the end says at once what has arrived.
             if self.state == State::ShutdownSent {
@@ -304,6 +310,27 @@ impl Association {
             && (own.is_empty() || own.contains(&local))
         {
             path.way.local = Some(local);
+        }
+    }
+
+    /// Where the peer sends DATA over another path than before, and the one before is the one that is
+    /// used, that path is asked whether it is there, and not used before it has answered: the peer may
+    /// have noticed already what would cost a timeout here.
+    fn doubt(&mut self, way: Way) {
+        let ip = way.remote.ip();
+        let before = self.receive.way.map(|way| way.remote.ip());
+        let is_left = before.is_some_and(|before| before != ip);
+        let is_confirmed = self.paths.find(ip).is_some_and(|path| path.confirmed);
+        let current = self.paths.current;
+        let Some(path) = self.paths.get_mut(current).filter(|_| is_left && is_confirmed) else {
+            return;
+        };
+        if Some(path.way.remote.ip()) == before && path.errors == 0 && !path.doubted {
+            path.doubted = true;
+            if path.heartbeat.is_none() {
+                self.beats |= 1 << (current % 16);
+            }
+            self.choose();
         }
     }
 

@@ -24,10 +24,16 @@ impl Association {
             for path in self.paths.iter() {
                 earlier(path.t3);
                 let heartbeat = path.heartbeat.map_or(path.next_heartbeat, |h| h.deadline);
-                earlier(Some(heartbeat));
+                earlier(Some(heartbeat).filter(|_| self.asks()));
             }
         }
         next.filter(|_| self.state != State::Closed)
+    }
+
+    /// Whether paths are asked whether they are there: not any more once SHUTDOWN or SHUTDOWN ACK was
+    /// sent (§8.3).
+    pub(crate) fn asks(&self) -> bool {
+        !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent)
     }
 
     /// What is due at `now` happens.
@@ -68,14 +74,18 @@ impl Association {
     }
 
     fn path_timeout(&mut self, id: u8, now: Duration) {
+        let asks = self.asks();
         let Some(path) = self.paths.get_mut(id) else { return };
         if path.t3.is_some_and(|at| at <= now) {
             self.t3_expired(id, now);
         }
-        let Some(path) = self.paths.get_mut(id) else { return };
+        let Some(path) = self.paths.get_mut(id).filter(|_| asks) else { return };
         if path.heartbeat.is_some_and(|heartbeat| heartbeat.deadline <= now) {
             path.heartbeat = None;
-            self.missed(id, now);
+            // Where something is on its way, what is missing of that counts already; and else the path
+            // that would be used (§8.1, once for all paths).
+            let counts = self.send.outstanding.is_empty() && id == self.paths.current;
+            self.missed_by(id, counts, now);
             let jitter = self.jitter();
             let Some(path) = self.paths.get_mut(id) else { return };
             path.schedule(now, jitter, &self.config);
@@ -120,8 +130,13 @@ impl Association {
         self.burst = self.burst.max(config.burst_max);
     }
 
-    /// A path has missed an answer (§8.1, §8.2, RFC 7829).
+    /// A path has missed an answer.
     pub(crate) fn missed(&mut self, id: u8, now: Duration) {
+        self.missed_by(id, true, now);
+    }
+
+    /// A path has missed an answer (§8.1, §8.2, RFC 7829); whether the association has, too.
+    fn missed_by(&mut self, id: u8, counts: bool, now: Duration) {
         let config = Arc::clone(&self.config);
         // Who has another path that does well is there, whatever this one does.
         let others = self.paths.iter().any(|p| p.id != id && p.confirmed && p.errors == 0);
@@ -129,13 +144,15 @@ impl Association {
         let Some(path) = self.paths.get_mut(id) else { return };
         let was = path.health(&config);
         path.errors = path.errors.saturating_add(1);
+        path.doubted = false;
+        path.missed_at = Some(now);
         path.back_off(&config);
         let (health, confirmed, ip) = (path.health(&config), path.confirmed, path.way.remote.ip());
         // It is asked at once whether it is there.
         if confirmed && health == Health::PotentiallyFailed && path.heartbeat.is_none() {
             path.next_heartbeat = now;
         }
-        if !others && (confirmed || !has_confirmed) {
+        if (counts && !others && confirmed) || !has_confirmed {
             self.errors = self.errors.saturating_add(1);
         }
         if health != was {

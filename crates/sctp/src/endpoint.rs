@@ -266,10 +266,18 @@ impl Endpoint {
             kind::INIT => self.on_init(way, &packet),
             kind::COOKIE_ECHO => self.on_cookie_echo(way, &packet),
             _ => match self.find(way, &packet) {
+                // §8.5.1 E: it is of an association before this one.
+                Some(id) if packet.first == kind::SHUTDOWN_ACK && self.sets_up(id) => {
+                    self.out_of_the_blue(way, &packet);
+                }
                 Some(id) => self.deliver(id, way, &packet),
                 None => self.out_of_the_blue(way, &packet),
             },
         }
+    }
+
+    fn sets_up(&self, id: AssociationId) -> bool {
+        self.association(id).is_some_and(|association| !association.is_up())
     }
 
     /// Hands a packet to its association.

@@ -40,6 +40,11 @@ pub(crate) struct Path {
     pub(crate) confirmed: bool,
     /// Answers that are missing in a row.
     pub(crate) errors: u32,
+    /// When the last one was missed: only what was sent later shows that it is reached.
+    pub(crate) missed_at: Option<Duration>,
+    /// The peer has left it for another one, and it is being asked whether it is there: meanwhile it
+    /// counts as one that misses an answer.
+    pub(crate) doubted: bool,
     pub(crate) congestion: Congestion,
     pub(crate) rto: Duration,
     smoothed: Option<Duration>,
@@ -96,6 +101,7 @@ impl Path {
 
     /// The HEARTBEAT was answered: it says so, and how long that took.
     pub(crate) fn answered(&mut self, now: Duration, config: &Config) {
+        self.doubted = false;
         if let Some(heartbeat) = self.heartbeat.take() {
             self.measure(now.saturating_sub(heartbeat.sent), config);
         }
@@ -138,6 +144,8 @@ impl Paths {
             way,
             confirmed: false,
             errors: 0,
+            missed_at: None,
+            doubted: false,
             congestion: Congestion::new(mtu),
             rto: config.rto_initial,
             smoothed: None,
@@ -195,7 +203,10 @@ impl Paths {
     /// misses the fewest answers (RFC 7829 §3). One that is not confirmed is never used.
     pub(crate) fn best(&self, config: &Config) -> Option<u8> {
         let rank = |path: &&Path| {
-            let health = path.health(config);
+            let health = match path.health(config) {
+                Health::Active if path.doubted => Health::PotentiallyFailed,
+                health => health,
+            };
             let errors = if health == Health::Active { 0 } else { path.errors };
             (health, errors, path.id != self.primary, path.id)
         };

@@ -226,9 +226,11 @@ impl Association {
         }
         let offer = Init::read(chunk)
             .and_then(|init| Some((init, Offer::read(init.parameters, way.remote.ip())?)));
-        let Some((init, offer)) = offer.filter(|(init, _)| init.tag != 0) else {
-            return self.statistics.malformed += 1;
-        };
+        let Some((init, offer)) = offer else { return self.statistics.malformed += 1 };
+        // §3.3.3: it knows our tag, and cannot be spoken with.
+        if init.tag == 0 {
+            return self.close(DownReason::Violation);
+        }
         self.peer_tag = init.tag;
         let missing = [0, 0, 0, 1, 0, 7];
         let fault = if init.streams_out == 0 || init.streams_in == 0 {

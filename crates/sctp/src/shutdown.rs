@@ -97,7 +97,6 @@ impl Association {
                 self.reply(way, kind::SHUTDOWN_COMPLETE, 0, Vec::new());
                 self.close(DownReason::Closed);
             }
-            // RFC 9260 §8.5.1 E: it is of an association before this one, and reflects our tag.
             State::CookieWait
             | State::CookieEchoed
             | State::Established

@@ -124,7 +124,10 @@ impl Endpoint {
         });
         let mut answer = Vec::new();
         to.write(&mut answer);
-        init(config, own.tag, own.tsn, &parameters).write(&mut answer, kind::INIT_ACK);
+        // §5.1.1: not more streams than the peer takes.
+        let streams_out = cookie.streams[0];
+        let ack = Init { streams_out, ..init(config, own.tag, own.tsn, &parameters) };
+        ack.write(&mut answer, kind::INIT_ACK);
         crate::crc::seal(&mut answer);
         answer
     }

@@ -30,7 +30,7 @@ impl Association {
         if let Some(way) = self.transmit_asconf(packet, now) {
             return Some(way);
         }
-        if self.beats != 0 {
+        if self.beats != 0 && self.asks() {
             return self.transmit_heartbeat(packet, now);
         }
         if let Some(way) = self.transmit_data(packet, now) {
