@@ -52,7 +52,9 @@ pub trait Output {
     fn rows(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()>;
 }
 
-/// Measures this program, with real processes on this host. It says nothing where a round failed.
+/// Measure this program with real processes on this host.
+///
+/// If a round fails, nothing is reported.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

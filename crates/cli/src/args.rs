@@ -17,15 +17,15 @@ use crate::registrars::{VARIABLE, check_variable};
 #[derive(Debug, Parser)]
 #[command(name = "rserpool", version, after_help = exit_codes(), max_term_width = 100)]
 pub(crate) struct Args {
-    /// The form of what goes to standard output; `table` by default.
+    /// The form of standard output. By default table.
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = GLOBAL)]
     output: Option<Format>,
 
-    /// The same as `--output json`.
+    /// The same as --output json.
     #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
 
-    /// Log more to standard error: -v what happens, -vv why, -vvv everything. The environment
+    /// Log more to standard error: -v says what happens, -vv why, -vvv everything. The environment
     /// variable RUST_LOG overrides it.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     pub(crate) verbose: u8,
@@ -124,6 +124,9 @@ fn is_from_variable() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -146,6 +149,44 @@ mod tests {
         for width in [80, 120] {
             look(Args::command_line(), width, "");
         }
+    }
+
+    /// The help of every command, as it is on terminals of two widths: `tests/help` has it, and
+    /// `BLESS=1` writes it anew. Whoever changes a text reads there how it looks.
+    #[test]
+    fn the_help_is_the_one_that_was_read_over() {
+        fn help(command: &clap::Command, width: usize, path: &str, into: &mut String) {
+            let path = format!("{path}{} ", command.get_name());
+            let mut shown = command.clone().bin_name(path.trim()).term_width(width);
+            into.push_str(&format!("$ {path}--help\n\n{}\n", shown.render_long_help()));
+            let is_shown = |sub: &&clap::Command| !sub.is_hide_set() && sub.get_name() != "help";
+            let visible = command.get_subcommands().filter(is_shown);
+            visible.for_each(|sub| help(sub, width, &path, into));
+        }
+        for width in [80, 120] {
+            let mut text = String::new();
+            let mut command = Args::command_line();
+            command.build();
+            help(&command, width, "", &mut text);
+            let text: String = text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+            // What this user has set is of no matter here.
+            let text = text.replace(&format!("{VARIABLE}={}", env_text()), &format!("{VARIABLE}="));
+            let file =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/help/{width}.txt"));
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(&file, &text).unwrap();
+            }
+            let expected = fs::read_to_string(&file).unwrap();
+            for (number, (now, then)) in text.lines().zip(expected.lines()).enumerate() {
+                assert_eq!(now, then, "{}:{}", file.display(), number + 1);
+            }
+            assert_eq!(text.lines().count(), expected.lines().count(), "{}", file.display());
+        }
+    }
+
+    /// What the help says of the environment variable.
+    fn env_text() -> String {
+        std::env::var(VARIABLE).unwrap_or_default()
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use anyhow::ensure;
 use clap::Args;
-use rserpool::Attempt;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::{Profile, Timing};
 use rserpool::transport::multicast::Group;
 use rserpool::transport::{Address, ParseError};
 use rserpool::wire::param::PoolHandle;
+use rserpool::{Attempt, PoolUser};
 
 /// The environment variable with the registrars of this host's user.
 pub(crate) const VARIABLE: &str = "RSERPOOL_REGISTRARS";
@@ -20,8 +20,8 @@ pub(crate) const VARIABLE: &str = "RSERPOOL_REGISTRARS";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Registrars")]
 pub(crate) struct RegistrarArgs {
-    /// A registrar, such as sctp://10.0.0.1:3863 or tcp://registrar.example; may be repeated. In
-    /// the environment variable several are separated by blanks or commas.
+    /// A registrar, such as sctp://10.0.0.1:3863 or tcp://registrar.example; may be repeated. The
+    /// environment variable may have several, separated by blanks or commas.
     #[arg(
         long = "registrar",
         value_name = "URL",
@@ -35,15 +35,15 @@ pub(crate) struct RegistrarArgs {
     #[arg(long = "group", value_name = "ADDRESS:PORT")]
     groups: Vec<SocketAddr>,
 
-    /// The interface for these groups. The system's choice by default.
+    /// The interface for these groups. By default the system chooses.
     #[arg(long, value_name = "NAME", requires = "groups")]
     interface: Option<String>,
 
-    /// Timer values.
+    /// Timer values: minimal, fast, wan, rsplib or rfc.
     #[arg(long, value_name = "PROFILE", default_value = "fast", value_parser = profile)]
     profile: Profile,
 
-    /// How the registrars speak.
+    /// How the registrars speak: rfc or rsplib.
     #[arg(long, value_name = "DIALECT", default_value = "rfc", value_parser = dialect)]
     pub(crate) dialect: Dialect,
 }
@@ -131,6 +131,11 @@ impl RegistrarArgs {
         let urls = attempts.iter().map(|(url, attempt)| format!("{url} ({attempt})"));
         let groups = self.groups.iter().map(|group| format!("group {group} (no announce)"));
         urls.chain(groups).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a user that has no answer waits for, in words.
+    pub(crate) fn waits_for(&self, user: &PoolUser) -> String {
+        format!("a registrar: {}", self.describe_after(&user.attempts()))
     }
 
     /// The URLs in words, for messages.

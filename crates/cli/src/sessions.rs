@@ -19,11 +19,11 @@ use rserpool_services::Kind;
 /// Which pool a client turns to: by its place or by its name.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PoolArg {
-    /// The pool handle. By default that of the service, as at rsplib where it has the service.
+    /// The pool handle. By default that of the service; rsplib uses the same.
     #[arg(value_name = "POOL", value_parser = pool_handle)]
     pool: Option<PoolHandle>,
 
-    /// The same.
+    /// The same as POOL.
     #[arg(long = "pool", value_name = "HANDLE", value_parser = pool_handle, conflicts_with = "pool")]
     named: Option<PoolHandle>,
 }
@@ -44,19 +44,19 @@ pub(crate) struct SessionArgs {
     #[arg(long)]
     wait: bool,
 
-    /// How long to look for a server that accepts.
+    /// How long to look for a server that accepts the session.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     failover_timeout: Duration,
 
-    /// How many servers to dial in one search. As many as there is time for by default.
+    /// How many servers to dial in one search. By default as many as there is time for.
     #[arg(long, value_name = "NUMBER")]
     dials_max: Option<NonZeroU32>,
 
-    /// How often a server is asked whether it is still there; 0s for never.
+    /// How often the server is asked whether it lives; 0s is never.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
     keep_alive: Duration,
 
-    /// A server that answers such questions and has not been heard of for so long has failed.
+    /// A server that answers such questions and is then silent for this long has failed.
     #[arg(long, value_name = "DURATION", default_value = "1500ms", value_parser = humantime::parse_duration)]
     keep_alive_deadline: Duration,
 
@@ -109,7 +109,7 @@ impl SessionArgs {
         let attempts = user.attempts();
         match attempts.iter().any(|(_, attempt)| *attempt == Attempt::Up) {
             true => format!("a server of {pool} that accepts"),
-            false => format!("a registrar: {}", self.registrars.describe_after(&attempts)),
+            false => self.registrars.waits_for(user),
         }
     }
 

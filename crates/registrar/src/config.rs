@@ -174,8 +174,15 @@ pub struct Limits {
 pub enum ConfigError {
     /// The file cannot be read.
     Read(PathBuf, std::io::Error),
-    /// The file is not what it should be.
-    Parse(PathBuf, Box<toml::de::Error>),
+    /// The file is not what it should be; nothing of it is used.
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where, both from 1; `None` where the whole file is meant.
+        at: Option<(usize, usize)>,
+        /// What is wrong, in words.
+        message: String,
+    },
     /// A value makes no sense.
     Value(String),
 }
@@ -184,13 +191,35 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::Parse(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Parse { path, at: None, message } => write!(f, "{}: {message}", path.display()),
+            Self::Parse { path, at: Some((line, column)), message } => {
+                write!(f, "{}, line {line}, column {column}: {message}", path.display())
+            }
             Self::Value(what) => f.write_str(what),
         }
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+/// So many characters of a line are shown where something is wrong with it.
+const SHOWN_MAX: usize = 60;
+
+/// Where and what, without a drawing of it: errors are said in one line.
+fn parse_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some(before) = before else {
+        return ConfigError::Parse { path: path.into(), at: None, message };
+    };
+    let (start, number) = (before.rfind('\n').map_or(0, |at| at + 1), before.matches('\n').count());
+    let line = text[start..].lines().next().unwrap_or_default().trim();
+    let shown: String = line.chars().take(SHOWN_MAX).collect();
+    let cut = if shown.len() < line.len() { "…" } else { "" };
+    let column = before[start..].chars().count() + 1;
+    let message = format!("{message}: {shown}{cut}");
+    ConfigError::Parse { path: path.into(), at: Some((number + 1, column)), message }
+}
 
 impl Config {
     /// Reads a file.
@@ -200,7 +229,7 @@ impl Config {
     /// [`ConfigError::Read`] or [`ConfigError::Parse`], which says line and key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
-        toml::from_str(&text).map_err(|e| ConfigError::Parse(path.into(), Box::new(e)))
+        toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))
     }
 
     /// What the library runs.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,9 @@ impl Service for Download {
                 event = session.next() => match event {
                     Some(Event::Message { octets, .. }) => match Packet::decode(&octets) {
                         Ok(Packet::Fetch { offset, path }) => {
-                            let (begun, answer) = Arc::clone(&self).open(path, offset).await;
+                            let client = session.client_address();
+                            let opening = Arc::clone(&self).open(path, offset, client);
+                            let (begun, answer) = opening.await;
                             sending = begun;
                             Some(answer)
                         }
@@ -75,7 +78,12 @@ impl Download {
         Self { root, digests: Arc::new(Digests::new()) }
     }
 
-    async fn open(self: Arc<Self>, path: String, offset: u64) -> (Option<Sending>, Packet) {
+    async fn open(
+        self: Arc<Self>,
+        path: String,
+        offset: u64,
+        client: Option<SocketAddr>,
+    ) -> (Option<Sending>, Packet) {
         let asked = path.clone();
         let opened = spawn_blocking(move || self.root.file(&asked)).await;
         let opened = opened.unwrap_or_else(|error| Err(error.into()));
@@ -85,7 +93,7 @@ impl Download {
                 refused(Refusal::Shorter, format!("{path} has {size} octets"))
             }
             Ok((file, size)) => {
-                debug!(path, offset, size, "is fetched");
+                debug!(client = client.map(display), path, offset, size, "a file is fetched");
                 let file = Arc::new(file);
                 (
                     Some(Sending { file, offset, size, hashing: JoinSet::new() }),
@@ -93,7 +101,7 @@ impl Download {
                 )
             }
             Err(error) => {
-                info!(path, %error, "not to be had");
+                info!(client = client.map(display), path, %error, "a file cannot be had");
                 // It is nobody's business what else there is.
                 refused(Refusal::NotFound, format!("there is no file {path}"))
             }

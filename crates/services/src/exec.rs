@@ -1,13 +1,14 @@
 //! The job service: commands that the operator allows by name, for each job its own process.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool::server::{Event, LoadReport, Service, Session};
 use rserpool::wire::param::Load;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use guard::Guard;
@@ -41,7 +42,8 @@ impl Service for Exec {
         let mut job = Running { server: Server::new(self.output_max), queued: None, process: None };
         let aborted = job.run(&self, session).await;
         if let Err(session) = aborted {
-            warn!("a client that breaks the rules");
+            let client = session.client_address().map(display);
+            warn!(client, "the client breaks the rules of the protocol: its session is ended");
             session.abort();
         }
     }
@@ -97,7 +99,7 @@ impl Running {
                 },
                 (name, place) = place(exec, source, &self.queued) => {
                     self.queued = None;
-                    let step = self.start(exec, &name, place);
+                    let step = self.start(exec, &name, place, session.client_address());
                     session.load_changed();
                     vec![step]
                 }
@@ -134,9 +136,15 @@ impl Running {
     }
 
     /// Starts a command in its place, or says why not.
-    fn start(&mut self, exec: &Exec, name: &str, place: Option<Place>) -> Step {
+    fn start(
+        &mut self,
+        exec: &Exec,
+        name: &str,
+        place: Option<Place>,
+        client: Option<SocketAddr>,
+    ) -> Step {
         let Some(command) = exec.commands.get(name) else {
-            info!(name, "a command that nobody allowed");
+            info!(client = client.map(display), name, "a command that nobody allowed");
             return self.server.refuse(Refusal::Unknown, format!("there is no job {name}"));
         };
         let Some(place) = place else {
@@ -145,12 +153,12 @@ impl Running {
         let Exec { limits, environment, guard, .. } = exec;
         match Process::start(command, self.server.job(), limits, environment, guard) {
             Ok(process) => {
-                debug!(name, "runs");
+                debug!(client = client.map(display), name, "a command runs");
                 self.process = Some((process, place));
                 self.server.started()
             }
             Err(error) => {
-                warn!(name, %error, "cannot be started");
+                warn!(client = client.map(display), name, %error, "a command cannot be started");
                 self.server.refuse(Refusal::Broken, format!("cannot start {name}: {error}"))
             }
         }

@@ -7,6 +7,7 @@ pub mod tally;
 use std::sync::Arc;
 
 use rserpool::server::{CookieError, Event, Service, Session};
+use tracing::field::display;
 use tracing::{debug, info};
 
 use packet::Packet;
@@ -22,7 +23,8 @@ impl Service for PingPong {
             match event {
                 Event::Resumed(state) => {
                     counter.resume(&state);
-                    info!(counter.next, "a session goes on");
+                    let client = session.client_address().map(display);
+                    info!(client, counter.next, "a session goes on");
                 }
                 Event::Message { octets, .. } => {
                     let Some(answer) = counter.answer(&octets) else { continue };

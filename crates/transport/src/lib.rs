@@ -26,6 +26,7 @@
 
 pub mod address;
 mod backlog;
+mod dual_stack;
 pub mod endpoint;
 mod endpoints;
 pub mod fuzzing;

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, Interval, interval};
 
 use crate::address::{Address, Scheme};
+use crate::dual_stack::both_families;
 use crate::endpoint::{
     AssocId, AssocInfo, Backend, Counters, DownReason, Endpoint, Error, Event, Local, Options,
     Ppid, Remote, SendError,
@@ -333,9 +334,11 @@ fn reason(error: &io::Error) -> DownReason {
 }
 
 fn open(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = StdSocket::bind(address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    both_families(&socket, address)?;
     socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 fn udp_only(scheme: Scheme) -> Result<(), Error> {

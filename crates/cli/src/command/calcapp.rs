@@ -23,36 +23,38 @@ mod report;
 
 use report::{Delays, Report};
 
-/// Has a pool calculate: jobs come at random, wait in a queue, and go to a server one after the
-/// other. When a server fails, another one does what is left of the job. Ends after so many jobs, or
-/// on SIGINT or SIGTERM, with the delays that the published experiments speak of.
+/// Have a pool calculate, and measure how long its jobs take.
+///
+/// Jobs arrive at random, wait in a queue, and go to a server one after the other. When a server
+/// fails, another one does the rest of the job. It ends after the given number of jobs, or on
+/// SIGINT or SIGTERM, and prints the delays that the published experiments measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pool: PoolArg,
 
-    /// Calculations of a job, in the mean of an exponential distribution.
+    /// Calculations of a job: the mean of an exponential distribution.
     #[arg(long, value_name = "CALCULATIONS", default_value = "5000000")]
     job_size: NonZeroU64,
 
-    /// Between two jobs, in the mean of an exponential distribution.
+    /// The time between two jobs: the mean of an exponential distribution.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     interval: Duration,
 
-    /// All jobs and intervals are as long as their mean.
+    /// Make all jobs and intervals as long as their mean.
     #[arg(long)]
     constant: bool,
 
-    /// How many jobs. No end by default.
+    /// How many jobs to run. By default there is no end.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Where the random numbers begin.
+    /// The seed of the random numbers.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// A server that says nothing for so long is asked whether the job is still there, and has
-    /// failed when it says nothing for as long again.
+    /// A server that is silent for this long is asked whether it still has the job; if it is silent
+    /// for as long again, it has failed.
     #[arg(long, value_name = "DURATION", default_value = "2500ms", value_parser = humantime::parse_duration)]
     job_keep_alive: Duration,
 

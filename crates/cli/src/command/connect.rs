@@ -23,20 +23,26 @@ use crate::runtime;
 use crate::sessions::{FRUITLESS_MAX, SessionArgs};
 use lines::{LINE_MAX, Lines, Piece, lines_of_stdin};
 
-/// Sends each line of standard input to a server of a pool, and writes what comes back to standard
-/// output. When the server fails, another one takes over: lines without an answer are sent again.
-/// At the end of the input it waits for the answers that are due; where nothing was asked, for what
-/// the service says by itself. A server that takes lines and says nothing is left for another one;
-/// where none says anything, and none ends the session in good order either, it fails. A line may
-/// have 64 MiB; over SCTP, framed TCP and UDP a long one goes out as messages of 32 KiB.
+/// Talk to a pool: standard input goes to a server, its answers to standard output.
+///
+/// Each line of standard input is sent to a server of the pool; what comes back is written to
+/// standard output. When the server fails, another one takes over, and lines without an answer are
+/// sent again.
+///
+/// At the end of the input it waits for the answers that are due, or, if nothing was asked, for
+/// what the service sends by itself. A server that takes lines and does not answer is left for
+/// another one. If no server answers, and none closes the session in good order, the command fails.
+///
+/// A line may have 64 MiB. Over SCTP, framed TCP and UDP, a long line is sent as messages of 32
+/// KiB.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pool handle.
     #[arg(value_parser = pool_handle)]
     pool: PoolHandle,
 
-    /// A server that does not answer for so long has failed, or is left for another one where it has
-    /// never answered.
+    /// A server that does not answer for this long has failed; one that has never answered is left
+    /// for another one.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 

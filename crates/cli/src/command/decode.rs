@@ -45,11 +45,11 @@ Output is
                  has a header; value: a number, a fraction between 0 and 1 for loads, else text;
                  fields: what it consists of";
 
-/// Arguments of `rserpool decode`.
+/// Take messages apart: hex or a capture in, annotated fields out.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// Messages as hexadecimal digits, or files; - is standard input, and so is no argument.
+    /// Messages in hexadecimal digits, or files; - or no argument is standard input.
     #[arg(value_name = "HEX|FILE")]
     inputs: Vec<OsString>,
 
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "PROTOCOL")]
     protocol: ProtocolName,
 
-    /// One line a message.
+    /// Print one line for each message.
     #[arg(long)]
     list: bool,
 }

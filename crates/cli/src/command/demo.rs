@@ -17,11 +17,14 @@ use rserpool_bench::process::Cause;
 
 use cluster::Cluster;
 
-/// Shows a pool that survives its servers: registrars, echo servers and a client, each a process of
-/// its own, over SCTP on this host. Servers are killed and frozen, and a registrar is killed, while
-/// the client goes on. Then a pool computes a picture while its servers are killed and frozen. It
-/// ends with a summary, and with exit code 0 only if no request was lost and the picture is the one
-/// that a single process computes.
+/// Watch a pool survive its servers.
+///
+/// Registrars, echo servers and a client run over SCTP on this host, each in a process of its own.
+/// Servers are killed and frozen, and a registrar is killed, while the client goes on. Then a pool
+/// computes a picture while its servers are killed and frozen.
+///
+/// It takes about 20 s and ends with a summary. The exit code is 0 only if no request was lost and
+/// the picture is the one that a single process computes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to put the picture that the pool computes, as PNG.

@@ -13,24 +13,29 @@ use crate::output::{Format, Output};
 use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::dialect;
 use crate::runtime;
+use crate::waiting;
 
-/// Shows everything that a registrar knows, over ENRP, without taking part in its scope.
+/// Show the pools and elements that a registrar knows.
+///
+/// It asks over ENRP and does not join the scope of the registrar. Each element is shown with its
+/// home, which is the registrar that supervises it. ENRP does not tell the registrar's peers and
+/// counters: see its log.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The registrar's ENRP endpoint, such as sctp://10.0.0.1:9901.
     #[arg(long, value_name = "URL", value_parser = enrp_url)]
     enrp: Address,
 
-    /// Only the elements whose home it is.
+    /// Only the elements whose home this registrar is.
     #[arg(long)]
     own: bool,
 
-    /// How the registrar speaks. One of rsplib answers only who introduces itself, and then takes
-    /// this program for a registrar for some 10 s.
+    /// How the registrar speaks: rfc or rsplib. A registrar of rsplib answers only to registrars: it
+    /// takes this program for one for some 10 s.
     #[arg(long, value_name = "DIALECT", default_value = "rfc", value_parser = dialect)]
     dialect: Dialect,
 
-    /// How long the whole may take.
+    /// How long it may take altogether.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
@@ -49,7 +54,10 @@ impl Args {
             .own_only(self.own)
             .greet_as(greet_as)
             .timeout(self.timeout);
-        let table = runtime::block_on(async { Ok(observer::table(config).await) })?;
+        let table = runtime::block_on(async {
+            let table = observer::table(config);
+            Ok(waiting::aloud(table, || format!("the registrar at {url}")).await)
+        })?;
         let table = table.map_err(|error| no_registrar(error, &url)).context("cannot dump")?;
         print(output, &table)
     }

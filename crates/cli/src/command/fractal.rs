@@ -24,19 +24,21 @@ mod workers;
 use view::View;
 use workers::Workers;
 
-/// Has a pool compute a picture of the Mandelbrot set, in tiles, many at once. Servers may come,
-/// die and freeze meanwhile: another one goes on where the last one was. The same arguments make the
-/// same picture, octet for octet, whichever servers compute it.
+/// Have a pool compute a picture.
+///
+/// The picture is of the Mandelbrot set and is computed in tiles, many at once. Servers may come,
+/// die and freeze meanwhile: another one goes on where the last one was. The same arguments make
+/// the same picture, octet for octet, whichever servers compute it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pool: PoolArg,
 
-    /// Pixels in a row.
+    /// The width in pixels.
     #[arg(long, default_value_t = 1280, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     width: u32,
 
-    /// Rows of pixels.
+    /// The height in pixels.
     #[arg(long, default_value_t = 720, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     height: u32,
 
@@ -44,19 +46,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "fractal.png")]
     out: PathBuf,
 
-    /// Tiles at once.
+    /// How many tiles are computed at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     parallel: u16,
 
-    /// Points in a row of a tile, and its rows.
+    /// The width and height of a tile, in points.
     #[arg(long, value_name = "POINTS", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=4096))]
     tile: u32,
 
-    /// Each pixel is the mean of so many points in each direction.
+    /// The points in each direction of which a pixel is the mean.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
     samples: u32,
 
-    /// The place in the middle: real and imaginary part of c in z² − c.
+    /// The point in the middle: real and imaginary part of c in z² − c.
     #[arg(
         long,
         value_name = "NUMBER,NUMBER",
@@ -66,11 +68,11 @@ pub(crate) struct Args {
     )]
     center: [f64; 2],
 
-    /// How much of the plane is seen from left to right.
+    /// The width of the part of the plane that is shown.
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0005, value_parser = span)]
     span: f64,
 
-    /// Points that have not escaped by then do not.
+    /// The most iterations of a point.
     #[arg(long, value_name = "NUMBER", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=ITERATIONS_MAX as i64))]
     iterations: u32,
 
@@ -78,11 +80,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     power: u32,
 
-    /// Compute all of it here, too, and compare.
+    /// Compute the picture here as well, and compare.
     #[arg(long)]
     verify: bool,
 
-    /// A server that sends no points for so long has failed.
+    /// A server that sends no points for this long has failed.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 

@@ -24,9 +24,11 @@ use crate::sessions::{FRUITLESS_MAX, SessionArgs, say};
 use rserpool_services::download::packet::{PPID, Refusal};
 use rserpool_services::download::receiver::{Arrival, Receiver};
 
-/// Fetches a file from a server of a pool that has it. When the server fails, another one sends the
-/// rest. The file only gets its name when all of it is there and has the SHA-256 that the server
-/// says; until then it is FILE.part, with which another try goes on.
+/// Fetch a file from a pool.
+///
+/// A server that has the file sends it. When the server fails, another one sends the rest. The file
+/// gets its name only when it is complete and has the SHA-256 that the server tells. Until then it
+/// is named FILE.part, and another try goes on from there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pool handle and the file's path below the servers' root, with a slash in between.
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     #[arg(short = 'O', long, value_name = "FILE")]
     out: Option<String>,
 
-    /// A server that sends nothing for so long has failed.
+    /// A server that sends nothing for this long has failed.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 
@@ -93,8 +95,13 @@ impl Args {
                 }),
             ))?);
         }
+        let kept = match kept {
+            0 => String::new(),
+            kept => format!(" ({kept} of them from an earlier try)"),
+        };
         Ok(output.line(format_args!(
-            "{file}: {octets} octets in {elapsed_ms} ms, {failovers} failovers, SHA-256 {digest}"
+            "{file}: {octets} octets{kept} in {elapsed_ms} ms, {failovers} failovers, \
+             SHA-256 {digest}"
         ))?)
     }
 }
@@ -172,6 +179,9 @@ impl<'a> Fetch<'a> {
                 count => receiver.has(&octets[..count]),
             }
         }
+        // What is kept was not fetched: it is no part of the speed.
+        bar.set_position(receiver.offset());
+        bar.reset_eta();
         let (kept, failovers, fruitless) = (receiver.offset(), 0, 0);
         let lacking = BTreeSet::new();
         Ok(Self { args, name, target, receiver, kept, failovers, fruitless, lacking, bar })

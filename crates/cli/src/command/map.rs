@@ -23,21 +23,23 @@ mod worker;
 use reorder::Reorder;
 use worker::{Ended, UnknownJob, Worker};
 
-/// Runs a job for each line of standard input on the servers of a pool, many at once: the line is
-/// the job's standard input. What the jobs say comes out in the order of the lines. A job whose
-/// server fails is run again on another one: each runs at least once.
+/// Run a job for each line of standard input on the servers of a pool.
 ///
-/// Exit code 0 if all jobs ended with 0.
+/// Many jobs run at once; the line is the job's standard input. The output of the jobs is printed
+/// in the order of the lines. If a server fails, its job runs again on another one: each job runs
+/// at least once.
+///
+/// The exit code is 0 if all jobs ended with 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pool: PoolArg,
 
-    /// The job, by the name that the servers' operator gave it.
+    /// The name of the job, as the servers' operator gave it.
     #[arg(long, value_name = "NAME", value_parser = job_name)]
     job: String,
 
-    /// Jobs at once.
+    /// How many jobs run at once.
     #[arg(long, value_name = "NUMBER", default_value = "16")]
     parallel: NonZeroUsize,
 
@@ -45,11 +47,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     retries: u32,
 
-    /// A server that does not say within so long whether it runs a job has failed.
+    /// A server that does not say within this time whether it runs a job has failed.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 
-    /// Octets that a job may say before it counts as failed.
+    /// The most octets a job may print; with more it has failed.
     #[arg(long, value_name = "OCTETS", default_value_t = 16 << 20)]
     output_max: usize,
 

@@ -18,24 +18,27 @@ use rserpool_services::pingpong::FIRST_REPLY;
 use rserpool_services::pingpong::packet::{self, Packet};
 use rserpool_services::pingpong::tally::{Counts, Tally, Verdict};
 
-/// Asks a server of a pool in regular intervals, and says whether any question was lost or answered
-/// twice, whatever happens to servers. Servers number their answers; the number goes from server to
-/// server in a cookie. Ends with a summary after so many questions, or on SIGINT or SIGTERM, and
-/// with exit code 0 only if nothing was lost, repeated or begun anew.
+/// Ask a pool at regular intervals, and find out whether anything gets lost.
+///
+/// Servers number their answers; the next number goes from server to server in a cookie. So the
+/// client can tell whether a question was lost or answered twice, whatever happens to servers.
+///
+/// It ends after the given number of questions, or on SIGINT or SIGTERM, with a summary. The exit
+/// code is 0 only if nothing was lost, repeated or begun anew.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pool: PoolArg,
 
-    /// Between two questions.
+    /// The time between two questions.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = interval_of)]
     interval: Duration,
 
-    /// How many questions. No end by default.
+    /// How many questions to ask. By default there is no end.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// A server that does not answer for so long has failed.
+    /// A server that does not answer for this long has failed.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     answer_timeout: Duration,
 

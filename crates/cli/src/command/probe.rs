@@ -6,7 +6,9 @@ use serde_json::json;
 use crate::output::{Format, Output};
 use crate::runtime;
 
-/// Says which transports work on this host, and what to type where one does not.
+/// Say which transports work on this host.
+///
+/// For a transport that does not work it says what to install or to type.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

@@ -17,20 +17,22 @@ use crate::registrars::{dialect, profile};
 use crate::runtime;
 use rserpool_bench::process::end_of_stdin;
 
-/// Runs a registrar until SIGTERM or SIGINT. Prints its URLs once it serves.
+/// Run a registrar.
+///
+/// It prints its URLs once it serves, and runs until SIGTERM or SIGINT.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A configuration file; registrar.example.toml shows every key. Flags win over it.
+    /// A configuration file; registrar.example.toml shows every key. Options override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Its identifier, such as 0x11. Drawn at random by default.
+    /// The registrar's identifier, such as 0x11. By default random.
     #[arg(long, value_name = "NUMBER")]
     id: Option<RegistrarNumber>,
 
     /// Where elements and users reach it, such as sctp://10.0.0.1:3863 or tcp://0.0.0.0:3863; may be
-    /// repeated. Port 0 asks the system for one. By default only this host reaches it: SCTP and TCP
-    /// at port 3863 of 127.0.0.1 and [::1].
+    /// repeated. With port 0 the system chooses the port. By default SCTP and TCP at port 3863 of
+    /// 127.0.0.1 and [::1], which only this host reaches.
     #[arg(long, value_name = "URL")]
     asap: Vec<Address>,
 
@@ -51,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long = "announce", value_name = "ADDRESS:PORT")]
     announce: Vec<SocketAddr>,
 
-    /// The interface to announce it through. The system's choice by default.
+    /// The interface for announces. By default the system chooses.
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
 
@@ -63,12 +65,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIALECT", value_parser = dialect)]
     dialect: Option<Dialect>,
 
-    /// Take addresses that elements advertise though they are not those of their associations.
+    /// Accept addresses that elements advertise even if their associations do not have them.
     #[arg(long)]
     allow_advertised: bool,
 
-    /// Suggest elements to the registrars that are best for them, so that all have their part again
-    /// after failures.
+    /// Suggest elements to other registrars, so that after failures each has its part of them again.
     #[arg(long)]
     takeover_suggestion: bool,
 

@@ -10,16 +10,19 @@ use crate::output::{Format, Output};
 use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
+use crate::waiting;
 
-/// Asks a registrar for elements of a pool, in the order of the pool's policy.
+/// Ask which elements a pool has.
+///
+/// The elements are in the order of the pool's policy, as a client would use them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The pool handle.
     #[arg(value_parser = pool_handle)]
     pool: PoolHandle,
 
-    /// At most so many elements, 1 or more. By default as many as the registrar gives: all, up to its
-    /// items_max (1000).
+    /// The most elements to list, 1 or more. By default all, up to the items_max of the registrar
+    /// (1000).
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     items: Option<u32>,
 
@@ -35,7 +38,8 @@ impl Args {
             config.listen = self.registrars.listen();
             config.timing = self.registrars.timing();
             let user = PoolUser::start(config)?;
-            let answer = user.resolve(&self.pool, self.items).await;
+            let resolving = user.resolve(&self.pool, self.items);
+            let answer = waiting::aloud(resolving, || self.registrars.waits_for(&user)).await;
             let answer = answer
                 .map_err(|error| {
                     no_registrar(error, &self.registrars.describe_after(&user.attempts()))

@@ -33,58 +33,60 @@ mod options;
 
 use options::Options;
 
-/// Runs an example service as an element of a pool until SIGTERM or SIGINT; a second one ends it at
-/// once. Prints where it serves once it is in the pool.
+/// Run an example service as an element of a pool.
+///
+/// It prints where it serves once it is in the pool, and runs until SIGTERM or SIGINT. It then lets
+/// its sessions finish (--drain); a second signal ends it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The service.
+    /// The service to run.
     #[arg(value_parser = service())]
     service: Kind,
 
-    /// The pool to join. By default the one that rsplib's programs use, such as EchoPool or
-    /// PingPongPool, ExecPool and DownloadPool.
+    /// The pool to join. By default that of the service, such as EchoPool or PingPongPool; rsplib
+    /// uses the same.
     #[arg(long, value_name = "HANDLE", value_parser = pool_handle)]
     pool: Option<PoolHandle>,
 
-    /// How the pool picks, and what this element gives it, such as least-used, priority:3,
-    /// weighted-random:10, least-used-degradation:0.1.
+    /// The pool's policy, with the parameters of this element: round-robin, least-used, priority:3,
+    /// weighted-random:10, least-used-degradation:0.1 and so on.
     #[arg(long, default_value = "round-robin")]
     policy: Policy,
 
-    /// What users speak with it over.
+    /// The transport between this server and its clients.
     #[arg(long, value_enum, default_value_t = Carrier::Sctp)]
     transport: Carrier,
 
-    /// Where to listen. Port 0 asks the system for one. By default [::]:0, which is all addresses of
-    /// IPv6 and IPv4; on a host without IPv6 0.0.0.0:0.
+    /// Where to listen. With port 0 the system chooses the port. By default [::]:0, which is all
+    /// addresses of IPv6 and IPv4; 0.0.0.0:0 on a host without IPv6.
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = place)]
     listen: Option<Address>,
 
-    /// An address to register instead of those that it listens at: behind NAT or in a container.
-    /// The registrar has to allow it. May be repeated.
+    /// An address to register instead of those it listens at, for servers behind NAT or in a
+    /// container. The registrar must allow it. May be repeated.
     #[arg(long, value_name = "ADDRESS")]
     advertise: Vec<IpAddr>,
 
-    /// Its identifier, such as 0x11. Drawn at random by default.
+    /// The element's identifier, such as 0x11. By default random.
     #[arg(long, value_name = "NUMBER", value_parser = element_id)]
     id: Option<PeId>,
 
-    /// Sessions at once; its load is how many of them there are.
+    /// The most sessions at once. The load of the server is the part of them that is in use.
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     sessions_max: u32,
 
-    /// Sessions at once of one IP address. Seven eighths of all by default.
+    /// The most sessions at once of one IP address. By default seven eighths of all.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     sessions_per_source_max: Option<u32>,
 
-    /// How long sessions may take to finish, or to be handed over, when it is to end.
+    /// How long sessions may take to finish or to move to another server when this one ends.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     drain: Duration,
 
     #[command(flatten)]
     cookies: CookieArgs,
 
-    /// How many other elements to name to a session, as those to turn to first.
+    /// How many other elements to name to each session, for its next failover.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     card: u32,
 
@@ -106,21 +108,21 @@ pub(crate) struct Args {
 /// How the states of sessions are handed from server to server.
 #[derive(Debug, clap::Args)]
 struct CookieArgs {
-    /// A file with the keys that the servers of the pool share, 32 octets or more in hexadecimal
-    /// digits a line: the first signs cookies, all of them prove them. SIGHUP reads it again.
-    /// Without it users can change the state of their sessions.
+    /// A file with the keys that the servers of the pool share, one a line, each 32 octets or more in
+    /// hexadecimal digits. The first signs cookies, any of them verifies them. SIGHUP reads the file
+    /// again. Without keys, users can change the state of their sessions.
     #[arg(long, value_name = "FILE")]
     cookie_keys: Option<PathBuf>,
 
-    /// Encrypts cookies, too.
+    /// Encrypt cookies, too.
     #[arg(long, requires = "cookie_keys")]
     cookie_encrypt: bool,
 
-    /// Takes unsigned cookies as well: while some servers of the pool have no key yet.
+    /// Accept unsigned cookies as well, while some servers of the pool have no key yet.
     #[arg(long, requires = "cookie_keys")]
     accept_unsigned: bool,
 
-    /// How long a signed cookie is good for.
+    /// How long a signed cookie is valid.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     cookie_life: Duration,
 }

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use crate::output::Output;
 
-/// Arguments of `rserpool sim`.
+/// Simulate worlds of registrars, elements and users in virtual time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -34,6 +34,28 @@ fn each_command_has_a_help_that_names_the_exit_codes() {
 }
 
 #[test]
+fn every_exit_code_of_the_help_is_one_that_a_command_ends_with() {
+    let registrar = Registrar::start();
+    let cases: &[(i32, &[&str])] = &[
+        (0, &["probe"]),
+        (1, &["decode", "xyz"]),
+        (2, &["resolve", "NoPool"]),
+        (68, &["resolve", "NoPool", "--registrar", registrar.tcp()]),
+        (69, &["resolve", "NoPool", "--registrar", "tcp://no-such-host.invalid"]),
+        (78, &["registrar", "--config", "/no/such/file"]),
+    ];
+    for (code, args) in cases {
+        let ended = run(args);
+        assert_eq!(ended.code, Some(*code), "{args:?}: {ended:?}");
+    }
+    let help = run(&["--help"]).stdout;
+    let table = help.lines().skip_while(|line| *line != "Exit codes:").skip(1);
+    let codes = table.map_while(|line| line.split_whitespace().next()?.parse().ok());
+    let tried = cases.iter().map(|(code, _)| *code);
+    assert_eq!(codes.collect::<Vec<i32>>(), tried.collect::<Vec<_>>(), "{help}");
+}
+
+#[test]
 fn a_port_in_use_is_said_to_be_in_use() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", tcp.local_addr().unwrap());
@@ -147,7 +169,7 @@ fn no_registrar_is_69() {
         for ((url, why), command) in pairs {
             scope.spawn(move || {
                 let ended = run(&[command, &["--registrar", url]].concat());
-                let line = ended.failure(69);
+                let line = ended.failure_after_waiting(69);
                 assert!(line.contains("no registrar reachable") && line.contains(url), "{line}");
                 assert!(line.contains(why), "{why}: {line}");
             });
@@ -159,10 +181,12 @@ fn no_registrar_is_69() {
 fn a_configuration_that_cannot_be_used_is_78() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
-        ("unknown key", "colour = 'red'", "colour"),
-        ("wrong type", "asap = 7", "asap"),
-        ("bad URL", "asap = ['tcp//:1']", "tcp//:1"),
+        ("unknown key", "colour = 'red'", "line 1, column 1: unknown field `colour`"),
+        ("wrong type", "\nasap = 7", "line 2, column 8: invalid type"),
+        ("wrong type", "asap = 7", "asap = 7"),
+        ("bad URL", "asap = [\n 'tcp//:1',\n]", "`tcp//:1` is not an endpoint URL"),
         ("no TOML", "[[", "line 1"),
+        ("no duration", "[timing]\nrto_min = 'soon'", "line 2, column 11: invalid value"),
         ("zero timer", "[timing]\nkeep_alive_interval = '0s'", "keep_alive_interval"),
         ("bad identifier", "id = '0x0'", "id"),
     ];
@@ -172,6 +196,7 @@ fn a_configuration_that_cannot_be_used_is_78() {
         let ended = run(&["registrar", "--config", path.to_str().unwrap(), "-o", "json"]);
         let line = ended.failure(78);
         assert!(line.contains("bad configuration") && line.contains(needle), "{what}: {line}");
+        assert!(!line.contains(" | ") && !line.contains('^'), "{what}: {line}");
     }
     let missing = folder.path().join("missing.toml");
     let ended = run(&["registrar", "--config", missing.to_str().unwrap()]);
@@ -251,6 +276,17 @@ fn a_server_with_another_policy_than_its_pool_is_refused() {
     let refused = run(&[&serve[..], &["--registrar", registrar.sctp()]].concat());
     let line = refused.failure(1);
     assert!(line.contains("rejected") && line.contains("cause 0x5"), "{line}");
+}
+
+#[test]
+fn a_server_with_a_control_channel_among_such_without_is_told_what_the_pool_has() {
+    let registrar = Registrar::patient();
+    let pool = ["--pool", "Mixed", "--transport", "tcp"];
+    let _first = Server::start(registrar.tcp(), &[&["echo"], &pool[..]].concat());
+    let second = ["serve", "pingpong", "--listen", "127.0.0.1", "--registrar", registrar.tcp()];
+    let refused = run(&[&second[..], &pool].concat());
+    let line = refused.failure(1);
+    assert!(line.contains("cause 0x8") && line.contains("the pool has the other one"), "{line}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod asap;
 mod bench;
 mod connecting;
+mod demo;
 mod failures;
 mod networks;
 mod pool;

@@ -152,6 +152,15 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap()
     }
 
+    /// The same where it may have said before what it waits for.
+    pub(crate) fn failure_after_waiting(&self, code: i32) -> &str {
+        assert_eq!((self.code, &*self.stdout), (Some(code), ""), "{self:?}");
+        let lines = self.stderr.lines().filter(|line| !line.contains(" waiting for "));
+        let [line] = lines.collect::<Vec<_>>()[..] else { panic!("{self:?}") };
+        assert!(line.starts_with("rserpool: "), "{line}");
+        line
+    }
+
     /// Asserts a failure as the user should see it: the code, nothing on standard output, and one
     /// line on standard error, which is returned.
     pub(crate) fn failure(&self, code: i32) -> &str {

@@ -1,6 +1,7 @@
 //! What a running program says, and what signals do to it.
 
 use std::collections::BTreeSet;
+use std::net::{TcpListener, TcpStream};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -111,7 +112,7 @@ fn a_registrar_says_that_another_one_is_lost_and_taken_over_and_back() {
 }
 
 /// All names of fields in a value.
-fn fields(value: &Value, into: &mut BTreeSet<String>) {
+pub(crate) fn fields(value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
             into.extend(map.keys().cloned());
@@ -167,7 +168,7 @@ fn handles_go_round_whatever_their_octets_are() {
 
 #[test]
 fn by_default_a_server_serves_both_versions_of_ip() {
-    if std::net::TcpListener::bind("[::1]:0").is_err() {
+    if TcpListener::bind("[::1]:0").is_err() {
         eprintln!("SKIPPED: this host has no IPv6");
         return;
     }
@@ -184,5 +185,47 @@ fn by_default_a_server_serves_both_versions_of_ip() {
             client.say("hello");
             assert_eq!(client.line(), "hello", "{transport} at {host}");
         }
+    }
+}
+
+#[test]
+fn the_log_says_whose_session_was_refused() {
+    let registrar = Registrar::patient();
+    let head = ["serve", "echo", "--transport", "tcp", "--listen", "127.0.0.1", "-o", "json"];
+    let log = ["--log-format", "json", "-vv", "--sessions-max", "1", "--registrar"];
+    let mut server = Program::start(rserpool(&[&head[..], &log, &[registrar.tcp()]].concat()));
+    let url = server.json()["urls"][0].as_str().unwrap().to_owned();
+    let connect = || TcpStream::connect(url.trim_start_matches("tcp://")).unwrap();
+    let clients = [connect(), connect()];
+    let refused = entry(&mut server, "a session is refused");
+    assert_eq!(refused["client"], clients[1].local_addr().unwrap().to_string());
+}
+
+#[test]
+fn a_client_that_loses_its_server_says_what_it_waits_for_and_that_it_goes_on() {
+    let registrar = Registrar::patient();
+    let pingpong = ["pingpong", "--transport", "tcp"];
+    let first = Server::start(registrar.tcp(), &pingpong);
+    let head = ["pingpong", "--interval", "10ms", "--wait", "--registrar", registrar.tcp()];
+    let mut client = Program::start(rserpool(&[&head[..], &["--log-format", "json"]].concat()));
+    client.line();
+    drop(first);
+    entry(&mut client, "waiting for a server of PingPongPool that accepts");
+    let second = Server::start(registrar.tcp(), &pingpong);
+    assert_eq!(entry(&mut client, "the session goes on")["server"], second.id);
+    client.signal(Signal::TERM);
+}
+
+#[test]
+fn a_resolution_and_a_dump_say_what_they_wait_for() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", silent.local_addr().unwrap());
+    for (args, what) in [
+        (&["resolve", "EchoPool", "--registrar", &url][..], format!("a registrar: {url} (")),
+        (&["dump", "--enrp", &url, "--timeout", "3s"], format!("the registrar at {url}")),
+    ] {
+        let ended = run(args);
+        ended.failure_after_waiting(69);
+        assert!(ended.stderr.contains(&format!("waiting for {what}")), "{ended:?}");
     }
 }

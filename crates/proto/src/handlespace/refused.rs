@@ -30,7 +30,7 @@ pub enum Refused {
     #[error("the pool's transport is {}", .0.param_type())]
     InconsistentTransport(Box<Transport>),
     /// The pool's elements have another Transport Use: this one.
-    #[error("the pool's transport use is {0:?}")]
+    #[error("the pool's transport use is {}", .0.label())]
     InconsistentUse(TransportUse),
     /// A limit is reached.
     #[error("limit reached: {}", .0.label())]

@@ -6,7 +6,7 @@ mod outbox;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -87,7 +87,8 @@ struct Entry {
     control: Control,
     /// What the transport has not taken yet.
     outbox: VecDeque<(Ppid, Vec<u8>, usize)>,
-    source: IpAddr,
+    /// Where its client is.
+    client: SocketAddr,
     /// Nothing was heard of it yet.
     is_silent: bool,
     /// The transport will say when it takes more.
@@ -188,7 +189,9 @@ impl<S: Service> ServerDriver<S> {
             self.end_silent(silent);
         }
         let commands = self.setup.commands.upgrade().filter(|_| admission != Admission::Refused);
+        let client = SocketAddr::new(source, info.remote_port);
         let Some(commands) = commands else {
+            debug!(%client, "a session is refused");
             // In good order: users take anything else for a failure, and report it.
             self.endpoints.close(assoc);
             self.stats.sessions_refused += 1;
@@ -203,7 +206,7 @@ impl<S: Service> ServerDriver<S> {
         let (session, channels) = Session::new(assoc, info, limits, commands);
         let (control, outbox) = (Control::default(), VecDeque::new());
         let (is_silent, is_congested) = (true, false);
-        let entry = Entry { channels, control, outbox, source, is_silent, is_congested };
+        let entry = Entry { channels, control, outbox, client, is_silent, is_congested };
         self.sessions.insert(assoc, entry);
         self.sources.add(Instant::now(), source, assoc);
         if let Some(timeout) = self.setup.first_message_timeout {
@@ -222,14 +225,20 @@ impl<S: Service> ServerDriver<S> {
         self.datagrams.end(assoc);
         if let Some(entry) = self.sessions.remove(&assoc) {
             entry.channels.close();
-            self.sources.remove(entry.source, assoc);
+            self.sources.remove(entry.client.ip(), assoc);
             self.sessions_changed();
         }
     }
 
+    /// Where a session's client is, for the log.
+    fn client(&self, assoc: AssocId) -> Option<tracing::field::DisplayValue<SocketAddr>> {
+        self.sessions.get(&assoc).map(|entry| tracing::field::display(entry.client))
+    }
+
     /// Ends a session of which nothing was heard, in good order. It counts no more.
     fn end_silent(&mut self, assoc: AssocId) {
-        debug!(?assoc, "nothing was heard of it: ended");
+        let client = self.client(assoc);
+        debug!(client, "nothing was heard of the client: its session is ended");
         self.stats.silent += 1;
         self.endpoints.close(assoc);
         self.forget(assoc);

@@ -1,6 +1,6 @@
 //! One session, as its service sees it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rserpool_transport::{AssocId, AssocInfo, Backend, Ppid};
 use rserpool_wire::asap::BusinessCard;
@@ -150,6 +150,11 @@ impl Session {
     /// Where the client is, as its transport tells it: no proof of who it is.
     pub fn client(&self) -> Option<IpAddr> {
         self.info.remote.first().copied()
+    }
+
+    /// The same with its port, for the log.
+    pub fn client_address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.client()?, self.info.remote_port))
     }
 
     /// True where cookies can be sent.

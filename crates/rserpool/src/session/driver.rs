@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use super::channel::{Command, Ends, MESSAGE_COST, Notice, Shared};
+use super::waiting::Waiting;
 use super::{Event, Pool};
 use crate::associations::remote_of;
 use crate::user::Resolving;
@@ -51,6 +52,7 @@ pub(super) struct Driver {
     is_congested: bool,
     /// Nothing is read of the server, for want of an application that takes it.
     is_paused: bool,
+    waiting: Waiting,
     /// The session ends; whoever waits for that, and the association that is still to end.
     closing: Option<(oneshot::Sender<bool>, AssocId)>,
 }
@@ -80,6 +82,7 @@ impl Driver {
             retry: None,
             is_congested: false,
             is_paused: false,
+            waiting: Waiting::default(),
             closing: None,
         }
     }
@@ -126,6 +129,7 @@ impl Driver {
             }
             () = until(self.retry) => self.flush(),
             () = until(timer) => self.hand_in(Input::Timeout),
+            () = until(self.waiting.due()) => self.waiting.look(&self.pool),
         }
         true
     }
@@ -350,9 +354,11 @@ impl Driver {
         let notice = match event {
             machine::Event::Connected { .. } => self.begun(Notice::Connected),
             machine::Event::FailoverNeeded { from, reason } => {
+                self.waiting.begin();
                 Ok(Notice::Event(Event::FailoverNeeded { from, reason }))
             }
             machine::Event::FailedOver { from, to, reason, resumed } => {
+                self.waiting.end(Some(to));
                 info!(%from, %to, %reason, resumed, "failed over");
                 let event = Event::FailedOver { from, to, reason, resumed };
                 self.begun(|server| Notice::Moved(event, server))
@@ -365,7 +371,10 @@ impl Driver {
                 debug!(octets, "cookie stored");
                 return;
             }
-            machine::Event::GaveUp(problem) => Err(self.error(problem)),
+            machine::Event::GaveUp(problem) => {
+                self.waiting.end(None);
+                Err(self.error(problem))
+            }
         };
         self.tell(notice);
     }

@@ -3,6 +3,7 @@
 mod channel;
 mod config;
 mod driver;
+mod waiting;
 
 use rserpool_transport::Endpoints;
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle};

@@ -102,7 +102,7 @@ async fn at_the_end() -> (Arc<Download>, Option<super::Sending>) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("f"), "abc").unwrap();
     let service = Arc::new(Download::new(Root::open(folder.path()).unwrap()));
-    let (sending, found) = Arc::clone(&service).open("f".into(), 3).await;
+    let (sending, found) = Arc::clone(&service).open("f".into(), 3, None).await;
     assert_eq!(found, Packet::Found { size: 3 });
     (service, sending)
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::time::Instant;
+use tracing::field::{DisplayValue, display};
 
 use super::notification::KernelId;
 use super::socket::{Socket, Unsent};
@@ -188,6 +189,11 @@ impl Association {
     pub(super) fn is_with(&self, addresses: &[IpAddr], port: u16) -> bool {
         self.remote_port == port && self.remote.iter().any(|ip| addresses.contains(ip))
     }
+}
+
+/// A peer's first address with its port, for the log.
+pub(super) fn peer(remote: &[IpAddr], port: u16) -> Option<DisplayValue<SocketAddr>> {
+    remote.first().map(|&ip| display(SocketAddr::new(ip, port)))
 }
 
 /// A message that arrives in pieces.

@@ -310,7 +310,8 @@ impl Endpoint for KernelEndpoint {
                 Err(e) if is_gone(&e) => return Err(SendError::Gone),
                 Err(error) => {
                     // Queued, it is tried once more; then the association ends.
-                    tracing::debug!(?assoc, %error, "the kernel refuses a message");
+                    let peer = association::peer(&association.remote, association.remote_port);
+                    tracing::debug!(peer, %error, "the kernel refuses a message");
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::association::State;
+use super::association::{State, peer};
 use super::{KernelEndpoint, is_gone, window};
 use crate::backlog::{Overdue, TooMuch};
 use crate::endpoint::{AssocId, DownReason, Event};
@@ -71,7 +71,8 @@ impl KernelEndpoint {
                 // The association is gone; its notification is on the way.
                 Err(e) if is_gone(&e) => self.undelivered += 1 + outbound.clear(),
                 Err(error) => {
-                    tracing::warn!(?assoc, %error, "the kernel refuses a message");
+                    let peer = peer(&association.remote, association.remote_port);
+                    tracing::warn!(peer, %error, "the kernel refuses a message");
                     self.kill(kernel);
                     self.end(assoc, DownReason::System);
                     continue;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::Connection;
 use super::{Framing, State, TcpEndpoint};
+use crate::dual_stack::both_families;
 use crate::endpoint::{Event, Options};
 use crate::source_limit::Source;
 use crate::{ready, source_limit};
@@ -139,6 +140,7 @@ pub(super) fn listen(socket: SocketAddr, framing: Framing) -> io::Result<TcpList
         // Connections inherit it. Sessions, which may carry bulk, have what the system finds best.
         SockRef::from(&listener).set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
+    both_families(&SockRef::from(&listener), socket)?;
     listener.bind(socket)?;
     listener.listen(BACKLOG)
 }

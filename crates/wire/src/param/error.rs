@@ -84,6 +84,10 @@ impl Cause {
                 let transport = Transport::decode(&mut reader).ok()?;
                 Some(format!("the pool has {}", transport.param_type()))
             }
+            // It takes nothing along, but there are only two.
+            CauseCode::INCONSISTENT_TRANSPORT_USE => Some(
+                "the pool has the other one of data only, and data with a control channel".into(),
+            ),
             _ => None,
         }
     }

@@ -19,6 +19,14 @@ pub enum TransportUse {
 }
 
 impl TransportUse {
+    /// In words.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::DataOnly => "data only",
+            Self::DataPlusControl => "data with a control channel",
+        }
+    }
+
     fn number(self) -> u16 {
         match self {
             Self::DataOnly => 0,

@@ -88,7 +88,7 @@ impl Cluster {
                 picture = &mut line => return picture,
                 () = sleep(WORD_INTERVAL) => {
                     ensure!(Instant::now() < deadline, "the picture takes too long");
-                    self.tell(format_args!("   it is computed, here alone as well"));
+                    self.tell(format_args!("   it is computed by the pool, and by one process for comparison"));
                 }
             }
         }

@@ -18,21 +18,21 @@ pub(super) struct Options {
     #[arg(long, value_name = "CALCULATIONS", value_parser = positive)]
     capacity: Option<f64>,
 
-    /// calcapp, exec: jobs at once; more are rejected. By default 10, and as many as there are
-    /// processors.
+    /// calcapp, exec: the most jobs at once; more are rejected. By default 10 (calcapp) or the
+    /// number of processors (exec).
     #[arg(long, value_name = "NUMBER")]
     jobs_max: Option<NonZeroUsize>,
 
-    /// exec: a command that users may run by this name, with /bin/sh. May be repeated; there are no
-    /// others.
+    /// exec: a command that users may run by this name, with /bin/sh. May be repeated; users can run
+    /// no other commands.
     #[arg(long = "job", value_name = "NAME=COMMAND", value_parser = job)]
     jobs: Vec<(String, String)>,
 
-    /// exec: jobs at once of one IP address. Three quarters of all by default.
+    /// exec: the most jobs at once of one IP address. By default three quarters of all.
     #[arg(long, value_name = "NUMBER")]
     jobs_per_source_max: Option<NonZeroUsize>,
 
-    /// exec: an environment variable that commands see beside PATH, HOME, USER, LOGNAME, LANG,
+    /// exec: another environment variable that commands see, besides PATH, HOME, USER, LOGNAME, LANG,
     /// LC_ALL, LC_CTYPE, TZ, TMPDIR, TERM and RSERPOOL_JOB_ID. May be repeated.
     #[arg(long = "pass-env", value_name = "NAME")]
     pass_env: Vec<String>,
@@ -49,7 +49,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "OCTETS")]
     memory_limit: Option<u64>,
 
-    /// exec: octets that a command may say. By default 16777216.
+    /// exec: the most octets of output of a command. By default 16777216.
     #[arg(long, value_name = "OCTETS")]
     output_limit: Option<u64>,
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{client, in_order};
-use crate::programs::{Ended, Program, Registrar, Server, until};
+use crate::programs::{Ended, Program, Registrar, Server, run, until};
 
 const LEN: usize = 24 << 20;
 
@@ -165,4 +165,34 @@ fn a_full_disk_is_a_clear_error() {
     assert!(ended.failure(1).contains("/dev/full: No space left on device"), "{ended:?}");
     let ended = get(&registrar, "DownloadPool/small", Path::new("/dev/null")).ended();
     assert_eq!(ended.json()["octets"], 6);
+}
+
+#[test]
+fn a_file_may_go_to_standard_output() {
+    let registrar = Registrar::patient();
+    let (root, _) = root();
+    let args = ["download", "--transport", "tcp", "--root", root.path().to_str().unwrap()];
+    let _server = Server::start(registrar.tcp(), &args);
+    for out in [["-O", "-"], ["--out", "-"]] {
+        let get = ["get", "DownloadPool/small", "--registrar", registrar.tcp()];
+        let ended = run(&[&get[..], &out].concat());
+        assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "small\n", ""));
+        let none = run(&[&["get", "DownloadPool/none"], &get[2..], &out].concat());
+        assert!(none.failure(1).contains("no server of DownloadPool has a file none"), "{none:?}");
+    }
+    assert!(!Path::new("-").exists());
+}
+
+#[test]
+fn what_an_earlier_try_has_left_is_said_not_to_be_fetched() {
+    let registrar = Registrar::patient();
+    let (root, _) = root();
+    let args = ["download", "--transport", "tcp", "--root", root.path().to_str().unwrap()];
+    let _server = Server::start(registrar.tcp(), &args);
+    let file = root.path().join("copy");
+    fs::write(root.path().join("copy.part"), "sma").unwrap();
+    let from = ["get", "DownloadPool/small", "-O", file.to_str().unwrap(), "--registrar"];
+    let ended = run(&[&from[..], &[registrar.tcp()]].concat());
+    assert!(ended.stdout.contains("6 octets (3 of them from an earlier try) in "), "{ended:?}");
+    assert_eq!(fs::read(&file).unwrap(), b"small\n");
 }

@@ -43,7 +43,8 @@ impl<S: Service> ServerDriver<S> {
             Reaction::Refused(refusal) => {
                 self.stats.cookies_refused += 1;
                 if !std::mem::replace(&mut self.has_warned, true) {
-                    warn!(%refusal, "a session's cookie is refused: it begins anew");
+                    let client = self.client(assoc);
+                    warn!(client, %refusal, "a session's cookie is refused: it begins anew");
                 }
                 // Who made something up gets no answer.
                 if !matches!(refusal, Refusal::Unsealed | Refusal::Tampered | Refusal::Version) {
@@ -61,7 +62,7 @@ impl<S: Service> ServerDriver<S> {
         if let Some(entry) = self.sessions.get_mut(&assoc)
             && std::mem::take(&mut entry.is_silent)
         {
-            self.sources.heard(entry.source, assoc);
+            self.sources.heard(entry.client.ip(), assoc);
         }
     }
 
@@ -73,7 +74,8 @@ impl<S: Service> ServerDriver<S> {
             HandedOver::Taken => {}
             HandedOver::Much => self.pause(assoc),
             HandedOver::Overrun => {
-                debug!(?assoc, "sends more than is taken: cut off");
+                let client = self.client(assoc);
+                debug!(client, "the client sends more than its service takes: cut off");
                 self.stats.overrun += 1;
                 self.endpoints.abort(assoc);
                 self.forget(assoc);
@@ -117,7 +119,8 @@ impl<S: Service> ServerDriver<S> {
             if left < *before {
                 (*before, *since) = (left, now);
             } else if now - *since >= self.setup.stall_timeout {
-                debug!(?assoc, "its service takes nothing: ended");
+                let client = self.client(assoc);
+                debug!(client, "a service takes nothing of its client: the session is ended");
                 self.stats.overrun += 1;
                 self.endpoints.abort(assoc);
                 self.forget(assoc);

@@ -89,7 +89,8 @@ impl<S: Service> ServerDriver<S> {
                 Err(SendError::Gone) => {}
                 Err(error) => {
                     // The session has looked at it: only the kernel may take shorter ones.
-                    warn!(%error, "a service's message cannot be sent: its session is ended");
+                    let client = entry.client;
+                    warn!(%client, %error, "a service's message cannot be sent: its session is ended");
                     self.endpoints.abort(assoc);
                     return self.forget(assoc);
                 }
@@ -129,7 +130,8 @@ impl<S: Service> ServerDriver<S> {
         let over = self.ending.iter().filter(|(_, end)| **end <= now);
         let over: Vec<_> = over.map(|(assoc, _)| *assoc).collect();
         for assoc in over {
-            debug!(?assoc, "its client takes nothing: ended at once");
+            let client = self.client(assoc);
+            debug!(client, "the client takes nothing: its session is ended at once");
             self.stats.undelivered += 1;
             self.endpoints.abort(assoc);
             self.forget(assoc);
