@@ -161,7 +161,7 @@ fn no_registrar_is_69() {
     let commands: [&[&str]; 3] = [
         &["resolve", "EchoPool", "-o", "json"],
         &["connect", "EchoPool", "--failover-timeout", "1s"],
-        &["serve", "echo", "--wait", "100ms"],
+        &["serve", "echo", "--wait", "3s"],
     ];
     // Each waits for a while; together they wait once.
     thread::scope(|scope| {
