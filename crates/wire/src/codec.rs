@@ -364,6 +364,11 @@ impl Writer {
         self.slice(&value.to_be_bytes());
     }
 
+    /// Appends two big-endian `u32` at once.
+    pub(crate) fn u32_pair(&mut self, first: u32, second: u32) {
+        self.slice(&((u64::from(first) << 32) | u64::from(second)).to_be_bytes());
+    }
+
     /// Appends one message: `value` writes the inside, the length follows from it.
     pub fn message(&mut self, ty: u8, flags: u8, value: impl FnOnce(&mut Self)) {
         let start = self.octets.len();

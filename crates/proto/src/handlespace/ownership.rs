@@ -123,6 +123,11 @@ impl Handlespace {
         near.fold(home.sum, |sum, near| sum.without(*near)).checksum()
     }
 
+    /// The home of an element; `None` where it is undetermined, or the element gone.
+    pub fn home(&self, index: ElementIndex) -> Option<RegistrarId> {
+        self.stored(index)?.element.home
+    }
+
     /// How many elements have this home.
     pub fn owned_count(&self, home: RegistrarId) -> usize {
         self.homes.of(home).map_or(0, |home| home.count)

@@ -24,12 +24,18 @@ impl Registrar {
         };
         let refused_carrier =
             association.link.carrier == Carrier::Tcp && !self.config.tcp_registration;
-        let admitted = admit(&self.config, &association.link, element)
-            .and_then(|element| self.contest(now, peer, &handle, element));
+        let known = self.handlespace.find(&handle, id);
+        let admitted = admit(&self.config, &association.link, element);
+        let admitted = admitted.and_then(|element| match known {
+            Some(index) if !self.is_here_over(index, peer) => {
+                self.contest(now, peer, index, element)
+            }
+            _ => Ok(Some(element)),
+        });
         match admitted {
             // It is answered when the element that is there has answered, or not.
             Ok(None) => {}
-            Ok(Some(element)) => self.enter_and_answer(now, peer, handle, element),
+            Ok(Some(element)) => self.enter_known(now, peer, (handle, known), element),
             Err(cause) => self.reject(peer, handle, id, cause),
         }
         if refused_carrier {
@@ -45,8 +51,26 @@ impl Registrar {
         handle: PoolHandle,
         element: PoolElement,
     ) {
+        let known = self.handlespace.find(&handle, element.id);
+        self.enter_known(now, peer, (handle, known), element);
+    }
+
+    /// True where an element is this registrar's own, and registered over this association.
+    fn is_here_over(&self, index: ElementIndex, peer: Peer) -> bool {
+        self.supervised.get(index).is_some_and(|it| it.association == Some(peer))
+            && self.handlespace.home(index) == Some(self.id)
+    }
+
+    /// The same where the element was looked for already.
+    fn enter_known(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        (handle, known): (PoolHandle, Option<ElementIndex>),
+        element: PoolElement,
+    ) {
         let id = element.id;
-        match self.enter(now, peer, &handle, element) {
+        match self.enter(now, peer, (&handle, known), element) {
             Ok(()) => {
                 self.stats.registrations += 1;
                 let (rejected, causes) = (false, Vec::new());
@@ -71,10 +95,9 @@ impl Registrar {
         &mut self,
         now: Time,
         peer: Peer,
-        handle: &PoolHandle,
+        (handle, known): (&PoolHandle, Option<ElementIndex>),
         mut element: PoolElement,
     ) -> Result<(), Cause> {
-        let known = self.handlespace.find(handle, element.id);
         if let Some(index) = known {
             element.policy = self.with_distance(index, element.policy);
         }
@@ -83,7 +106,11 @@ impl Registrar {
         // RFC 5352 §3.1 rule 4: also where it was another registrar's.
         element.home = Some(self.id);
         let PoolElement { id, life, .. } = element;
-        let registered = match self.handlespace.register(handle, element) {
+        let registered = match known {
+            Some(index) => self.handlespace.register_again(index, handle, element),
+            None => self.handlespace.register(handle, element),
+        };
+        let registered = match registered {
             Ok(registered) => registered,
             Err(refused) => {
                 if let Refused::Limit(limit) = refused {

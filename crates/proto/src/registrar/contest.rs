@@ -64,12 +64,9 @@ impl Registrar {
         &mut self,
         now: Time,
         newcomer: Peer,
-        handle: &PoolHandle,
+        index: ElementIndex,
         element: PoolElement,
     ) -> Result<Option<PoolElement>, Cause> {
-        let Some(index) = self.handlespace.find(handle, element.id) else {
-            return Ok(Some(element));
-        };
         let association = self.supervised.get(index).and_then(|it| it.association);
         let lives_elsewhere = association
             .filter(|association| *association != newcomer)

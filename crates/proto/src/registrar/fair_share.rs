@@ -50,10 +50,15 @@ impl FairShare {
         }
     }
 
-    /// The least time between two keep-alives to an element of an association with so many, where
-    /// each element should have one in each `interval`, and there are at most `rate` of them in a
-    /// second.
-    pub(super) fn interval(&self, size: usize, interval: Duration, rate: NonZeroU32) -> Duration {
+    /// The least time between two keep-alives to an element of an association with `size` elements,
+    /// which is asked for only where that counts; each element should have one in each `interval`,
+    /// and there are at most `rate` of them in a second.
+    pub(super) fn interval(
+        &self,
+        size: impl FnOnce() -> usize,
+        interval: Duration,
+        rate: NonZeroU32,
+    ) -> Duration {
         let mut allowance = f64::from(rate.get()) * interval.as_secs_f64();
         if self.elements as f64 * PER_INTERVAL <= allowance {
             return Duration::ZERO;
@@ -72,7 +77,7 @@ impl FairShare {
             return Duration::ZERO;
         }
         let share = allowance / f64::from(associations);
-        let times = size as f64 / share;
+        let times = size() as f64 / share;
         Duration::try_from_secs_f64(interval.as_secs_f64() * times).unwrap_or(Duration::MAX)
     }
 }
@@ -146,7 +151,7 @@ mod tests {
             // One after the other, as elements register.
             (0..size).for_each(|before| share.resize(before, before + 1));
         }
-        let of = |&size: &usize| share.interval(size, INTERVAL, rate(per_second)).as_millis();
+        let of = |&size: &usize| share.interval(|| size, INTERVAL, rate(per_second)).as_millis();
         let intervals = sizes.iter().map(of).collect();
         for &size in sizes {
             share.resize(size, 0);

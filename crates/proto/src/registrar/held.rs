@@ -150,7 +150,7 @@ impl Registrar {
             let Some((request, octets)) = self.held.pop(peer) else { return };
             let source = self.associations.get(&peer).and_then(|association| association.source);
             self.usage.change(source, |used| used.held_octets -= octets);
-            self.answer(now, peer, request);
+            self.on_asap(now, peer, request, false);
         }
         self.arm_held(now);
     }

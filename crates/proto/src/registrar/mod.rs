@@ -365,22 +365,17 @@ impl Registrar {
         self.state
     }
 
-    fn on_asap(&mut self, now: Time, peer: Peer, message: Asap) {
+    /// A message of an element or a user; one that `may_wait` does where this registrar is not ready.
+    fn on_asap(&mut self, now: Time, peer: Peer, message: Asap, may_wait: bool) {
         match message {
             Asap::Registration(_)
             | Asap::Deregistration(_)
             | Asap::HandleResolution(_)
             | Asap::Unreachable(_)
-                if self.has_to_wait(peer) =>
+                if may_wait && self.has_to_wait(peer) =>
             {
                 self.hold(now, peer, message);
             }
-            message => self.answer(now, peer, message),
-        }
-    }
-
-    fn answer(&mut self, now: Time, peer: Peer, message: Asap) {
-        match message {
             Asap::Registration(message) => self.register(now, peer, message),
             Asap::Deregistration(message) => self.deregister(now, peer, message),
             Asap::HandleResolution(message) => self.resolve(peer, message),
@@ -496,7 +491,7 @@ impl Machine for Registrar {
             Input::Malformed(peer, ref malformed) if !self.speaks(peer, malformed.protocol) => {
                 self.stats.unexpected += 1;
             }
-            Input::Message(peer, Message::Asap(message)) => self.on_asap(now, peer, message),
+            Input::Message(peer, Message::Asap(message)) => self.on_asap(now, peer, message, true),
             Input::Message(peer, Message::Enrp(message)) => self.on_enrp(now, peer, message),
             Input::Malformed(peer, malformed) => self.on_malformed(peer, malformed),
             Input::Announce(source, Message::Enrp(message)) => {

@@ -234,10 +234,10 @@ impl Registrar {
         index: Option<ElementIndex>,
     ) -> Result<(), Cause> {
         let carrier = index.and_then(|index| self.supervised.get(index)?.association);
-        let Some(association) = self.associations.get(&peer).filter(|_| carrier != Some(peer))
-        else {
+        if carrier == Some(peer) {
             return Ok(());
-        };
+        }
+        let Some(association) = self.associations.get(&peer) else { return Ok(()) };
         let (quotas, used) = (&self.config.quotas, self.usage.of(association.source));
         let old = carrier.and_then(|old| self.associations.get(&old));
         let same_source = old.is_some_and(|old| old.source == association.source);

@@ -72,19 +72,20 @@ impl Registrar {
     ) {
         let supervised = self.supervised.get_or_default(index);
         let is_new = supervised.association.is_none();
-        let old = supervised.association.replace(peer).filter(|old| *old != peer);
+        let old = supervised.association.replace(peer);
+        let comes = old != Some(peer);
         // An element that registers lives: what it was asked before is answered.
         supervised.probed = None;
         supervised.unanswered = 0;
-        supervised.is_queued &= old.is_none();
+        supervised.is_queued &= !comes || old.is_none();
         supervised.expires = match self.config.dialect.lifetime(life) {
             Lifetime::Forever => None,
             Lifetime::For(span) => Some((now + span).packed()),
         };
-        if let Some(old) = old {
-            self.detach(old, index);
+        if comes {
+            old.into_iter().for_each(|old| self.detach(old, index));
+            self.attach(peer, index);
         }
-        self.attach(peer, index);
         self.reports.remove(index);
         self.arm_keep_alive(now, index, is_new);
     }
@@ -97,8 +98,9 @@ impl Registrar {
         let interval = timing.keep_alive_interval;
         // It lives now: this is how long it may be silent, whenever it is asked in between.
         supervised.patience = Some((now + interval + timing.keep_alive_timeout_cap).packed());
-        let association = supervised.association.and_then(|peer| self.associations.get(&peer));
-        let size = association.map_or(0, |association| association.elements.len());
+        let peer = supervised.association;
+        let association = || peer.and_then(|peer| self.associations.get(&peer));
+        let size = || association().map_or(0, |association| association.elements.len());
         let rate = self.config.supervision_rate_max;
         let stretched = self.fair_share.interval(size, interval, rate);
         // ±50 % around two thirds of the interval: never later than the interval.

@@ -317,9 +317,15 @@ impl Codec for Policy {
     fn encode(&self, w: &mut Writer) {
         w.param(ParamType::POLICY, |w| match &self.0 {
             Stored::Known(policy_type, values) => {
-                w.u32(policy_type.0);
                 let fields = policy_type.fields().unwrap_or_default();
-                values.iter().zip(fields).for_each(|(value, _)| w.u32(*value));
+                match (fields, *values) {
+                    ([], _) => w.u32(policy_type.0),
+                    ([_], [first, ..]) => w.u32_pair(policy_type.0, first),
+                    (fields, values) => {
+                        w.u32(policy_type.0);
+                        values.iter().zip(fields).for_each(|(value, _)| w.u32(*value));
+                    }
+                }
             }
             Stored::Unknown(policy_type, octets) => {
                 w.u32(policy_type.0);

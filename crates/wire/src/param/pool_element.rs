@@ -63,8 +63,7 @@ impl PoolElement {
 
     fn encode_with(&self, asap_transport: Option<&SctpTransport>, w: &mut Writer) {
         w.param(ParamType::POOL_ELEMENT, |w| {
-            w.u32(self.id.0);
-            w.u32(RegistrarId::to_wire(self.home));
+            w.u32_pair(self.id.0, RegistrarId::to_wire(self.home));
             w.slice(&self.life.0.to_be_bytes());
             self.user_transport.encode(w);
             self.policy.encode(w);

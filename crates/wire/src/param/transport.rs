@@ -312,8 +312,7 @@ fn plain(
     address: &IpAddr,
 ) {
     w.param(ty, |w| {
-        w.u16(port);
-        w.u16(reserved);
+        w.u32((u32::from(port) << 16) | u32::from(reserved));
         if let Some(code) = service_code {
             w.u32(code);
         }

@@ -117,7 +117,13 @@ impl Pair {
         let mut element = element(id, policy(self.policy_type, fields));
         element.home = home.map(registrar);
         element.user_transport = Transport::Udp { port, address: [192, 0, 2, 1].into() };
-        let registered = self.space.register(name, element.clone()).unwrap();
+        // Found by its index or by its handle makes no difference; the index of one that is gone finds
+        // nobody else.
+        let found = self.space.find(name, PeId(id)).or(self.stale.last().copied());
+        let registered = match found.filter(|_| port.is_multiple_of(2)) {
+            Some(index) => self.space.register_again(index, name, element.clone()).unwrap(),
+            None => self.space.register(name, element.clone()).unwrap(),
+        };
         let pool = self.model.pools.get(name);
         let before = pool.and_then(|pool| pool.members.get(&PeId(id))).map(|it| &it.element);
         let outcome = match before {

@@ -125,3 +125,25 @@ fn each_limit_refuses_and_counts_what_is_beyond() {
     space.deregister(first).unwrap();
     space.register(&handle("b"), element(2, Policy::round_robin())).unwrap();
 }
+
+#[test]
+fn who_registers_again_is_refused_like_who_registers() {
+    let mut space = space(Limits { opaque_octets_max: 8, ..Limits::default() });
+    let opaque = |len| over(Transport::Opaque(vec![1; len].into()));
+    let index = space.register(&handle("p"), opaque(8)).unwrap().index;
+    for (refused, code) in [
+        (opaque(9), CauseCode::LACK_OF_RESOURCES),
+        (
+            over(Transport::Udp { port: 7, address: [192, 0, 2, 1].into() }),
+            CauseCode::INCONSISTENT_TRANSPORT,
+        ),
+        (PoolElement { life: RegistrationLife(0), ..opaque(8) }, CauseCode::INVALID_VALUES),
+    ] {
+        let again = space.register_again(index, &handle("p"), refused.clone());
+        let anew = space.register(&handle("p"), refused);
+        assert_eq!(again.as_ref().unwrap_err().cause().code, code);
+        assert_eq!(again, anew);
+    }
+    assert_eq!(space.element(index).unwrap().element, &opaque(8));
+    assert_eq!(space.limits_reached().of(Limit::OpaqueOctets), 2);
+}
