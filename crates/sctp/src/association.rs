@@ -455,6 +455,17 @@ impl Association {
         }
     }
 
+    /// Gives back what queues took that are empty most of the time: there may be very many
+    /// associations.
+    pub(crate) fn shrink(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        if self.replies.is_empty() {
+            self.replies = VecDeque::new();
+        }
+    }
+
     /// 256 parts of the spread of a HEARTBEAT.
     pub(crate) fn jitter(&mut self) -> u8 {
         self.random.octets()[0]

@@ -126,18 +126,6 @@ impl Vector {
         numbers.iter().find_map(|number| Algorithm::of(u16::from_be_bytes(*number)))
     }
 
-    /// Whether it takes chunks of this type only with AUTH.
-    fn protects(&self, kind: u8) -> bool {
-        // RFC 4895 §3.2: these are never authenticated.
-        let never = [
-            chunk::kind::INIT,
-            chunk::kind::INIT_ACK,
-            chunk::kind::SHUTDOWN_COMPLETE,
-            chunk::kind::AUTH,
-        ];
-        !never.contains(&kind) && self.chunks.get(4..).is_some_and(|list| list.contains(&kind))
-    }
-
     fn octets(&self) -> Vec<u8> {
         [&self.random[..], &self.chunks, &self.algorithms].concat()
     }
@@ -170,7 +158,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     key: Vec<u8>,
-    peer: Vector,
+    /// The peer's parameter CHUNKS.
+    chunks: Vec<u8>,
     algorithm: Algorithm,
 }
 
@@ -178,12 +167,20 @@ impl Auth {
     /// Of what both said.
     pub(crate) fn new(own: &Vector, peer: &Vector) -> Option<Self> {
         let algorithm = peer.algorithm()?;
-        Some(Self { key: key(&own.octets(), &peer.octets()), peer: peer.clone(), algorithm })
+        let key = key(&own.octets(), &peer.octets());
+        Some(Self { key, chunks: peer.chunks.clone(), algorithm })
     }
 
     /// Whether the peer takes chunks of this type only with AUTH.
     pub(crate) fn is_needed(&self, kind: u8) -> bool {
-        self.peer.protects(kind)
+        // RFC 4895 §3.2: these are never authenticated.
+        let never = [
+            chunk::kind::INIT,
+            chunk::kind::INIT_ACK,
+            chunk::kind::SHUTDOWN_COMPLETE,
+            chunk::kind::AUTH,
+        ];
+        !never.contains(&kind) && self.chunks.get(4..).is_some_and(|list| list.contains(&kind))
     }
 
     /// Octets of an AUTH chunk.

@@ -396,6 +396,7 @@ impl Endpoint {
         }
         self.index(id);
         let Some(place) = self.places.get_mut(&id) else { return };
+        place.association.shrink();
         if let Some(at) = place.association.next_timeout()
             && place.armed.is_none_or(|armed| at < armed)
         {

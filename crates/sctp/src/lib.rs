@@ -79,6 +79,7 @@ pub mod crc;
 mod deadlines;
 mod endpoint;
 mod event;
+pub mod fuzzing;
 pub mod packet;
 pub mod parameter;
 mod path;

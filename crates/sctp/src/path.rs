@@ -139,6 +139,7 @@ impl Paths {
         }
         let id = (0..=u8::MAX).find(|id| self.get(*id).is_none())?;
         let mtu = if way.remote.is_ipv4() { config.mtu_v4 } else { config.mtu_v6 };
+        self.list.reserve_exact(1);
         self.list.push(Path {
             id,
             way,

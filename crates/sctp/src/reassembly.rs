@@ -129,13 +129,12 @@ impl Reassembly {
             return Err(Violation("a fragment does not fit its neighbours"));
         }
         let first = before.filter(|_| joins).map(|(first, _)| first);
-        let mut run = Run::new(tsn, data, now);
-        if first.is_none() && !goes_on && begins && ends {
+        let run = Run::new(tsn, data, now);
+        if begins && ends {
             if run.octets > message_max {
                 return Err(Violation("a message is too long"));
             }
-            run.parts.push_back(data.payload.to_vec());
-            return Ok(Some(run.into_whole()));
+            return Ok(Some(Whole { octets: data.payload.to_vec(), ..run.into_whole() }));
         }
         self.octets += data.payload.len();
         self.fragments += 1;

@@ -43,6 +43,8 @@ fn a_flood_of_inits_leaves_no_state() {
     }
     assert!(raw.endpoint.is_empty() && raw.endpoint.next_timeout().is_none());
     assert!(raw.events.is_empty());
+    // A bare one, of 32 octets.
+    assert_eq!(12 + 4 + raw.send_init(&[])[0].value.len(), 132);
 }
 
 /// A cookie brings up one association, from where it was sent to, and for a minute.
