@@ -107,9 +107,39 @@ fn a_user_goes_on_when_the_element_that_it_speaks_with_is_killed() {
 }
 
 #[test]
+fn no_payment_counts_twice_whichever_servers_are_killed_meanwhile() {
+    const PAYMENTS: u64 = 600;
+    let registrar = Example::start("registrar", &["tcp://127.0.0.1:0"]);
+    let serving = registrar.line();
+    let (_, url) = serving.rsplit_once(' ').unwrap();
+    let serve = || {
+        let server = Example::start("transfer", &["serve", url]);
+        (server.word(), server)
+    };
+    let mut servers = vec![serve(), serve()];
+    let client = Example::start("transfer", &["pay", &PAYMENTS.to_string(), url]);
+    let mut expected = 0;
+    for number in 1..=PAYMENTS {
+        let line = client.line();
+        let words: Vec<&str> = line.split(' ').collect();
+        expected += number;
+        assert_eq!(words[..2], [number.to_string(), expected.to_string()], "{line}");
+        // In the midst of a payment, for the client has gone on.
+        if number % 150 == 0 && number < PAYMENTS {
+            let (killed, stay): (Vec<_>, Vec<_>) =
+                servers.into_iter().partition(|(id, _)| id == words[2]);
+            assert_eq!(killed.len(), 1, "{line}");
+            drop(killed);
+            servers = stay;
+            servers.push(serve());
+        }
+    }
+}
+
+#[test]
 fn the_examples_are_as_short_as_the_readme_says() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for name in ["registrar", "element", "user"] {
+    for name in ["registrar", "element", "user", "service"] {
         let text = std::fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
         assert!(text.lines().count() < 60, "{name}");
     }

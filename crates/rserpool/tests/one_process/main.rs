@@ -10,4 +10,5 @@ mod pool;
 mod servers;
 mod service;
 mod session;
+mod transfer;
 mod user;
