@@ -67,7 +67,7 @@
 //! let mut servers = Vec::new();
 //! for priority in ["priority:2", "priority:1"] {
 //!     let config = ServerConfig::new(registrars.clone(), "CountPool".parse()?, anywhere.clone())
-//!         .policy(priority.parse().unwrap());
+//!         .policy(priority.parse()?);
 //!     let server = Server::start(config, service_fn(count))?;
 //!     server.element().registered().await?;
 //!     servers.push(server);
@@ -148,10 +148,10 @@ pub use user::{Config as UserConfig, PoolUser};
 pub use rserpool_proto::dialect::Dialect;
 pub use rserpool_proto::timing::{Profile, Timing};
 pub use rserpool_transport::multicast::Group;
-pub use rserpool_transport::{Address, Host, ParseError, Scheme};
+pub use rserpool_transport::{Address, Host, ParseError as UrlParseError, Scheme};
 pub use rserpool_wire::param::{
-    Cause, Load, ParseHandleError, PeId, Policy, PoolHandle, RegistrarId, SctpTransport, Transport,
-    TransportUse,
+    Cause, HandleParseError, Load, PeId, Policy, PolicyParseError, PoolHandle, RegistrarId,
+    SctpTransport, Transport, TransportUse,
 };
 pub use rserpool_wire::registry::{CauseCode, PolicyType};
 

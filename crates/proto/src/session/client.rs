@@ -1,8 +1,5 @@
 //! The user's side of a session.
 
-mod config;
-mod event;
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -16,8 +13,8 @@ use crate::machine::Peer;
 use crate::stats::SessionStats;
 use crate::time::Time;
 
-pub use config::{Config, NextServer};
-pub use event::{Event, FailureReason, Input, Loss, Output, Problem};
+pub use super::config::{Config, NextServer};
+pub use super::event::{Event, FailureReason, Input, Loss, Output, Problem};
 
 /// A session with a pool, as its user sees it.
 ///

@@ -14,6 +14,8 @@ pub mod cookie;
 pub mod fuzzing;
 pub mod server;
 
+mod config;
+mod event;
 mod search;
 mod watch;
 

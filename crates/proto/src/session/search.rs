@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rserpool_wire::param::{PeId, PoolElement};
 
-use super::client::{Config, Loss, Output, Problem};
+use super::config::Config;
+use super::event::{Loss, Output, Problem};
 use crate::machine::Peer;
 use crate::time::Time;
 use crate::user::{Answer, ResolveError};

@@ -261,7 +261,10 @@ pub enum Error {
     Url(#[from] ParseError),
     /// A text is no pool handle.
     #[error(transparent)]
-    Handle(#[from] rserpool_wire::param::ParseHandleError),
+    Handle(#[from] rserpool_wire::param::HandleParseError),
+    /// A text is no policy.
+    #[error(transparent)]
+    Policy(#[from] rserpool_wire::param::PolicyParseError),
     /// What was asked has been stopped, or the runtime in which it was started has ended.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -269,7 +272,7 @@ pub enum Error {
 
 impl Error {
     /// A name for programs, in lower case with dashes: that of the error inside, or `bad-url`,
-    /// `bad-handle`. A code never changes its meaning; new ones may come.
+    /// `bad-handle`, `bad-policy`. A code never changes its meaning; new ones may come.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Start(error) => error.code(),
@@ -284,6 +287,7 @@ impl Error {
             Self::Table(error) => error.code(),
             Self::Url(_) => "bad-url",
             Self::Handle(_) => "bad-handle",
+            Self::Policy(_) => "bad-policy",
             Self::Stopped(error) => error.code(),
         }
     }

@@ -14,6 +14,6 @@ pub use error::{Cause, decode_causes, encode_causes};
 pub use ids::{Cookie, PeChecksum, PeId, RegistrarId};
 pub use policy::{Load, Policy, PolicyField, PolicyParseError};
 pub use pool_element::{PoolElement, RegistrationLife};
-pub use pool_handle::{ParseHandleError, PoolHandle};
+pub use pool_handle::{HandleParseError, PoolHandle};
 pub use server::ServerInformation;
 pub use transport::{SctpTransport, Transport, TransportUse};

@@ -106,7 +106,7 @@ fn octets_of(text: &str) -> Vec<u8> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[error("a pool handle has 1 to {} octets, and not {octets}", PoolHandle::MAX_LEN)]
 #[non_exhaustive]
-pub struct ParseHandleError {
+pub struct HandleParseError {
     /// How many octets it would have had.
     pub octets: usize,
 }
@@ -119,14 +119,14 @@ pub struct ParseHandleError {
 /// let handle: PoolHandle = r"Pöol\x00\xff".parse()?;
 /// assert_eq!(handle.as_bytes(), [b"P\xc3\xb6ol".as_slice(), &[0, 0xff]].concat());
 /// assert_eq!(handle.to_string(), r"Pöol\x00\xff");
-/// # Ok::<_, rserpool_wire::param::ParseHandleError>(())
+/// # Ok::<_, rserpool_wire::param::HandleParseError>(())
 /// ```
 impl FromStr for PoolHandle {
-    type Err = ParseHandleError;
+    type Err = HandleParseError;
 
-    fn from_str(text: &str) -> Result<Self, ParseHandleError> {
+    fn from_str(text: &str) -> Result<Self, HandleParseError> {
         let octets = octets_of(text);
-        Self::new(&octets).ok_or(ParseHandleError { octets: octets.len() })
+        Self::new(&octets).ok_or(HandleParseError { octets: octets.len() })
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(typed("a\\b\\xzz\\x4"), b"a\\b\\xzz\\x4");
         assert_eq!(typed("\\xFf"), b"\xff");
         assert_eq!(PoolHandle::from_text(""), None);
-        assert_eq!("".parse::<PoolHandle>(), Err(ParseHandleError { octets: 0 }));
+        assert_eq!("".parse::<PoolHandle>(), Err(HandleParseError { octets: 0 }));
         let long = "x".repeat(PoolHandle::MAX_LEN + 1);
         let error = long.parse::<PoolHandle>().unwrap_err();
         assert_eq!(error.to_string(), "a pool handle has 1 to 65000 octets, and not 65001");

@@ -29,7 +29,7 @@ pub enum Input {
     FailOver,
     /// The application wants another server, though this one may be well.
     MoveOn,
-    /// The time of [`Client::next_timeout`](super::Client::next_timeout) has come. An early one does
+    /// The time of [`Client::next_timeout`](super::client::Client::next_timeout) has come. An early one does
     /// nothing.
     Timeout,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rserpool_wire::asap::BusinessCard;
 use rserpool_wire::param::PoolHandle;
 
-use crate::session::watch::KeepAlive;
+use super::watch::KeepAlive;
 
 /// How a session is kept.
 #[derive(Clone, Debug)]
