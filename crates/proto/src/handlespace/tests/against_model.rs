@@ -119,7 +119,7 @@ impl Pair {
         element.user_transport = Transport::Udp { port, address: [192, 0, 2, 1].into() };
         // Found by its index or by its handle makes no difference; the index of one that is gone finds
         // nobody else.
-        let found = self.space.find(name, PeId(id)).or(self.stale.last().copied());
+        let found = self.space.find(name, PeId(id)).or_else(|| self.stale.last().copied());
         let registered = match found.filter(|_| port.is_multiple_of(2)) {
             Some(index) => self.space.register_again(index, name, element.clone()).unwrap(),
             None => self.space.register(name, element.clone()).unwrap(),
