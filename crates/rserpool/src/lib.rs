@@ -161,9 +161,9 @@ pub use transport_options::transport_options;
 #[doc(hidden)]
 pub use {rserpool_proto as proto, rserpool_transport as transport, rserpool_wire as wire};
 
-/// All of them may be moved to other threads, and looked at from several at once.
+/// All of them may be moved to other threads, looked at from several at once, and shown.
 const _: () = {
-    const fn moves_and_is_shared<T: Send + Sync + 'static>() {}
+    const fn moves_and_is_shared<T: Send + Sync + std::fmt::Debug + 'static>() {}
     moves_and_is_shared::<Registrar>();
     moves_and_is_shared::<PoolElement>();
     moves_and_is_shared::<PoolUser>();

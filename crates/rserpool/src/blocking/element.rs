@@ -13,6 +13,7 @@ use crate::element::{Config, Home, State, Stats};
 use crate::{Attempt, DeregisterError, RegisterError, StartError, Stopped};
 
 /// A server's membership in a pool; see [`crate::PoolElement`].
+#[derive(Debug)]
 pub struct PoolElement {
     element: Arc<crate::PoolElement>,
     runtime: Runtime,

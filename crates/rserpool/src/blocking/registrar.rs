@@ -11,6 +11,7 @@ use crate::registrar::{Config, PoolSnapshot, State, Stats};
 use crate::{StartError, Stopped};
 
 /// A running registrar; see [`crate::Registrar`].
+#[derive(Debug)]
 pub struct Registrar {
     registrar: Arc<crate::Registrar>,
     runtime: Runtime,

@@ -37,6 +37,7 @@ use crate::session::{Config, Event, SendError, Stats};
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct Session {
     session: Arc<crate::Session>,
     runtime: Runtime,

@@ -10,7 +10,7 @@ use crate::user::{Answer, Config, Stats};
 use crate::{Attempt, ResolveError, StartError, Stopped};
 
 /// A client of pools; see [`crate::PoolUser`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PoolUser {
     pub(super) user: crate::PoolUser,
     pub(super) runtime: Runtime,

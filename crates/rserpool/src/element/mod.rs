@@ -3,6 +3,7 @@
 mod config;
 mod log;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -340,6 +341,16 @@ impl PoolElement {
     /// unless it was [deregistered](Self::deregister) before.
     pub(crate) async fn end(self) {
         self.requests.end().await;
+    }
+}
+
+impl fmt::Debug for PoolElement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, state) = (self.id(), self.state());
+        f.debug_struct("PoolElement")
+            .field("id", &id)
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 

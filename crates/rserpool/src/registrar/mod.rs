@@ -4,6 +4,7 @@ mod config;
 mod log;
 mod view;
 
+use std::fmt;
 use std::time::Duration;
 
 use rserpool_proto::handlespace::PoolView;
@@ -312,6 +313,13 @@ impl Registrar {
         let departed = state.wait_for(|state| *state == State::Departed);
         let _ = timeout(grace.min(FAR_FUTURE), departed).await;
         self.requests.end().await;
+    }
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, urls) = (&self.id, &self.urls);
+        f.debug_struct("Registrar").field("id", id).field("urls", urls).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ mod service;
 mod session;
 mod stats;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,6 +264,13 @@ impl Server {
     /// Outside of a runtime with time.
     pub async fn stop(self) {
         let _ = self.drain(Duration::ZERO).await;
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, element) = (&self.url, &self.element);
+        f.debug_struct("Server").field("url", url).field("element", element).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One session, as its service sees it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use rserpool_transport::{AssocId, AssocInfo, Backend, Ppid};
@@ -176,6 +177,12 @@ impl Session {
 
     fn command(&self, what: SessionCommand) -> Result<(), Gone> {
         self.commands.send(Command::Of(self.assoc, what)).map_err(|_| Gone)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("client", &self.client()).finish_non_exhaustive()
     }
 }
 

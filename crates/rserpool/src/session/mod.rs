@@ -3,6 +3,8 @@
 mod channel;
 mod config;
 mod driver;
+
+use std::fmt;
 mod waiting;
 
 use rserpool_transport::Endpoints;
@@ -285,6 +287,13 @@ impl Session {
     /// Outside of a runtime with time.
     pub async fn close(self) -> bool {
         timeout(self.close_timeout, self.channel.close()).await.unwrap_or(false)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = self.server().map(|server| server.id);
+        f.debug_struct("Session").field("server", &server).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 mod config;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -278,6 +279,13 @@ impl PoolUser {
             }
         }
         self.stop().await;
+    }
+}
+
+impl fmt::Debug for PoolUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attempts = self.attempts();
+        f.debug_struct("PoolUser").field("attempts", &attempts).finish_non_exhaustive()
     }
 }
 
