@@ -1,7 +1,9 @@
 //! Pools and their elements as this program shows them.
 
-use rserpool::wire::param::{Load, PoolElement, PoolHandle, Transport};
-use serde_json::{Map, Value, json};
+use rserpool::wire::param::{PoolElement, PoolHandle};
+pub(crate) use rserpool_registrar::json::element as element_with_home;
+use rserpool_registrar::json::transport_name;
+use serde_json::{Value, json};
 
 /// The headings of [`row`].
 pub(crate) const HEADINGS: [&str; 6] =
@@ -42,46 +44,4 @@ pub(crate) fn with_pool(handle: &PoolHandle, mut object: Value) -> Value {
         }
     }
     object
-}
-
-/// An element as registrars know it.
-pub(crate) fn element_with_home(element: &PoolElement) -> Value {
-    let mut json = element_json(element);
-    json["home"] = element.home.map(|home| home.to_string()).into();
-    json
-}
-
-/// An element without its home.
-fn element_json(element: &PoolElement) -> Value {
-    let mut policy = Map::new();
-    policy.insert("type".into(), element.policy.policy_type().to_string().into());
-    for (field, value) in element.policy.fields() {
-        let value =
-            if field.is_fraction() { json!(rounded(Load(value).fraction())) } else { json!(value) };
-        policy.insert(field.label().into(), value);
-    }
-    json!({
-        "id": element.id.to_string(),
-        "transport": transport_name(&element.user_transport),
-        "addresses": element.user_transport.addresses(),
-        "port": element.user_transport.port(),
-        "policy": policy,
-    })
-}
-
-/// As exact as anyone wants it: a load that was given as 0.25 comes out as 0.25.
-fn rounded(fraction: f64) -> f64 {
-    (fraction * 1e6).round() / 1e6
-}
-
-/// The transport protocol, as in URLs.
-fn transport_name(transport: &Transport) -> &'static str {
-    match transport {
-        Transport::Sctp(_) => "sctp",
-        Transport::Tcp { .. } => "tcp",
-        Transport::Udp { .. } => "udp",
-        Transport::UdpLite { .. } => "udp-lite",
-        Transport::Dccp { .. } => "dccp",
-        Transport::Opaque(_) => "opaque",
-    }
 }

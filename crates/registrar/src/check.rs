@@ -27,6 +27,7 @@ pub(crate) fn complaints(config: &Config, library: &registrar::Config) -> Vec<St
     timing(&library.protocol.timing, &mut found);
     pauses(library, &mut found);
     limits(library, &mut found);
+    config.admin.complaints(&mut found);
     found
 }
 

@@ -17,6 +17,7 @@ use rserpool::wire::param::RegistrarId;
 use rserpool::{TransportLimits, registrar};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::AdminConfig;
 use crate::check::complaints;
 use crate::listen::default_urls;
 use crate::timing::TimingOverrides;
@@ -93,6 +94,8 @@ pub struct Config {
     pub max_increment: Option<u32>,
     /// The most that it takes in.
     pub limits: Limits,
+    /// What operators see, and who may.
+    pub admin: AdminConfig,
 }
 
 /// Announcing a registrar by multicast (RFC 5352 §3.6).
@@ -442,10 +445,12 @@ mod tests {
     #[test]
     fn the_example_says_the_defaults() {
         let example: Config = toml::from_str(EXAMPLE).unwrap();
+        let example_admin = example.admin.clone();
         let (example, default) =
             (example.to_library().unwrap(), Config::default().to_library().unwrap());
         assert_eq!(format!("{:?}", example.protocol), format!("{:?}", default.protocol));
         assert_eq!(example.asap, default.asap);
+        assert_eq!(example_admin, AdminConfig::default());
         let (options, limits) = (rserpool::transport::Options::default(), example.transport);
         assert_eq!(limits.associations_max, Some(options.associations_max));
         assert_eq!(limits.queue_budget, Some(options.queue_budget));
@@ -462,7 +467,9 @@ mod tests {
             .map(|line| if is_key(&line) { &line[1..] } else { line })
             .flat_map(|line| [line, "\n"])
             .collect();
-        let config: Config = toml::from_str(&uncommented).unwrap();
+        let mut config: Config = toml::from_str(&uncommented).unwrap();
+        // Nobody has it here.
+        assert_eq!(config.admin.tokens.take(), Some("/etc/rserpool/tokens".into()));
         config.to_library().unwrap();
         assert_eq!(config.id, Some("0x11".parse().unwrap()));
         assert_eq!(config.announce.groups.len(), 2);
@@ -479,7 +486,9 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_example() {
-        for (table, count) in [("", 20), ("[timing]", 20), ("[announce]", 4), ("[limits]", 7)] {
+        for (table, count) in
+            [("", 20), ("[timing]", 20), ("[announce]", 4), ("[limits]", 7), ("[admin]", 8)]
+        {
             let keys = keys(table);
             assert!(keys.len() >= count, "{table}: {keys:?}");
             for key in keys {

@@ -1,15 +1,19 @@
-//! The registrar of Reliable Server Pooling as a daemon: configuration, signals, its life.
+//! The registrar of Reliable Server Pooling as a daemon: configuration, signals, its
+//! life, and what operators see of it.
 //!
 //! The protocol is in `rserpool_proto::registrar`, its endpoints in `rserpool::registrar`.
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod check;
 mod config;
+pub mod json;
 mod listen;
 mod run;
 mod timing;
 
+pub use admin::{AdminConfig, DEFAULT_URL as DEFAULT_ADMIN_URL};
 pub use config::{Announce, Config, ConfigError, Limits, RegistrarNumber};
 pub use listen::default_urls;
 pub use run::{Ready, run};

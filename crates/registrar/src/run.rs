@@ -4,10 +4,12 @@ use anyhow::Context as _;
 use rserpool::Registrar;
 use rserpool::transport::Address;
 use rserpool::wire::param::RegistrarId;
+use rserpool_web::listen::Endpoint;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::Config;
+use crate::admin::{Admin, Setup};
 use crate::listen::open_to_others;
 
 /// What a registrar is, once it serves.
@@ -19,6 +21,8 @@ pub struct Ready {
     pub asap: Vec<Address>,
     /// Where other registrars reach it, with the real ports.
     pub enrp: Vec<Address>,
+    /// Where operators reach it, with the real ports.
+    pub admin: Vec<Endpoint>,
 }
 
 /// Runs a registrar until SIGINT or SIGTERM, or until `end` is done. `ready` is told when it
@@ -42,6 +46,13 @@ pub async fn run(
     ];
     let registrar = Registrar::start(config.to_library()?)?;
     tell_who_can_reach_it(config);
+    let setup = Setup {
+        config: &config.admin,
+        profile: config.profile.label(),
+        dialect: config.dialect.label(),
+        has_peers: !config.peers.is_empty(),
+    };
+    let admin = Admin::start(&registrar, setup).await?;
     let [user1, user2] = &mut user;
     let ignore = async {
         loop {
@@ -67,7 +78,8 @@ pub async fn run(
         serving = registrar.serving() => {
             serving?;
             let (asap, enrp) = (registrar.urls().to_vec(), registrar.enrp_urls().to_vec());
-            ready(Ready { id: registrar.id(), asap, enrp })?;
+            let admin = admin.iter().flat_map(|admin| admin.endpoints().to_vec()).collect();
+            ready(Ready { id: registrar.id(), asap, enrp, admin })?;
             tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
@@ -80,6 +92,8 @@ pub async fn run(
     };
     info!(why, "stopping");
     registrar.stop().await;
+    // Whoever watches is told of the end first.
+    drop(admin);
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Address;
-use rserpool_registrar::{Config, Ready, RegistrarNumber};
+use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, RegistrarNumber};
+use rserpool_web::listen::Endpoint;
 use serde::Serialize;
 
 use crate::command::dump::enrp_url;
@@ -73,6 +74,17 @@ pub(crate) struct Args {
     #[arg(long)]
     takeover_suggestion: bool,
 
+    /// Where operators reach it over HTTP, beside the Unix socket of its runtime directory:
+    /// http://127.0.0.1:8863 if no URL is given, unix:PATH, or another address as [admin] of the
+    /// configuration file allows; may be repeated.
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        default_missing_value = DEFAULT_ADMIN_URL
+    )]
+    admin: Vec<Endpoint>,
+
     /// End with standard input: for programs that start it.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -84,6 +96,7 @@ struct Serving {
     id: String,
     asap: Vec<String>,
     enrp: Vec<String>,
+    admin: Vec<String>,
 }
 
 impl Args {
@@ -122,6 +135,7 @@ impl Args {
         if !self.announce.is_empty() {
             config.announce.groups = self.announce;
         }
+        config.admin.listen.extend(self.admin.iter().map(ToString::to_string));
         config.announce.interface = self.interface.or(config.announce.interface);
         if self.allow_advertised {
             config.allow_advertised = Some(true);
@@ -138,6 +152,7 @@ fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
         id: ready.id.to_string(),
         asap: ready.asap.iter().map(ToString::to_string).collect(),
         enrp: ready.enrp.iter().map(ToString::to_string).collect(),
+        admin: ready.admin.iter().map(ToString::to_string).collect(),
     };
     if output.format() == Format::Json {
         return Ok(output.json(&serving)?);
@@ -148,6 +163,9 @@ fn print(output: &mut Output, ready: &Ready) -> anyhow::Result<()> {
     }
     for url in serving.enrp {
         output.line(format_args!("enrp {url}"))?;
+    }
+    for url in serving.admin {
+        output.line(format_args!("admin {url}"))?;
     }
     Ok(())
 }

@@ -12,11 +12,12 @@ use rserpool_transport::Counters;
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
 use crate::Stopped;
-use crate::inspect::Inspector;
+use crate::inspect::{Inspector, thread_cpu_time};
 
 /// The way to look at a registrar while it runs, from any thread. It does not keep the registrar
 /// running. Each look is done between two messages and takes microseconds, a page of 512 elements
-/// some 50; at most eight wait at once.
+/// some 50. One is done at a time, and while the registrar is busy there are pauses between them, so
+/// that all together take 2 % of its thread.
 #[derive(Clone)]
 pub struct View {
     pub(super) inspector: Inspector<Registrar>,
@@ -36,6 +37,10 @@ pub struct Summary {
     pub cpu_time: Duration,
     /// What it takes for now.
     pub now: Time,
+    /// How many looks there were before this one.
+    pub looks: u64,
+    /// What all of them took.
+    pub looks_took: Duration,
 }
 
 impl View {
@@ -49,12 +54,15 @@ impl View {
     ///
     /// Cancelling stops the waiting and nothing else; so do all of these, and none of them panics.
     pub async fn summary(&self) -> Result<Summary, Stopped> {
-        let look = self.inspector.look(|seen| Summary {
+        let (looks, looks_took) = self.inspector.taken();
+        let look = self.inspector.look(move |seen| Summary {
             overview: seen.machine.overview(),
             transport: seen.associations.counters(),
             queued_octets: seen.associations.queued_octets(),
             cpu_time: thread_cpu_time(),
             now: seen.now,
+            looks,
+            looks_took,
         });
         look.await
     }
@@ -130,10 +138,4 @@ impl View {
         };
         self.inspector.look(look).await
     }
-}
-
-fn thread_cpu_time() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = Duration::from_secs(u64::try_from(spent.tv_sec).unwrap_or(0));
-    seconds + Duration::from_nanos(u64::try_from(spent.tv_nsec).unwrap_or(0))
 }
