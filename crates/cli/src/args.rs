@@ -58,7 +58,7 @@ impl Args {
     }
 
     /// The command line; each command's help ends with the exit codes, too.
-    fn command_line() -> clap::Command {
+    pub(crate) fn command_line() -> clap::Command {
         let command = Self::command().mut_subcommands(|command| {
             let codes = exit_codes();
             let long = command.get_after_long_help().map(|own| format!("{own}\n\n{codes}"));

@@ -21,6 +21,12 @@ pub(crate) enum Failure {
     /// No registrar can be reached.
     #[error("no registrar reachable")]
     NoRegistrar,
+    /// There is no such pool at the registrar that was asked.
+    #[error("unknown pool")]
+    UnknownPool,
+    /// Who asks may not do that.
+    #[error("not allowed")]
+    NotAllowed,
     /// What cannot be used on this host, or by nobody.
     #[error("bad configuration")]
     Configuration,
@@ -30,15 +36,17 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNKNOWN_POOL: u8 = 68;
 const NO_REGISTRAR: u8 = 69;
+const NOT_ALLOWED: u8 = 77;
 const CONFIGURATION: u8 = 78;
 
 /// What the exit codes mean, as the help says it.
-pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
     (0, "done"),
     (FAILED, "the operation failed"),
     (USAGE, "wrong usage"),
     (UNKNOWN_POOL, "unknown pool: nobody is in it"),
     (NO_REGISTRAR, "no registrar reachable"),
+    (NOT_ALLOWED, "not allowed: a token is missing, or not enough"),
     (
         CONFIGURATION,
         "configuration that cannot be used: a file, a variable, an address to listen at",
@@ -92,6 +100,8 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref() {
         Some(Failure::Usage) => USAGE,
         Some(Failure::NoRegistrar) => NO_REGISTRAR,
+        Some(Failure::UnknownPool) => UNKNOWN_POOL,
+        Some(Failure::NotAllowed) => NOT_ALLOWED,
         Some(Failure::Configuration) => CONFIGURATION,
         None => match error.chain().find_map(of_library).as_ref().map(Error::code) {
             Some("unknown-pool") => UNKNOWN_POOL,

@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::AdminConfig;
 use crate::check::complaints;
 use crate::listen::default_urls;
+use crate::misspelt::suggestion;
 use crate::timing::TimingOverrides;
 
 /// What a registrar is told by its file and its command line.
@@ -194,9 +195,13 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::Parse { path, at: None, message } => write!(f, "{}: {message}", path.display()),
-            Self::Parse { path, at: Some((line, column)), message } => {
-                write!(f, "{}, line {line}, column {column}: {message}", path.display())
+            Self::Parse { path, at, message } => {
+                write!(f, "{}", path.display())?;
+                if let Some((line, column)) = at {
+                    write!(f, ", line {line}, column {column}")?;
+                }
+                write!(f, ": {message}")?;
+                suggestion(message).map_or(Ok(()), |key| write!(f, "; did you mean `{key}`?"))
             }
             Self::Value(what) => f.write_str(what),
         }

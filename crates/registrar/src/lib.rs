@@ -10,6 +10,7 @@ mod check;
 mod config;
 pub mod json;
 mod listen;
+mod misspelt;
 mod run;
 mod timing;
 

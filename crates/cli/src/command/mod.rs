@@ -1,19 +1,27 @@
 //! The commands, one file each.
 
 mod calcapp;
+mod check_config;
+mod completions;
 mod connect;
 mod decode;
 mod demo;
 mod dump;
+mod elements;
+mod events;
 mod fractal;
 mod get;
+mod man;
 mod map;
+mod peers;
 mod pingpong;
+mod pools;
 mod probe;
 mod registrar;
 pub(crate) mod resolve;
 mod serve;
 mod sim;
+mod watch;
 
 #[cfg(test)]
 pub(crate) use decode::decode_capture;
@@ -39,9 +47,17 @@ pub(crate) enum Command {
     Map(map::Args),
     Get(get::Args),
     Dump(dump::Args),
+    Pools(pools::Args),
+    Elements(elements::Args),
+    Peers(peers::Args),
+    Events(events::Args),
+    Watch(watch::Args),
+    CheckConfig(check_config::Args),
     Probe(probe::Args),
     Bench(rserpool_bench::Args),
     Decode(decode::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Sim(sim::Args),
 }
 
@@ -61,9 +77,17 @@ impl Command {
             Self::Map(args) => args.run(output),
             Self::Get(args) => args.run(output),
             Self::Dump(args) => args.run(output),
+            Self::Pools(args) => args.run(output),
+            Self::Elements(args) => args.run(output),
+            Self::Peers(args) => args.run(output),
+            Self::Events(args) => args.run(output),
+            Self::Watch(args) => args.run(output),
+            Self::CheckConfig(args) => args.run(output),
             Self::Probe(args) => args.run(output),
             Self::Bench(args) => runtime::block_on(args.run(output)),
             Self::Decode(args) => args.run(output),
+            Self::Completions(args) => args.run(output),
+            Self::Man(args) => args.run(output),
             Self::Sim(args) => args.run(output),
         }
     }

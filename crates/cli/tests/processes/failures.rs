@@ -35,13 +35,18 @@ fn each_command_has_a_help_that_names_the_exit_codes() {
 
 #[test]
 fn every_exit_code_of_the_help_is_one_that_a_command_ends_with() {
-    let registrar = Registrar::start();
+    let asap = ["--asap", "tcp://127.0.0.1:0"];
+    let registrar = Registrar::with(&[&asap[..], &["--admin", "http://127.0.0.1:0"]].concat());
+    let token = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&token, "nobody's").unwrap();
+    let token = token.path().to_str().unwrap();
     let cases: &[(i32, &[&str])] = &[
         (0, &["probe"]),
         (1, &["decode", "xyz"]),
         (2, &["resolve", "NoPool"]),
         (68, &["resolve", "NoPool", "--registrar", registrar.tcp()]),
         (69, &["resolve", "NoPool", "--registrar", "tcp://no-such-host.invalid"]),
+        (77, &["pools", "--admin", &registrar.admin[0], "--token-file", token]),
         (78, &["registrar", "--config", "/no/such/file"]),
     ];
     for (code, args) in cases {

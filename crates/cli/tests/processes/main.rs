@@ -8,6 +8,7 @@ mod connecting;
 mod demo;
 mod failures;
 mod networks;
+mod operators;
 mod pool;
 mod programs;
 mod running;

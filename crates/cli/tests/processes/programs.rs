@@ -47,6 +47,9 @@ pub(crate) fn rserpool(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rserpool"));
     // What the user has set for the real one is not for tests.
     command.args(args).env_remove("RSERPOOL_REGISTRARS").env_remove("RUST_LOG");
+    for name in ["RSERPOOL_ADMIN", "RSERPOOL_TOKEN_FILE", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -209,6 +212,8 @@ pub(crate) struct Registrar {
     pub(crate) urls: Vec<String>,
     /// For other registrars.
     pub(crate) enrp: Vec<String>,
+    /// For operators.
+    pub(crate) admin: Vec<String>,
 }
 
 impl Registrar {
@@ -229,7 +234,8 @@ impl Registrar {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let texts = |value: &Value| value.as_array().unwrap().iter().map(text).collect();
         let (urls, enrp) = (texts(&ready["asap"]), texts(&ready["enrp"]));
-        Self { program, id: text(&ready["id"]), urls, enrp }
+        let admin = texts(&ready["admin"]);
+        Self { program, id: text(&ready["id"]), urls, enrp, admin }
     }
 
     /// Where it serves over this scheme.
