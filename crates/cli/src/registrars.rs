@@ -112,7 +112,10 @@ impl RegistrarArgs {
     /// They cannot.
     pub(crate) fn bear(&self, pool: &PoolHandle) -> anyhow::Result<()> {
         let most = self.dialect.handle_octets_max();
-        ensure!(pool.as_bytes().len() <= most, "rsplib bears no pool handle over {most} octets");
+        ensure!(
+            pool.as_bytes().len() <= most,
+            "rsplib takes pool handles of at most {most} octets"
+        );
         Ok(())
     }
 

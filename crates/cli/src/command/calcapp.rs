@@ -143,7 +143,7 @@ impl Client<'_> {
             info!(job.number, "rejected");
             sleep(RETRY_MAX.mul_f64(self.random.random())).await;
         }
-        bail!("no server of {} takes the job", self.pool)
+        bail!("every server of {} rejects the job", self.pool)
     }
 
     /// One job in one session; `None` where the server rejects it.

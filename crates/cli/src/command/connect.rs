@@ -310,7 +310,7 @@ impl<'a> Terminal<'a> {
         if !is_taken {
             let (count, pool) = (self.unanswered, &self.args.pool);
             let lines = if count == 1 { "1 line has" } else { &format!("{count} lines have") };
-            bail!("{lines} no answer: the servers of {pool} accept, and say nothing");
+            bail!("{lines} no answer: the servers of {pool} accept sessions and do not answer");
         }
         Ok(())
     }

@@ -42,14 +42,14 @@ impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let summary = runtime::block_on(async {
             let played = timeout(DURATION_MAX, play(&self.picture));
-            played.await.context("the demo did not come to its end in time")?
+            played.await.context("the demo did not end in time")?
         })?;
         summary.print(output)?;
         if summary.count.requests != summary.count.answered {
             bail!("requests were lost");
         }
         if !summary.picture.identical {
-            bail!("the pool came to another picture than one process alone");
+            bail!("the pool computed another picture than a single process");
         }
         Ok(())
     }

@@ -44,7 +44,9 @@ impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let greet_as = match self.dialect {
             Dialect::Rsplib => {
-                eprintln!("rserpool: this program will look like a registrar for some 10 s");
+                eprintln!(
+                    "rserpool: the registrar takes this program for another registrar for some 10 s"
+                );
                 RegistrarId::new(std::process::id())
             }
             _ => None,

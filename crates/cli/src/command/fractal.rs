@@ -115,7 +115,7 @@ impl Args {
         let is_identical = self.verify.then(|| local::compute(&view) == picture);
         self.print(output, &pool, &report, elapsed, is_identical)?;
         if is_identical == Some(false) {
-            bail!("the pool came to another picture than this host");
+            bail!("the pool computed another picture than this host");
         }
         Ok(())
     }

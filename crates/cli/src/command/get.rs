@@ -219,7 +219,7 @@ impl<'a> Fetch<'a> {
                 _ => {}
             }
         }
-        bail!("the servers of {} fail one after the other", from.pool)
+        bail!("all servers of {} fail", from.pool)
     }
 
     /// Takes a message; the SHA-256 where that was the last one.
@@ -244,7 +244,7 @@ impl<'a> Fetch<'a> {
             }
             Arrival::Refused(..) | Arrival::Broken => session.force_failover(),
             Arrival::Differs(_) if self.kept > 0 => {
-                info!("what an earlier try has left is not of this file");
+                info!("what an earlier try left is of another file");
                 self.target.begin_anew().context("cannot begin anew")?;
                 self.receiver = Receiver::new(self.args.from.path.clone());
                 self.kept = 0;

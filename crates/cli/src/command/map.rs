@@ -135,7 +135,7 @@ impl<'a> List<'a> {
                         continue;
                     }
                     if line.len() > LINE_MAX {
-                        bail!("a line of more than {LINE_MAX} octets");
+                        bail!("a line is longer than {LINE_MAX} octets");
                     }
                     number += 1;
                     let (worker, input) = (Arc::clone(&worker), std::mem::take(&mut line));

@@ -68,7 +68,7 @@ impl Args {
             let is_clean = player.close()?;
             played?;
             if !is_clean {
-                bail!("the session was not as if there had been one server");
+                bail!("something was lost, repeated or begun anew");
             }
             Ok(())
         })

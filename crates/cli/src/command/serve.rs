@@ -216,7 +216,10 @@ impl Args {
             }
         }
         drop(waits);
-        info!(stats = ?server.stats(), "leaves");
+        let stats = server.stats();
+        let (begun, resumed, refused) =
+            (stats.sessions_begun, stats.resumed, stats.sessions_refused);
+        info!(sessions = stats.sessions, begun, resumed, refused, "leaves the pool");
         tokio::select! {
             drained = server.drain(self.drain) => Ok(drained?),
             // Who says it twice has no patience.

@@ -53,9 +53,12 @@ impl View {
         iterations_max: u32,
     ) -> anyhow::Result<Self> {
         let step = span / f64::from(width);
-        ensure!(span.is_finite() && span > 0.0, "a span is more than 0");
-        ensure!(span <= 8.0, "nothing is to be seen beyond a span of 8");
-        ensure!(center.iter().all(|part| part.abs() <= 2.0), "nothing is to be seen beyond 2");
+        ensure!(span.is_finite() && span > 0.0, "the span must be more than 0");
+        ensure!(span <= 8.0, "the span must be at most 8: there is nothing to see beyond");
+        ensure!(
+            center.iter().all(|part| part.abs() <= 2.0),
+            "the center must be within -2 and 2: there is nothing to see beyond"
+        );
         let unit = unit_of(step);
         ensure!(unit > UNIT_MIN, "points {step:e} apart cannot be told from each other");
         let snapped = |number: f64| (number / unit).round() * unit;
