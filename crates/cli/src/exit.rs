@@ -107,7 +107,9 @@ fn code(error: &anyhow::Error) -> u8 {
             Some("unknown-pool") => UNKNOWN_POOL,
             Some("not-enrp") => NO_REGISTRAR,
             // An endpoint cannot be opened because of what was asked for, whoever asks.
-            Some("address-not-here" | "unknown-host" | "multicast") => CONFIGURATION,
+            Some("address-not-here" | "unknown-host" | "multicast" | "plain-with-keys") => {
+                CONFIGURATION
+            }
             _ => FAILED,
         },
     }

@@ -13,6 +13,7 @@ mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod help;
+mod keys;
 mod logging;
 mod output;
 mod pools;

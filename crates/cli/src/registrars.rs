@@ -9,9 +9,12 @@ use clap::Args;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::{Profile, Timing};
 use rserpool::transport::multicast::Group;
-use rserpool::transport::{Address, ParseError};
+use rserpool::transport::{Address, ParseError, Scheme, Tls};
 use rserpool::wire::param::PoolHandle;
 use rserpool::{Attempt, PoolUser};
+
+use crate::exit::Failure;
+use crate::keys::KeyArgs;
 
 /// The environment variable with the registrars of this host's user.
 pub(crate) const VARIABLE: &str = "RSERPOOL_REGISTRARS";
@@ -20,7 +23,7 @@ pub(crate) const VARIABLE: &str = "RSERPOOL_REGISTRARS";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Registrars")]
 pub(crate) struct RegistrarArgs {
-    /// A registrar, such as sctp://10.0.0.1:3863 or tcp://registrar.example; may be repeated. The
+    /// A registrar, such as sctp://10.0.0.1:3863 or tls://registrar.example; may be repeated. The
     /// environment variable may have several, separated by blanks or commas.
     #[arg(
         long = "registrar",
@@ -46,6 +49,9 @@ pub(crate) struct RegistrarArgs {
     /// How the registrars speak: rfc or rsplib.
     #[arg(long, value_name = "DIALECT", default_value = "rfc", value_parser = dialect)]
     pub(crate) dialect: Dialect,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 /// URLs with blanks or commas between them, before and after; at least one.
@@ -117,6 +123,23 @@ impl RegistrarArgs {
             "rsplib takes pool handles of at most {most} octets"
         );
         Ok(())
+    }
+
+    /// The keys for all that is dialed and served; `None` where none are given.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be used, and registrars that they would not protect.
+    pub(crate) fn keys(&self) -> anyhow::Result<Option<Tls>> {
+        let keys = self.keys.read()?;
+        let plain = self.urls().into_iter().find(|url| url.scheme != Scheme::Tls);
+        match (&keys, plain) {
+            (Some(_), Some(url)) => {
+                Err(anyhow::Error::from(rserpool::StartError::PlainWithKeys(url))
+                    .context(Failure::Configuration))
+            }
+            _ => Ok(keys),
+        }
     }
 
     /// The timer values.

@@ -86,6 +86,7 @@ impl SessionArgs {
         let mut config = user::Config::new(self.registrars.urls());
         config.listen = self.registrars.listen();
         config.timing = self.registrars.timing();
+        config.tls = self.registrars.keys()?;
         Ok(PoolUser::start(config)?)
     }
 

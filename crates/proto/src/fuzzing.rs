@@ -230,5 +230,5 @@ fn address(place: u8) -> IpAddr {
 fn link(place: u8, protocol: Protocol) -> Link {
     let carrier = if place < PLACES / 2 { Carrier::Sctp } else { Carrier::Tcp };
     let (remote, local) = (vec![address(place)], vec![address(PLACES)]);
-    Link { protocol, carrier, remote, remote_port: 4_000 + u16::from(place), local }
+    Link { protocol, carrier, remote, remote_port: 4_000 + u16::from(place), local, identity: None }
 }

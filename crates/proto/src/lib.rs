@@ -11,6 +11,7 @@
 //! | [`user`] | a pool user: handle resolution, cache, reports | RFC 5352 §3.3 to §3.5 |
 //! | [`session`] | a user's session with a pool, cookies | RFC 5352 §3.5 to §3.7 |
 //! | [`hunt`] | how both find a registrar | RFC 5352 §3.6 |
+//! | [`identity`] | who the other end of an association has proved to be | RFC 5355 |
 //! | [`stats`] | what they count | |
 //! | [`fuzzing`] | what must hold for whatever a registrar is told | |
 //! | [`time`], [`timers`] | points in time, and tables of deadlines | |
@@ -24,6 +25,7 @@ pub mod element;
 pub mod fuzzing;
 pub mod handlespace;
 pub mod hunt;
+pub mod identity;
 pub mod machine;
 mod packed_u64;
 pub mod registrar;

@@ -8,6 +8,7 @@ use rserpool_wire::asap::registration_subject;
 use rserpool_wire::param::{Cause, PeId, PoolHandle, Transport};
 use rserpool_wire::{DecodeError, Message, Protocol};
 
+use crate::identity::Identity;
 use crate::packed_u64::PackedU64;
 use crate::time::Time;
 
@@ -167,6 +168,8 @@ pub struct Link {
     pub remote_port: u16,
     /// All own addresses, as far as the transport knows them.
     pub local: Vec<IpAddr>,
+    /// Who the peer has proved to be, over TLS; `None` where nothing was proved.
+    pub identity: Option<Identity>,
 }
 
 impl Link {
@@ -174,6 +177,11 @@ impl Link {
     /// address of the peer.
     pub fn source(&self) -> Option<Source> {
         self.remote.first().copied().map(Source::of)
+    }
+
+    /// Who the peer has proved to be.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// Where the peer is, for people: its first address and its port.

@@ -63,6 +63,7 @@ fn link(to: usize, from: usize) -> Link {
         remote: vec![address(to)],
         remote_port: 3863,
         local: vec![address(from)],
+        identity: None,
     }
 }
 

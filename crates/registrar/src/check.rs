@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool::proto::timing::Timing;
 use rserpool::registrar;
-use rserpool::transport::Address;
+use rserpool::transport::{Address, Scheme};
 use rserpool::wire::param::PoolHandle;
 
 use crate::Config;
@@ -23,6 +23,7 @@ const PEER_TIME_MIN: Duration = Duration::from_secs(1);
 pub(crate) fn complaints(config: &Config, library: &registrar::Config) -> Vec<String> {
     let mut found = Vec::new();
     urls(config, &mut found);
+    keys(config, library, &mut found);
     groups(config, &mut found);
     timing(&library.protocol.timing, &mut found);
     pauses(library, &mut found);
@@ -47,6 +48,30 @@ fn urls(config: &Config, found: &mut Vec<String>) {
     }
     for url in config.peers.iter().filter(|url| is_unspecified(url)) {
         found.push(format!("peers: {url} is no address of a host"));
+    }
+}
+
+/// What keys do not protect, and what there are no keys for.
+fn keys(config: &Config, library: &registrar::Config, found: &mut Vec<String>) {
+    let own = library.asap.iter().chain(&library.enrp);
+    let all = own.clone().chain(&library.peers);
+    match config.tls.key.is_some() {
+        false => found.extend(all.filter(|url| url.scheme == Scheme::Tls).map(|url| {
+            format!("{url} needs keys: a section [tls] with key and ca, or --tls-key and --tls-ca")
+        })),
+        true if !config.tls.plaintext_ok => {
+            found.extend(all.filter(|url| url.scheme != Scheme::Tls).map(|url| {
+                format!(
+                    "{url} is not protected by the keys of [tls]: write tls:// in it, or set \
+                     tls.plaintext_ok"
+                )
+            }));
+        }
+        true => {}
+    }
+    let tls = &config.tls;
+    if tls.key.is_none() && (!tls.ca.is_empty() || tls.cert.is_some() || !tls.pins.is_empty()) {
+        found.push("[tls] says whom to trust, but there is no own key in it".into());
     }
 }
 
@@ -196,6 +221,13 @@ mod tests {
             ("limits.peers = 0", "limits.peers is 0"),
             ("limits.subscriptions = 0", "limits.subscriptions is 0"),
             ("limits.stall_timeout = '1ms'", "stall_timeout (1ms) is below 1s"),
+            ("asap = ['tls://10.0.0.1']", "tls://10.0.0.1:3864 needs keys"),
+            ("tls.ca = 'ca.pem'", "no own key"),
+            ("peers = ['tls://10.0.0.1']", "tls://10.0.0.1:9902 needs keys"),
+            (
+                "enrp = ['tcp://10.0.0.1']\ntls.key = 'none'",
+                "tcp://10.0.0.1:9901 is not protected by the keys",
+            ),
             ("items_default = 5\nitems_max = 4", "items_default (5) is above items_max (4)"),
         ] {
             let said = complaint(text).unwrap_or_default();

@@ -13,6 +13,7 @@ use rserpool::proto::registrar::{self as protocol, AddressScope, Quotas};
 use rserpool::proto::timing::{Profile, Timing};
 use rserpool::transport::Address;
 use rserpool::transport::multicast::Group;
+use rserpool::transport::tls::KeyError;
 use rserpool::wire::param::RegistrarId;
 use rserpool::{TransportLimits, registrar};
 use serde::{Deserialize, Deserializer, de};
@@ -22,6 +23,7 @@ use crate::check::complaints;
 use crate::listen::default_urls;
 use crate::misspelt::suggestion;
 use crate::timing::TimingOverrides;
+use crate::tls::Tls;
 
 /// What a registrar is told by its file and its command line.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -97,6 +99,8 @@ pub struct Config {
     pub limits: Limits,
     /// What operators see, and who may.
     pub admin: AdminConfig,
+    /// Its keys.
+    pub tls: Tls,
 }
 
 /// Announcing a registrar by multicast (RFC 5352 §3.6).
@@ -189,6 +193,8 @@ pub enum ConfigError {
     },
     /// A value makes no sense.
     Value(String),
+    /// Its keys cannot be used.
+    Keys(KeyError),
 }
 
 impl fmt::Display for ConfigError {
@@ -204,6 +210,7 @@ impl fmt::Display for ConfigError {
                 suggestion(message).map_or(Ok(()), |key| write!(f, "; did you mean `{key}`?"))
             }
             Self::Value(what) => f.write_str(what),
+            Self::Keys(error) => error.fmt(f),
         }
     }
 }
@@ -237,7 +244,12 @@ impl Config {
     /// [`ConfigError::Read`] or [`ConfigError::Parse`], which says line and key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
-        toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))?;
+        if let Some(here) = path.parent() {
+            config.tls.resolve(here);
+        }
+        Ok(config)
     }
 
     /// What the library runs.
@@ -249,19 +261,21 @@ impl Config {
         let groups = |addresses: &[SocketAddr]| -> Vec<Group> {
             addresses.iter().map(|&address| self.announce.group(address)).collect()
         };
-        let asap = self.asap.clone().unwrap_or_else(default_urls);
+        let asap = self.asap.clone().unwrap_or_else(|| default_urls(self.tls.key.is_some()));
         let library = registrar::Config::new(asap)
             .enrp(self.enrp.clone())
             .peers(self.peers.clone())
             .announce(groups(&self.announce.groups))
             .discover(groups(&self.announce.enrp_groups))
             .protocol(self.protocol())
-            .transport(self.limits.transport());
+            .transport(self.limits.transport())
+            .plaintext_ok(self.tls.plaintext_ok);
         let complaints = complaints(self, &library);
-        if complaints.is_empty() {
-            return Ok(library);
+        if !complaints.is_empty() {
+            return Err(ConfigError::Value(complaints.join("; ")));
         }
-        Err(ConfigError::Value(complaints.join("; ")))
+        let keys = self.tls.files().map(rserpool::transport::Tls::new);
+        Ok(library.tls(keys.transpose().map_err(ConfigError::Keys)?))
     }
 
     fn protocol(&self) -> protocol::Config {
@@ -462,6 +476,7 @@ mod tests {
         assert_eq!(limits.stall_timeout, Some(options.stall_timeout));
         assert_eq!(limits.message_timeout, Some(options.message_timeout));
         assert_eq!(limits.close_timeout, Some(options.close_timeout));
+        assert!(example.tls.is_none() && !example.plaintext_ok);
     }
 
     #[test]
@@ -475,6 +490,8 @@ mod tests {
         let mut config: Config = toml::from_str(&uncommented).unwrap();
         // Nobody has it here.
         assert_eq!(config.admin.tokens.take(), Some("/etc/rserpool/tokens".into()));
+        // Its files are elsewhere, and its URLs show that there need not be keys.
+        assert!(std::mem::take(&mut config.tls).files().is_some());
         config.to_library().unwrap();
         assert_eq!(config.id, Some("0x11".parse().unwrap()));
         assert_eq!(config.announce.groups.len(), 2);
@@ -491,9 +508,14 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_example() {
-        for (table, count) in
-            [("", 20), ("[timing]", 20), ("[announce]", 4), ("[limits]", 7), ("[admin]", 8)]
-        {
+        for (table, count) in [
+            ("", 20),
+            ("[timing]", 20),
+            ("[announce]", 4),
+            ("[limits]", 7),
+            ("[admin]", 8),
+            ("[tls]", 6),
+        ] {
             let keys = keys(table);
             assert!(keys.len() >= count, "{table}: {keys:?}");
             for key in keys {

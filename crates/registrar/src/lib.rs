@@ -13,9 +13,11 @@ mod listen;
 mod misspelt;
 mod run;
 mod timing;
+mod tls;
 
 pub use admin::{AdminConfig, DEFAULT_URL as DEFAULT_ADMIN_URL};
 pub use config::{Announce, Config, ConfigError, Limits, RegistrarNumber};
 pub use listen::default_urls;
 pub use run::{Ready, run};
 pub use timing::TimingOverrides;
+pub use tls::Tls;

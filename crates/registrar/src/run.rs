@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use rserpool::Registrar;
-use rserpool::transport::Address;
+use rserpool::transport::{Address, Scheme, Tls};
 use rserpool::wire::param::RegistrarId;
 use rserpool_web::listen::Endpoint;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,7 +44,9 @@ pub async fn run(
         signal(SignalKind::user_defined1()).context("cannot handle SIGUSR1")?,
         signal(SignalKind::user_defined2()).context("cannot handle SIGUSR2")?,
     ];
-    let registrar = Registrar::start(config.to_library()?)?;
+    let library = config.to_library()?;
+    let keys = library.tls.clone();
+    let registrar = Registrar::start(library)?;
     tell_who_can_reach_it(config);
     let setup = Setup {
         config: &config.admin,
@@ -57,7 +59,13 @@ pub async fn run(
     let ignore = async {
         loop {
             let name = tokio::select! {
-                _ = hangup.recv() => "SIGHUP",
+                _ = hangup.recv() => match &keys {
+                    Some(keys) => {
+                        read_again(keys);
+                        continue;
+                    }
+                    None => "SIGHUP",
+                },
                 _ = user1.recv() => "SIGUSR1",
                 _ = user2.recv() => "SIGUSR2",
             };
@@ -97,22 +105,36 @@ pub async fn run(
     Ok(())
 }
 
+/// Reads the files of the keys again. Who sends the signal wants to know, at every level.
+fn read_again(keys: &Tls) {
+    match keys.reload() {
+        Ok(()) => warn!("keys read again: who is not trusted any more is gone"),
+        Err(error) => warn!(%error, "the old keys stay"),
+    }
+}
+
 /// What an operator should know: whoever reaches a registrar may do everything.
 fn tell_who_can_reach_it(config: &Config) {
-    if config.asap.is_none() {
+    if config.asap.is_none() && config.tls.key.is_some() {
+        warn!(
+            "only this host can reach this registrar: --asap tls://ADDRESS, or asap in its \
+             configuration file, opens it to others"
+        );
+    } else if config.asap.is_none() {
         warn!(
             "only this host can reach this registrar: --asap sctp://ADDRESS:3863, or asap in its \
              configuration file, opens it to others"
         );
     }
     let asap = config.asap.iter().flatten();
-    let open = open_to_others(asap.chain(&config.enrp));
+    let unprotected = asap.chain(&config.enrp).filter(|url| url.scheme != Scheme::Tls);
+    let open = open_to_others(unprotected);
     if !open.is_empty() {
         let urls: Vec<String> = open.iter().map(ToString::to_string).collect();
         warn!(
             urls = urls.join(" "),
-            "there are no keys: whoever reaches these URLs can register, find and remove servers; \
-             keep others out of this network"
+            "there are no keys for these URLs: whoever reaches them can register, find and remove \
+             servers; keep others out of this network, or serve tls:// with keys (rserpool tls)"
         );
     }
 }

@@ -10,11 +10,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rserpool_proto::identity::Identity;
 use rserpool_proto::machine::{self, Carrier, Input, Link, Peer, Target};
 use rserpool_transport::multicast::{Announcement, Announcer, Listener};
+use rserpool_transport::tls::{Expected, Role};
 use rserpool_transport::{
-    Address, AssocId, AssocInfo, Backend, BuildIdHasher, Counters, Endpoints, Error, Event,
-    Framing, Ppid, Remote, Scheme, SendError,
+    Address, AssocId, AssocInfo, Backend, BuildIdHasher, Counters, DownReason, Endpoints, Error,
+    Event, Framing, Ppid, Remote, Scheme, SendError,
 };
 use rserpool_wire::param::Transport;
 use rserpool_wire::{Message, Protocol};
@@ -57,6 +59,8 @@ pub(crate) struct Associations {
     overflow: Overflow,
     /// Messages that were neither of ASAP nor of ENRP.
     foreign: u64,
+    /// What is dialed over ASAP.
+    asap_role: Role,
 }
 
 /// What came of something that the machine wanted, at once.
@@ -92,7 +96,14 @@ impl Associations {
             closing: HashSet::default(),
             overflow: Overflow::default(),
             foreign: 0,
+            asap_role: Role::Registrar,
         }
+    }
+
+    /// These are a registrar's: over ASAP it dials elements.
+    pub(crate) fn of_registrar(mut self) -> Self {
+        self.asap_role = Role::Server;
+        self
     }
 
     /// Sends what the machine announces of this protocol to one more group.
@@ -116,7 +127,7 @@ impl Associations {
                 }
                 None => self.outcomes.push_back(Outcome::Lost(peer)),
             },
-            Target::Learned(transport) => match remote_of(&transport) {
+            Target::Learned(transport) => match remote_of(&transport, &self.endpoints) {
                 Some(remote) => self.dial(peer, protocol, Ok(remote)),
                 None => self.outcomes.push_back(Outcome::Lost(peer)),
             },
@@ -150,7 +161,12 @@ impl Associations {
 
     fn dial(&mut self, peer: Peer, protocol: Protocol, remote: Result<Remote, Error>) {
         let first = remote.as_ref().ok().and_then(Remote::first);
-        let dialed = remote.and_then(|remote| {
+        let role = match protocol {
+            Protocol::Asap => self.asap_role,
+            Protocol::Enrp => Role::Registrar,
+        };
+        let dialed = remote.and_then(|mut remote| {
+            remote.expected.role = Some(role);
             debug!(%remote, "dialing");
             self.endpoints.connect(&remote, speaks(protocol))
         });
@@ -335,7 +351,12 @@ impl Associations {
                 self.closing.remove(&assoc);
                 let remote = self.remotes.remove(&assoc);
                 if let Some((peer, _)) = self.by_assoc.remove(&assoc) {
-                    debug!(%peer, remote = remote.map(display), %reason, "association down");
+                    let remote = remote.map(display);
+                    // An operator has to mend it; the owner of an element or a user is told.
+                    match peer.is_dialed() && !self.tells_owner && is_about_trust(reason) {
+                        true => warn!(%peer, remote, %reason, "association down"),
+                        false => debug!(%peer, remote, %reason, "association down"),
+                    }
                     self.note(peer, Attempt::Down(reason));
                     self.dialed.remove(&peer);
                     self.by_peer.remove(&peer);
@@ -401,13 +422,15 @@ impl Associations {
         self.note(peer, Attempt::Up);
         let first = info.remote.first().map(|&ip| SocketAddr::new(ip, info.remote_port));
         self.remotes.extend(first.map(|first| (assoc, first)));
-        debug!(%peer, remote = first.map(display), backend = %info.backend, "association up");
+        let identity = info.identity.as_ref().map(proved);
+        let who = identity.as_ref().map(display);
+        debug!(%peer, remote = first.map(display), backend = %info.backend, who, "association up");
         let carrier = match info.backend {
-            Backend::Tcp => Carrier::Tcp,
+            Backend::Tcp | Backend::Tls => Carrier::Tcp,
             _ => Carrier::Sctp,
         };
         let AssocInfo { remote, remote_port, local, .. } = info;
-        let link = Link { protocol, carrier, remote, remote_port, local };
+        let link = Link { protocol, carrier, remote, remote_port, local, identity };
         Input::Up(peer, link)
     }
 
@@ -441,16 +464,43 @@ fn heard<C>(announcement: Announcement, protocol: Protocol) -> Option<Input<C>> 
     }
 }
 
-/// How to dial a transport, where this library can.
-pub(crate) fn remote_of(transport: &Transport) -> Option<Remote> {
+/// What a peer has proved, as machines know it.
+fn proved(identity: &rserpool_transport::Identity) -> Identity {
+    Identity::new(*identity.key(), identity.names().iter().map(ToString::to_string).collect())
+}
+
+/// Whether an association ended for who its ends are.
+fn is_about_trust(reason: DownReason) -> bool {
+    matches!(
+        reason,
+        DownReason::NotTls
+            | DownReason::SpeaksTls
+            | DownReason::Identity(_)
+            | DownReason::Untrusted
+            | DownReason::Tls
+    )
+}
+
+/// How to dial a transport, where this library can. Who has keys speaks TLS: what is learned from
+/// the wire does not say so, and nobody else can make it plain.
+pub(crate) fn remote_of(transport: &Transport, endpoints: &Endpoints) -> Option<Remote> {
     let scheme = match transport {
+        Transport::Tcp { .. } if endpoints.has_keys() => Scheme::Tls,
+        _ if endpoints.has_keys() => return None,
         Transport::Sctp(_) => Scheme::Sctp,
         Transport::Tcp { .. } => Scheme::Tcp,
         Transport::Udp { .. } => Scheme::Udp,
         _ => return None,
     };
     let addresses = transport.addresses().to_vec();
-    Some(Remote { scheme, addresses, port: transport.port()?, encapsulation: None, zone: 0 })
+    Some(Remote {
+        scheme,
+        addresses,
+        port: transport.port()?,
+        encapsulation: None,
+        zone: 0,
+        expected: Expected::default(),
+    })
 }
 
 /// What is spoken at a port for this protocol.

@@ -130,6 +130,7 @@ pub mod registrar;
 pub mod server;
 pub mod session;
 mod setters;
+pub mod tls;
 mod transport_options;
 pub mod user;
 
@@ -148,7 +149,7 @@ pub use user::{Config as UserConfig, PoolUser};
 pub use rserpool_proto::dialect::Dialect;
 pub use rserpool_proto::timing::{Profile, Timing};
 pub use rserpool_transport::multicast::Group;
-pub use rserpool_transport::{Address, Host, ParseError as UrlParseError, Scheme};
+pub use rserpool_transport::{Address, Host, ParseError as UrlParseError, Scheme, Tls};
 pub use rserpool_wire::param::{
     Cause, HandleParseError, Load, PeId, Policy, PolicyParseError, PoolHandle, RegistrarId,
     SctpTransport, Transport, TransportUse,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rserpool_transport::{Address, AssocId, AssocInfo, Endpoints, Event, Options, Ppid};
+use rserpool_transport::tls::Role;
+use rserpool_transport::{Address, AssocId, AssocInfo, Endpoints, Event, Options, Ppid, Tls};
 use rserpool_wire::asap::{Asap, HandleResolution};
 use rserpool_wire::enrp::{Body, Enrp, Presence, TableRequest, TableResponse};
 use rserpool_wire::param::{
@@ -33,6 +34,8 @@ pub struct Config {
     pub greet_as: Option<RegistrarId>,
     /// How long the whole may take. Default: 10 s.
     pub timeout: Duration,
+    /// The keys, for `tls://`. Default: none.
+    pub tls: Option<Tls>,
 }
 
 /// The pools of a handlespace, and the elements of each by their identifiers.
@@ -41,13 +44,20 @@ pub type Table = BTreeMap<PoolHandle, BTreeMap<PeId, PoolElement>>;
 impl Config {
     /// Everything that a registrar knows, asked for as nobody.
     pub fn new(registrar: Address) -> Self {
-        Self { registrar, own_only: false, greet_as: None, timeout: Duration::from_secs(10) }
+        Self {
+            registrar,
+            own_only: false,
+            greet_as: None,
+            timeout: Duration::from_secs(10),
+            tls: None,
+        }
     }
 
     setters! {
         own_only: as bool;
         greet_as: into Option<RegistrarId>;
         timeout: as Duration;
+        tls: into Option<Tls>;
     }
 }
 
@@ -127,8 +137,10 @@ impl From<rserpool_transport::Error> for TableError {
 pub async fn table(config: Config) -> Result<Table, TableError> {
     Handle::try_current().map_err(|_| TableError::NoRuntime)?;
     let deadline = deadline(config.timeout);
-    let remote = config.registrar.resolve().await?;
-    let mut endpoints = Endpoints::new(Options::default());
+    let mut remote = config.registrar.resolve().await?;
+    remote.expected.role = Some(Role::Registrar);
+    let tls = config.tls.clone();
+    let mut endpoints = Endpoints::new(Options { tls, ..Options::default() });
     let assoc = endpoints.connect(&remote, speaks(Protocol::Enrp))?;
     let mut observer = Observer { endpoints, assoc, config };
     match timeout_at(deadline, observer.download()).await {

@@ -1,8 +1,9 @@
-//! URLs of endpoints: `sctp://10.0.0.1,10.0.1.1:3863?encap=9899`, `tcp://host:3863`.
+//! URLs of endpoints: `sctp://10.0.0.1,10.0.1.1:3863?encap=9899`, `tcp://host:3863`,
+//! `tls://host:3864`.
 //!
 //! ```text
 //! URL    = SCHEME "://" HOST *("," HOST) [":" PORT] ["?encap=" PORT]
-//! SCHEME = "sctp" | "sctp+kernel" | "sctp+udp" | "tcp"
+//! SCHEME = "sctp" | "sctp+kernel" | "sctp+udp" | "tcp" | "tls"
 //! HOST   = IPv4 | "[" IPv6 [ "%" ZONE ] "]" | name
 //! ```
 //!
@@ -19,6 +20,7 @@ use rserpool_wire::registry;
 use rustix::net::netdevice;
 
 use crate::endpoint::{Error, Remote};
+use crate::tls::{Expected, Name};
 
 /// The URL of an endpoint: to listen on, or to dial.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -45,6 +47,8 @@ pub enum Scheme {
     UserlandSctp,
     /// `tcp://`.
     Tcp,
+    /// `tls://`: TLS over TCP. It needs keys: [`Options::tls`](crate::Options::tls).
+    Tls,
     /// Datagrams, for services only: no URL that is read has it, since no registrar is reached so.
     Udp,
 }
@@ -62,7 +66,9 @@ pub enum Host {
 
 /// A text that is not the URL of an endpoint.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{text}` is not an endpoint URL: {why} (write sctp://10.0.0.1:3863 or tcp://host:3863)")]
+#[error(
+    "`{text}` is not an endpoint URL: {why} (write sctp://10.0.0.1:3863, tcp://host:3863 or tls://host:3864)"
+)]
 pub struct ParseError {
     /// The text; control characters are escaped, so that the message stays on one line.
     pub text: String,
@@ -76,7 +82,8 @@ impl Address {
     /// The port of ENRP over SCTP (RFC 5353 §5).
     pub const ENRP_PORT: u16 = registry::ENRP_PORT;
 
-    /// Reads a URL; where it has no port, `default_port` is meant.
+    /// Reads a URL; where it has no port, `default_port` is meant, and for TLS the port that ASAP or
+    /// ENRP has for it (RFC 5352 §8, RFC 5353 §5).
     ///
     /// # Errors
     ///
@@ -119,6 +126,7 @@ impl Address {
             port: self.port,
             encapsulation: self.encapsulation,
             zone,
+            expected: self.expected(),
         })
     }
 
@@ -137,7 +145,18 @@ impl Address {
             encapsulation: self.encapsulation,
             // An interface that there is not is told by who resolves.
             zone: self.zone().ok()?,
+            expected: self.expected(),
         })
+    }
+
+    /// Who has to be there, where TLS tells: the host that the URL names.
+    fn expected(&self) -> Expected {
+        let host = self.hosts.first().map(|host| match host {
+            Host::Ip(ip) => Name::Ip(*ip),
+            Host::Zoned(ip, _) => Name::Ip(IpAddr::V6(*ip)),
+            Host::Name(name) => Name::Dns(name.clone()),
+        });
+        Expected { host: host.filter(|_| self.scheme == Scheme::Tls), ..Expected::default() }
     }
 
     /// The number of the interface at which link-local hosts are; 0 where there are none.
@@ -225,7 +244,7 @@ impl fmt::Display for Address {
 /// Writes what to dial as a URL.
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scheme, port, encapsulation, zone, .. } = *self;
+        let &Self { scheme, port, encapsulation, zone, .. } = self;
         let host = |ip: &IpAddr| match ip {
             IpAddr::V6(v6) if zone != 0 && v6.is_unicast_link_local() => {
                 Host::Zoned(*v6, zone.to_string())
@@ -244,6 +263,7 @@ impl fmt::Display for Scheme {
             Self::KernelSctp => "sctp+kernel",
             Self::UserlandSctp => "sctp+udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Udp => "udp",
         })
     }
@@ -269,8 +289,13 @@ fn parse(text: &str, default_port: u16) -> Result<Address, &'static str> {
         "sctp+kernel" => Scheme::KernelSctp,
         "sctp+udp" => Scheme::UserlandSctp,
         "tcp" => Scheme::Tcp,
-        "tls" => return Err("TLS is not supported yet, use tcp:// in a trusted network"),
-        _ => return Err("the scheme is none of sctp, sctp+kernel, sctp+udp and tcp"),
+        "tls" => Scheme::Tls,
+        _ => return Err("the scheme is none of sctp, sctp+kernel, sctp+udp, tcp and tls"),
+    };
+    let default_port = match (scheme, default_port) {
+        (Scheme::Tls, Address::ASAP_PORT) => registry::ASAP_TLS_PORT,
+        (Scheme::Tls, Address::ENRP_PORT) => registry::ENRP_TLS_PORT,
+        (_, port) => port,
     };
     let (authority, query) = match rest.split_once('?') {
         Some((authority, query)) => (authority, Some(query)),
@@ -283,10 +308,11 @@ fn parse(text: &str, default_port: u16) -> Result<Address, &'static str> {
     };
     let hosts: Vec<Host> = hosts.split(',').map(host).collect::<Result<_, _>>()?;
     let encapsulation = query.map(encapsulation).transpose()?;
-    if scheme == Scheme::Tcp && hosts.len() > 1 {
+    let is_stream = matches!(scheme, Scheme::Tcp | Scheme::Tls);
+    if is_stream && hosts.len() > 1 {
         return Err("several hosts need SCTP");
     }
-    if scheme == Scheme::Tcp && encapsulation.is_some() {
+    if is_stream && encapsulation.is_some() {
         return Err("only SCTP has an encapsulation port");
     }
     let zones: Vec<&String> = hosts.iter().filter_map(zone_of).collect();

@@ -11,6 +11,7 @@ use rserpool_wire::registry;
 
 pub use self::options::{Counters, Options, Rto};
 use crate::address::Address;
+use crate::tls::{Expected, Identity, IdentityError};
 
 /// A bound transport endpoint: it accepts associations, dials, and carries whole messages.
 ///
@@ -126,6 +127,8 @@ pub struct Remote {
     /// Number of the interface at which the link-local addresses of IPv6 among `addresses` are
     /// (RFC 4007 §11); 0 where there are none.
     pub zone: u32,
+    /// Who has to be there, where TLS tells.
+    pub expected: Expected,
 }
 
 impl Remote {
@@ -235,6 +238,8 @@ pub struct AssocInfo {
     pub local: Vec<IpAddr>,
     /// The own SCTP or TCP port.
     pub local_port: u16,
+    /// Who the peer has proved to be, over TLS.
+    pub identity: Option<Identity>,
 }
 
 /// What carries an association.
@@ -247,6 +252,8 @@ pub enum Backend {
     UserlandSctp,
     /// TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
     /// UDP, for services.
     Udp,
     /// A queue inside this process.
@@ -259,6 +266,7 @@ impl fmt::Display for Backend {
             Self::KernelSctp => "kernel SCTP",
             Self::UserlandSctp => "userland SCTP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS over TCP",
             Self::Udp => "UDP",
             Self::Memory => "memory",
         })
@@ -287,11 +295,26 @@ pub enum DownReason {
     Framing,
     /// The operating system refused.
     System,
+    /// The peer speaks something else than TLS where TLS was to be spoken.
+    NotTls,
+    /// The peer speaks TLS where none was to be spoken.
+    SpeaksTls,
+    /// The peer is not who it has to be.
+    Identity(IdentityError),
+    /// The peer does not trust this end.
+    Untrusted,
+    /// The TLS handshake failed for another reason, or later something in TLS was wrong.
+    Tls,
 }
 
 impl fmt::Display for DownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Identity(error) => return error.fmt(f),
+            Self::NotTls => "the peer does not speak TLS",
+            Self::SpeaksTls => "the peer speaks TLS: dial it as tls://",
+            Self::Untrusted => "the peer does not trust this key or certificate",
+            Self::Tls => "the TLS handshake failed",
             Self::Closed => "closed",
             Self::Reset => "reset by the peer",
             Self::Refused => "refused",

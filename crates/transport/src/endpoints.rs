@@ -47,6 +47,12 @@ impl Endpoints {
         Self { options, members: Vec::new(), first: 0 }
     }
 
+    /// Whether this node has keys, for `tls://`.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.options.tls.is_some()
+    }
+
     /// Listens at `url`. Dials to peers that speak the same go out of there, where they can.
     ///
     /// A name in `url` is looked up on the spot, which may block.
@@ -65,7 +71,7 @@ impl Endpoints {
             Scheme::Sctp => Box::new(SctpEndpoint::bind(url, &self.options)?),
             Scheme::KernelSctp => listen_in_kernel(url, &self.options)?,
             Scheme::UserlandSctp => Box::new(UserlandEndpoint::bind(url, &self.options)?),
-            Scheme::Tcp => Box::new(TcpEndpoint::bind(url, speaks, &self.options)?),
+            Scheme::Tcp | Scheme::Tls => Box::new(TcpEndpoint::bind(url, speaks, &self.options)?),
             Scheme::Udp => Box::new(UdpEndpoint::bind(url, &self.options)?),
         };
         let local = endpoint.local();
@@ -219,10 +225,10 @@ impl Member {
         }
         // One that listens is taken even if it knows one way only: peers know its port.
         match self.endpoint.local().url.scheme {
-            Scheme::Sctp => !matches!(scheme, Scheme::Tcp | Scheme::Udp),
+            Scheme::Sctp => !matches!(scheme, Scheme::Tcp | Scheme::Tls | Scheme::Udp),
             Scheme::KernelSctp => matches!(scheme, Scheme::Sctp | Scheme::KernelSctp),
             Scheme::UserlandSctp => matches!(scheme, Scheme::Sctp | Scheme::UserlandSctp),
-            Scheme::Tcp => scheme == Scheme::Tcp,
+            own @ (Scheme::Tcp | Scheme::Tls) => scheme == own,
             // A listener's socket is not told of ICMP errors.
             Scheme::Udp => false,
         }
@@ -266,6 +272,7 @@ fn dialer(scheme: Scheme, speaks: Framing, options: &Options) -> Result<Box<dyn 
         Scheme::KernelSctp => dial_in_kernel(options)?,
         Scheme::UserlandSctp => Box::new(UserlandEndpoint::dialer(options)?),
         Scheme::Tcp => Box::new(TcpEndpoint::dialer(speaks, options)),
+        Scheme::Tls => Box::new(TcpEndpoint::tls_dialer(speaks, options)?),
         Scheme::Udp => Box::new(UdpEndpoint::dialer(options)),
     })
 }

@@ -16,6 +16,7 @@
 //! | `source_limit` | incoming associations of each source | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
 //! | `source` | which own address a dial leaves from | |
+//! | [`tls`] | keys, whom they make trusted, and who a peer has proved to be | RFC 8446, RFC 7250 |
 //! | `tcp` | [`TcpEndpoint`]: ASAP and ENRP messages, records, or plain octets over TCP | RFC 5352 §2.1 |
 //! | [`userland`] | SCTP without a kernel that has it, in UDP | RFC 9260, RFC 6951 |
 //!
@@ -43,6 +44,7 @@ mod source_limit;
 #[allow(unsafe_code, reason = "system calls that no crate wraps; the only such place")]
 mod sys;
 mod tcp;
+pub mod tls;
 mod udp;
 pub mod userland;
 
@@ -59,4 +61,5 @@ pub use memory::{MemoryEndpoint, MemoryNetwork};
 pub use probe::{Finding, Subject, kernel_sctp_available, probe};
 pub use sctp::SctpEndpoint;
 pub use tcp::{Framing, TcpEndpoint};
+pub use tls::{Expected, Identity, Tls};
 pub use udp::UdpEndpoint;

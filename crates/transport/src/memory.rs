@@ -212,6 +212,7 @@ impl Stations {
             remote_port: remote.port,
             local: dialer.ends(remote),
             local_port: dialer.local.port,
+            identity: None,
         };
         let far_info = AssocInfo {
             backend: Backend::Memory,
@@ -220,6 +221,7 @@ impl Stations {
             remote_port: near_info.local_port,
             local: near_info.remote.clone(),
             local_port: near_info.remote_port,
+            identity: None,
         };
         let far = listener.and_then(|number| {
             let station = self.stations.get_mut(&number)?;

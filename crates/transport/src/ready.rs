@@ -75,6 +75,12 @@ impl Source {
         Entry::queue(&self.entry);
     }
 
+    /// Whether there still is a queue for it.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.entry.queue.strong_count() > 0
+    }
+
     /// Queues the source and wakes the task.
     pub fn wake(&self) {
         self.entry.wake_by_ref();

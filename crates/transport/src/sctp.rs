@@ -106,10 +106,10 @@ impl SctpEndpoint {
         match (remote.scheme, known) {
             (Scheme::KernelSctp, _) => (Side::Kernel, None),
             (Scheme::UserlandSctp, _) => (Side::Userland, None),
-            (Scheme::Sctp | Scheme::Tcp | Scheme::Udp, Some(Side::Userland)) => {
+            (Scheme::Sctp | Scheme::Tcp | Scheme::Tls | Scheme::Udp, Some(Side::Userland)) => {
                 (Side::Userland, Some(Side::Kernel))
             }
-            (Scheme::Sctp | Scheme::Tcp | Scheme::Udp, Some(Side::Kernel) | None) => {
+            (Scheme::Sctp | Scheme::Tcp | Scheme::Tls | Scheme::Udp, Some(Side::Kernel) | None) => {
                 (Side::Kernel, Some(Side::Userland))
             }
         }
@@ -277,7 +277,7 @@ impl SctpEndpoint {
 
 impl Endpoint for SctpEndpoint {
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
-        if matches!(remote.scheme, Scheme::Tcp | Scheme::Udp) {
+        if matches!(remote.scheme, Scheme::Tcp | Scheme::Tls | Scheme::Udp) {
             let why = format!("{}:// was asked for", remote.scheme);
             return Err(Error::Unsupported { what: "another transport at an SCTP endpoint", why });
         }

@@ -307,6 +307,7 @@ fn info(dialed: bool, remote: SocketAddr, local_port: Option<u16>) -> AssocInfo 
         remote_port: remote.port(),
         local: Vec::new(),
         local_port: local_port.unwrap_or_default(),
+        identity: None,
     }
 }
 
@@ -363,7 +364,17 @@ mod tests {
         let url = Address::from((Scheme::Udp, ([127, 0, 0, 1], 0).into()));
         let server = UdpEndpoint::bind(&url, &Options::default()).unwrap();
         let Local { addresses, port, .. } = server.local();
-        (server, Remote { scheme: Scheme::Udp, addresses, port, encapsulation: None, zone: 0 })
+        (
+            server,
+            Remote {
+                scheme: Scheme::Udp,
+                addresses,
+                port,
+                encapsulation: None,
+                zone: 0,
+                expected: Default::default(),
+            },
+        )
     }
 
     #[tokio::test]
@@ -406,7 +417,14 @@ mod tests {
         let options = Options { associations_max: 1, ..Options::default() };
         let mut server = UdpEndpoint::bind(&url, &options).unwrap();
         let Local { addresses, port, .. } = server.local();
-        let to = Remote { scheme: Scheme::Udp, addresses, port, encapsulation: None, zone: 0 };
+        let to = Remote {
+            scheme: Scheme::Udp,
+            addresses,
+            port,
+            encapsulation: None,
+            zone: 0,
+            expected: Default::default(),
+        };
         let mut client = UdpEndpoint::dialer(&Options::default());
         let (one, two) = (client.connect(&to).unwrap(), client.connect(&to).unwrap());
         client.send(one, Ppid(0), b"one").unwrap();

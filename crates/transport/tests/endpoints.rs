@@ -28,6 +28,7 @@ fn remote(local: &Local) -> Remote {
         port: local.port,
         encapsulation: local.url.encapsulation,
         zone: 0,
+        expected: Default::default(),
     }
 }
 

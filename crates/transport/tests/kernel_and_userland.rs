@@ -40,7 +40,14 @@ impl Lab {
         let local = self.ends[at].local();
         let (addresses, port) = (local.addresses, local.port);
         let encapsulation = Some(if at == 0 { KERNEL_UDP } else { port });
-        Remote { scheme: Scheme::Sctp, addresses, port, encapsulation, zone: 0 }
+        Remote {
+            scheme: Scheme::Sctp,
+            addresses,
+            port,
+            encapsulation,
+            zone: 0,
+            expected: Default::default(),
+        }
     }
 
     async fn next(&mut self) -> (usize, Event) {

@@ -413,7 +413,14 @@ async fn says_what_it_cannot_do() {
 }
 
 fn remote(addresses: Vec<IpAddr>, port: u16) -> Remote {
-    Remote { scheme: Scheme::Tcp, addresses, port, encapsulation: None, zone: 0 }
+    Remote {
+        scheme: Scheme::Tcp,
+        addresses,
+        port,
+        encapsulation: None,
+        zone: 0,
+        expected: Default::default(),
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub(super) fn round(what: What, span: Duration) -> anyhow::Result<Round> {
         remote: vec![here],
         remote_port: 1,
         local: vec![here],
+        identity: None,
     };
     registrar.handle(Time::ZERO, Input::Up(CLIENT, link));
     let pool = handle("Asked")?;

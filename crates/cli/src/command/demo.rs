@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod cluster;
+mod keys;
 mod picture;
 mod summary;
 
@@ -19,7 +20,7 @@ use cluster::Cluster;
 
 /// Watch a pool survive its servers.
 ///
-/// Registrars, echo servers and a client run over SCTP on this host, each in a process of its own.
+/// Registrars, echo servers and a client run over SCTP, or TLS, on this host, each in a process of its own.
 /// Servers are killed and frozen, and a registrar is killed, while the client goes on. Then a pool
 /// computes a picture while its servers are killed and frozen.
 ///
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     /// Where to put the picture that the pool computes, as PNG.
     #[arg(long, value_name = "FILE", default_value = "rserpool-demo.png")]
     picture: PathBuf,
+
+    /// Run everything over TLS, with keys made on the spot.
+    #[arg(long)]
+    secure: bool,
 }
 
 const REGISTRARS: usize = 3;
@@ -41,7 +46,7 @@ const PAUSE: Duration = Duration::from_millis(1000);
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         let summary = runtime::block_on(async {
-            let played = timeout(DURATION_MAX, play(&self.picture));
+            let played = timeout(DURATION_MAX, play(&self.picture, self.secure));
             played.await.context("the demo did not end in time")?
         })?;
         summary.print(output)?;
@@ -56,8 +61,8 @@ impl Args {
 }
 
 /// One act after the other.
-async fn play(picture: &Path) -> anyhow::Result<summary::Summary> {
-    let mut cluster = Cluster::open(REGISTRARS).await?;
+async fn play(picture: &Path, is_secure: bool) -> anyhow::Result<summary::Summary> {
+    let mut cluster = Cluster::open(REGISTRARS, is_secure).await?;
     for _ in 0..3 {
         cluster.add_element().await?;
     }

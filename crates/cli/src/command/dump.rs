@@ -9,6 +9,7 @@ use rserpool::transport::Address;
 use rserpool::wire::param::{PoolElement, RegistrarId};
 
 use crate::exit::no_registrar;
+use crate::keys::KeyArgs;
 use crate::output::{Format, Output};
 use crate::pools::{HEADINGS, element_with_home, pool_json, row};
 use crate::registrars::dialect;
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// How long it may take altogether.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 impl Args {
@@ -55,7 +59,8 @@ impl Args {
         let config = observer::Config::new(self.enrp)
             .own_only(self.own)
             .greet_as(greet_as)
-            .timeout(self.timeout);
+            .timeout(self.timeout)
+            .tls(self.keys.read()?);
         let table = runtime::block_on(async {
             let table = observer::table(config);
             Ok(waiting::aloud(table, || format!("the registrar at {url}")).await)

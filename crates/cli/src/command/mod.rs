@@ -21,6 +21,7 @@ mod registrar;
 pub(crate) mod resolve;
 mod serve;
 mod sim;
+pub(crate) mod tls;
 mod watch;
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Sim(sim::Args),
+    Tls(tls::Args),
 }
 
 impl Command {
@@ -88,6 +90,7 @@ impl Command {
             Self::Decode(args) => args.run(output),
             Self::Completions(args) => args.run(output),
             Self::Man(args) => args.run(output),
+            Self::Tls(args) => args.run(output),
             Self::Sim(args) => args.run(output),
         }
     }

@@ -7,12 +7,13 @@ use anyhow::Context as _;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Address;
-use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, RegistrarNumber};
+use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, RegistrarNumber, Tls};
 use rserpool_web::listen::Endpoint;
 use serde::Serialize;
 
 use crate::command::dump::enrp_url;
 use crate::exit::Failure;
+use crate::keys::KeyArgs;
 use crate::output::{Format, Output};
 use crate::registrars::{dialect, profile};
 use crate::runtime;
@@ -88,6 +89,9 @@ pub(crate) struct Args {
     /// End with standard input: for programs that start it.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 /// What is printed once the registrar serves.
@@ -136,6 +140,10 @@ impl Args {
             config.announce.groups = self.announce;
         }
         config.admin.listen.extend(self.admin.iter().map(ToString::to_string));
+        if let Some(files) = self.keys.files().context(Failure::Configuration)? {
+            let Tls { plaintext_ok, tls12, .. } = config.tls;
+            config.tls = Tls { plaintext_ok, tls12, ..Tls::from(files) };
+        }
         config.announce.interface = self.interface.or(config.announce.interface);
         if self.allow_advertised {
             config.allow_advertised = Some(true);

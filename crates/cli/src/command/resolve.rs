@@ -37,6 +37,7 @@ impl Args {
             let mut config = user::Config::new(self.registrars.urls());
             config.listen = self.registrars.listen();
             config.timing = self.registrars.timing();
+            config.tls = self.registrars.keys()?;
             let user = PoolUser::start(config)?;
             let resolving = user.resolve(&self.pool, self.items);
             let answer = waiting::aloud(resolving, || self.registrars.waits_for(&user)).await;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rserpool::element::State;
 use rserpool::server::{Config, Cookies, Key, Server, sealed_cookies};
-use rserpool::transport::{Address, ParseError, Scheme};
+use rserpool::transport::{Address, ParseError, Scheme, Tls};
 use rserpool::wire::param::{PeId, Policy, PoolHandle, TransportUse};
 use rserpool::{Attempt, ResolveError};
 use rserpool_services::{Kind, StartError};
@@ -53,9 +53,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "round-robin")]
     policy: Policy,
 
-    /// The transport between this server and its clients.
-    #[arg(long, value_enum, default_value_t = Carrier::Sctp)]
-    transport: Carrier,
+    /// The transport between this server and its clients. By default sctp, and with keys tls.
+    #[arg(long, value_enum)]
+    transport: Option<Carrier>,
 
     /// Where to listen. With port 0 the system chooses the port. By default [::]:0, which is all
     /// addresses of IPv6 and IPv4; 0.0.0.0:0 on a host without IPv6.
@@ -157,8 +157,10 @@ impl CookieArgs {
 enum Carrier {
     /// SCTP: the kernel's where it has it, and in userland.
     Sctp,
-    /// TCP.
+    /// TCP; with keys TLS.
     Tcp,
+    /// TLS over TCP. It needs keys.
+    Tls,
     /// UDP: datagrams, without a state that outlives its server.
     Udp,
 }
@@ -176,7 +178,7 @@ impl Args {
         let mut others = runtime::IgnoredSignals::new()?;
         let end_of_stdin = end_of_stdin(self.exit_with_stdin);
         tokio::pin!(end_of_stdin);
-        let server = self.start()?;
+        let (server, keys) = self.start()?;
         let mut state = server.watch();
         let mut joining = server.watch();
         let mut waits = Box::pin(async {
@@ -209,7 +211,7 @@ impl Args {
                     return Err(no_registrar(error, &self.registrars.describe_after(&attempts)));
                 }
                 () = &mut waits => {}
-                _ = hangup.recv() => self.read_keys_again(&server),
+                _ = hangup.recv() => self.read_keys_again(&server, keys.as_ref()),
                 name = others.next() => warn!(signal = name, "{name} is ignored"),
                 () = signals.next() => break,
                 () = &mut end_of_stdin => break,
@@ -227,15 +229,19 @@ impl Args {
         }
     }
 
-    fn start(&self) -> anyhow::Result<Server> {
-        let started = self.service.start(self.config()?, &self.options.of_services());
-        started.map_err(|error| match error {
+    /// The server, and its keys.
+    fn start(&self) -> anyhow::Result<(Server, Option<Tls>)> {
+        let config = self.config()?;
+        let keys = config.tls.clone();
+        let started = self.service.start(config, &self.options.of_services());
+        let server = started.map_err(|error| match error {
             StartError::Server(error) => error.into(),
             error @ StartError::OpenRoot { .. } => {
                 anyhow::Error::from(error).context(Failure::Configuration)
             }
             error => error.into(),
-        })
+        })?;
+        Ok((server, keys))
     }
 
     fn waits_for(&self, server: &Server) -> String {
@@ -248,12 +254,16 @@ impl Args {
     }
 
     fn config(&self) -> anyhow::Result<Config> {
-        if self.transport == Carrier::Udp && self.service.needs_order() {
+        let tls = self.registrars.keys()?;
+        let carrier = self.carrier(tls.is_some());
+        if carrier == Carrier::Udp && self.service.needs_order() {
             let text = "this service needs a transport that loses nothing: sctp or tcp";
             return Err(anyhow!(text).context(Failure::Usage));
         }
-        let mut config = Config::new(self.registrars.urls(), self.pool()?, self.url());
-        if self.transport == Carrier::Tcp && self.service.is_plain_over_tcp() {
+        let mut config = Config::new(self.registrars.urls(), self.pool()?, self.url(carrier));
+        config.tls = tls;
+        let is_stream = matches!(carrier, Carrier::Tcp | Carrier::Tls);
+        if is_stream && self.service.is_plain_over_tcp() {
             config.transport_use = TransportUse::DataOnly;
         }
         config.advertise.clone_from(&self.advertise);
@@ -277,11 +287,21 @@ impl Args {
         self.pool.clone().or_else(default).context("no pool handle")
     }
 
-    fn url(&self) -> Address {
+    /// What users speak with it over.
+    fn carrier(&self, has_keys: bool) -> Carrier {
+        match self.transport {
+            Some(Carrier::Tcp) | None if has_keys => Carrier::Tls,
+            None => Carrier::Sctp,
+            Some(carrier) => carrier,
+        }
+    }
+
+    fn url(&self, carrier: Carrier) -> Address {
         let listen = self.listen.clone().unwrap_or_else(everywhere);
-        listen.with_scheme(match self.transport {
+        listen.with_scheme(match carrier {
             Carrier::Sctp => Scheme::Sctp,
             Carrier::Tcp => Scheme::Tcp,
+            Carrier::Tls => Scheme::Tls,
             Carrier::Udp => Scheme::Udp,
         })
     }
@@ -296,8 +316,16 @@ impl Args {
         Ok(output.line(format_args!("{service} {id} in {pool} at {url}"))?)
     }
 
-    /// Where the file cannot be read the old keys stay.
-    fn read_keys_again(&self, server: &Server) {
+    /// Where a file cannot be read the old keys stay.
+    fn read_keys_again(&self, server: &Server, keys: Option<&Tls>) {
+        match keys.map(Tls::reload) {
+            Some(Ok(())) => warn!("keys read again: who is not trusted any more is gone"),
+            Some(Err(error)) => warn!(%error, "the old keys stay"),
+            None => {}
+        }
+        if keys.is_some() && self.cookies.cookie_keys.is_none() {
+            return;
+        }
         match self.cookies.keys() {
             Ok(Some(keys)) => {
                 let count = keys.len();

@@ -13,4 +13,5 @@ mod pool;
 mod programs;
 mod running;
 mod scopes;
+mod secure;
 mod services;

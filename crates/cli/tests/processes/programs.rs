@@ -50,6 +50,9 @@ pub(crate) fn rserpool(args: &[&str]) -> Command {
     for name in ["RSERPOOL_ADMIN", "RSERPOOL_TOKEN_FILE", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"] {
         command.env_remove(name);
     }
+    for name in ["CA", "CERT", "KEY", "PIN"] {
+        command.env_remove(format!("RSERPOOL_TLS_{name}"));
+    }
     command
 }
 

@@ -79,6 +79,7 @@ fn associated(protocol: Protocol) -> (Scripted, Associations, Peer) {
         remote_port: 9901,
         local: Vec::new(),
         local_port: 9901,
+        identity: None,
     };
     endpoint.happens(Event::Up { assoc: ASSOC, info });
     let inputs = inputs(&mut associations);

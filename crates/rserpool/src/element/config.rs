@@ -6,8 +6,8 @@ use std::time::Duration;
 use rserpool_proto::dialect::{Dialect, Lifetime};
 use rserpool_proto::element as machine;
 use rserpool_proto::timing::Timing;
-use rserpool_transport::Address;
 use rserpool_transport::multicast::Group;
+use rserpool_transport::{Address, Tls};
 use rserpool_wire::param::{PeId, Policy, PoolHandle, Transport};
 
 use crate::setters::setters;
@@ -62,6 +62,9 @@ pub struct Config {
     /// a registrar takes an element only at addresses that it comes from. Default: what the system
     /// chooses.
     pub dial_from: Vec<IpAddr>,
+    /// The keys, for `tls://`. With them nothing that is learned is dialed without TLS. Default:
+    /// none.
+    pub tls: Option<Tls>,
     /// Decides the identifier where none is given, and the order in which registrars are tried.
     /// Default: `None`, the system's generator.
     pub seed: Option<u64>,
@@ -96,6 +99,7 @@ impl Config {
             timing,
             dialect,
             dial_from: Vec::new(),
+            tls: None,
             seed: None,
         }
     }
@@ -112,6 +116,7 @@ impl Config {
         timing: as Timing;
         dialect: as Dialect;
         dial_from: as Vec<IpAddr>;
+        tls: into Option<Tls>;
         seed: into Option<u64>;
     }
 

@@ -32,6 +32,7 @@ use log::Log;
 pub use config::Config;
 pub use rserpool_proto::dialect::Lifetime;
 pub use rserpool_proto::element::{Event, Home};
+pub use rserpool_proto::identity::Identity;
 pub use rserpool_proto::machine::{Carrier, Link};
 pub use rserpool_proto::stats::{ElementStats as Stats, HuntStats};
 
@@ -150,8 +151,8 @@ impl PoolElement {
             return Err(StartError::NoRegistrarConfigured);
         }
         let machine = machine::PoolElement::new(config.machine(), seed(config.seed));
-        let Config { registrars, listen, handle, timing, dial_from, .. } = config;
-        let options = Options { dial_from, ..transport_options(&timing) };
+        let Config { registrars, listen, handle, timing, dial_from, tls, .. } = config;
+        let options = Options { dial_from, tls, ..transport_options(&timing) };
         let mut endpoints = Endpoints::new(options);
         listen_for_registrars(&mut endpoints, &registrars)?;
         let mut associations = Associations::new(endpoints, registrars);
@@ -429,8 +430,9 @@ fn listen_for_registrars(
 ) -> Result<(), rserpool_transport::Error> {
     // Who announces himself does so for SCTP, mostly.
     let schemes = registrars.iter().map(|registrar| registrar.scheme);
-    let mut schemes: Vec<Scheme> = schemes.filter(|scheme| *scheme != Scheme::Tcp).collect();
-    if registrars.is_empty() {
+    let mut schemes: Vec<Scheme> =
+        schemes.filter(|scheme| !matches!(scheme, Scheme::Tcp | Scheme::Tls)).collect();
+    if registrars.is_empty() && !endpoints.has_keys() {
         schemes.push(Scheme::Sctp);
     }
     if schemes.contains(&Scheme::Sctp) {

@@ -5,7 +5,7 @@
 
 mod transport;
 
-use rserpool_transport::ParseError;
+use rserpool_transport::{Address, ParseError};
 use rserpool_wire::param::Cause;
 
 use crate::observer::TableError;
@@ -42,6 +42,10 @@ pub enum StartError {
     /// An endpoint cannot be opened.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// There are keys, which would not protect what goes to this URL. Who has keys serves over TLS:
+    /// others with keys would not come.
+    #[error("not started: {0} is not protected by the keys that are given, write tls:// in it")]
+    PlainWithKeys(Address),
     /// The system has no random numbers, and what is encrypted needs some.
     #[error("not started: the system has no random numbers for cookies")]
     NoRandomness,
@@ -52,13 +56,14 @@ pub enum StartError {
 
 impl StartError {
     /// A name for programs: `no-runtime`, `no-registrar-configured`, `nothing-to-listen-at`,
-    /// `no-randomness`, `no-thread`, or that of a [`TransportError`].
+    /// `plain-with-keys`, `no-randomness`, `no-thread`, or that of a [`TransportError`].
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoRuntime => "no-runtime",
             Self::NoRegistrarConfigured => "no-registrar-configured",
             Self::NothingToListenAt => "nothing-to-listen-at",
             Self::Transport(error) => error.code(),
+            Self::PlainWithKeys(_) => "plain-with-keys",
             Self::NoRandomness => "no-randomness",
             Self::NoThread(_) => "no-thread",
         }

@@ -73,7 +73,7 @@ fn all() -> Vec<(Error, &'static str)> {
         (TableError::Refused.into(), "table-refused"),
         (TableError::NoRuntime.into(), "no-runtime"),
         (Stopped.into(), "stopped"),
-        ("x".parse::<transport::Address>().unwrap_err().into(), "bad-url"),
+        ("x".parse::<Address>().unwrap_err().into(), "bad-url"),
         ("x".parse::<rserpool_wire::param::Policy>().unwrap_err().into(), "bad-policy"),
         ("".parse::<rserpool_wire::param::PoolHandle>().unwrap_err().into(), "bad-handle"),
     ]

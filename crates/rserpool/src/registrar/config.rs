@@ -3,8 +3,8 @@
 use rserpool_proto::dialect::Dialect;
 use rserpool_proto::registrar as machine;
 use rserpool_proto::timing::Timing;
-use rserpool_transport::Address;
 use rserpool_transport::multicast::Group;
+use rserpool_transport::{Address, Tls};
 use rserpool_wire::param::RegistrarId;
 
 use crate::TransportLimits;
@@ -42,6 +42,11 @@ pub struct Config {
     pub protocol: machine::Config,
     /// What its associations may take at most.
     pub transport: TransportLimits,
+    /// The keys, for `tls://`. With them nothing that is learned is dialed without TLS. Default:
+    /// none.
+    pub tls: Option<Tls>,
+    /// Whether, with keys, endpoints may be opened that they do not protect. Default: false.
+    pub plaintext_ok: bool,
     /// Decides what the random policies pick, and the identifier where none is given. Default:
     /// `None`, the system's generator.
     pub seed: Option<u64>,
@@ -82,6 +87,8 @@ impl Config {
         discover: as Vec<Group>;
         protocol: as machine::Config;
         transport: as TransportLimits;
+        tls: into Option<Tls>;
+        plaintext_ok: as bool;
         seed: into Option<u64>;
     }
 }

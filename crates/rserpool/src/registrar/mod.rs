@@ -11,7 +11,7 @@ use rserpool_proto::handlespace::PoolView;
 use rserpool_proto::registrar as machine;
 use rserpool_proto::registrar::Command;
 use rserpool_transport::multicast::{Announcer, Listener};
-use rserpool_transport::{Address, Endpoints, Local, Scheme};
+use rserpool_transport::{Address, Endpoints, Local, Options, Scheme};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{
     Addresses, PoolElement, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
@@ -115,6 +115,7 @@ impl Registrar {
     ///
     /// - [`StartError::NothingToListenAt`]: there is nothing in [`Config::asap`](field@Config::asap).
     /// - [`StartError::Transport`]: an endpoint cannot be opened, or a group not be used.
+    /// - [`StartError::PlainWithKeys`]: it has keys, and would not use them at a URL.
     /// - [`StartError::NoRuntime`].
     ///
     /// # Panics
@@ -123,12 +124,25 @@ impl Registrar {
     /// [`enable_all`](tokio::runtime::Builder::enable_all).
     pub fn start(config: Config) -> Result<Self, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let Config { asap, enrp, peers, announce, discover, mut protocol, transport, seed: given } =
-            config;
+        let Config {
+            asap,
+            enrp,
+            peers,
+            announce,
+            discover,
+            mut protocol,
+            transport,
+            tls,
+            plaintext_ok,
+            seed: given,
+        } = config;
         if asap.is_empty() {
             return Err(StartError::NothingToListenAt);
         }
-        let options = transport.over(transport_options(&protocol.timing));
+        if let (Some(_), false, Some(plain)) = (&tls, plaintext_ok, plain(&asap, &enrp)) {
+            return Err(StartError::PlainWithKeys(plain.clone()));
+        }
+        let options = Options { tls, ..transport.over(transport_options(&protocol.timing)) };
         // Somewhat below what is accepted, so that one that comes can make a silent one go.
         let accepted = options.connections_per_source();
         let quota = u32::try_from(accepted - accepted.div_ceil(8).min(64)).unwrap_or(u32::MAX);
@@ -158,7 +172,7 @@ impl Registrar {
         }
         protocol.peers = peers.len();
         protocol.discover |= !discover.is_empty();
-        let mut associations = Associations::new(endpoints, peers);
+        let mut associations = Associations::new(endpoints, peers).of_registrar();
         for (groups, protocol) in [(&announce, Protocol::Asap), (&discover, Protocol::Enrp)] {
             for group in groups {
                 associations.announce_to(Announcer::open(group)?, protocol);
@@ -323,6 +337,11 @@ impl fmt::Debug for Registrar {
     }
 }
 
+/// The first of these that the keys do not protect.
+fn plain<'a>(asap: &'a [Address], enrp: &'a [Address]) -> Option<&'a Address> {
+    asap.iter().chain(enrp).find(|url| url.scheme != Scheme::Tls)
+}
+
 /// So many events are kept for who is slow to read them.
 const EVENTS_KEPT: usize = 1024;
 
@@ -351,7 +370,7 @@ fn announceable(local: &Local) -> Option<Transport> {
     let (&address, port) = (addresses.first()?, local.port);
     let transport_use = TransportUse::DataOnly;
     Some(match local.url.scheme {
-        Scheme::Tcp => Transport::Tcp { port, transport_use, address },
+        Scheme::Tcp | Scheme::Tls => Transport::Tcp { port, transport_use, address },
         _ => Transport::Sctp(SctpTransport { port, transport_use, addresses }),
     })
 }

@@ -27,6 +27,7 @@ impl Neighbours {
         let mut config = user::Config::new(element.registrars.clone());
         config.listen.clone_from(&element.listen);
         config.timing = element.timing;
+        config.tls.clone_from(&element.tls);
         let user = PoolUser::start(config)?;
         let handle = element.handle.clone();
         Ok(Self { user, handle, items, known: Mutex::default() })

@@ -7,8 +7,8 @@ use rserpool_proto::dialect::{Dialect, Lifetime};
 use rserpool_proto::session::Cookies;
 use rserpool_proto::session::cookie::Key;
 use rserpool_proto::timing::Timing;
-use rserpool_transport::Address;
 use rserpool_transport::multicast::Group;
+use rserpool_transport::{Address, Tls};
 use rserpool_wire::param::{PeId, Policy, PoolHandle, Transport, TransportUse};
 
 use crate::random::{NoRandomness, secret};
@@ -68,6 +68,9 @@ pub struct Config {
     /// See [`element::Config::dial_from`](field@element::Config::dial_from). Default: where it
     /// listens, unless it [advertises](field@Self::advertise) other addresses.
     pub dial_from: Vec<IpAddr>,
+    /// See [`element::Config::tls`](field@element::Config::tls). With them it listens at a `tls://`
+    /// URL only.
+    pub tls: Option<Tls>,
     /// See [`element::Config::seed`](field@element::Config::seed).
     pub seed: Option<u64>,
     /// Sessions at once; more are refused. Default: 1000. Where there are as many, a session of
@@ -123,6 +126,7 @@ impl Config {
             timing,
             dialect,
             dial_from,
+            tls,
             seed,
         } = element::Config::new(registrars, handle, nowhere);
         Self {
@@ -140,6 +144,7 @@ impl Config {
             timing,
             dialect,
             dial_from,
+            tls,
             seed,
             sessions_max: 1000,
             sessions_per_source_max: None,
@@ -168,6 +173,7 @@ impl Config {
         timing: as Timing;
         dialect: as Dialect;
         dial_from: as Vec<IpAddr>;
+        tls: into Option<Tls>;
         seed: into Option<u64>;
         sessions_max: as usize;
         sessions_per_source_max: into Option<usize>;
@@ -195,6 +201,7 @@ impl Config {
         config.timing = self.timing;
         config.dialect = self.dialect;
         config.dial_from.clone_from(&self.dial_from);
+        config.tls.clone_from(&self.tls);
         config.seed = self.seed;
         config
     }

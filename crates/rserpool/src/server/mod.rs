@@ -109,6 +109,7 @@ impl Server {
     /// Nothing runs then.
     ///
     /// - [`StartError::Transport`]: the endpoint cannot be opened.
+    /// - [`StartError::PlainWithKeys`]: it has keys, and would not use them at its URL.
     /// - [`StartError::NoRandomness`].
     /// - Those of [`PoolElement::start`].
     ///
@@ -122,6 +123,9 @@ impl Server {
             // Whatever seed they were made with: no two servers may use the same nonces.
             let seed = secret().map_err(|NoRandomness| StartError::NoRandomness)?;
             config.cookies.reseed(seed);
+        }
+        if config.tls.is_some() && config.url.scheme != Scheme::Tls {
+            return Err(StartError::PlainWithKeys(config.url));
         }
         let is_udp = config.url.scheme == Scheme::Udp;
         let has_control = config.transport_use == TransportUse::DataPlusControl && !is_udp;
@@ -282,15 +286,16 @@ fn open(
     let options = Options {
         close_timeout: config.close_timeout.min(FAR_FUTURE),
         stall_timeout: config.client_stall_timeout.min(FAR_FUTURE),
+        tls: config.tls.clone(),
         ..transport_options(&config.timing)
     };
     let framing = match (config.url.scheme, has_control) {
-        (Scheme::Tcp, true) => Framing::Record,
+        (Scheme::Tcp | Scheme::Tls, true) => Framing::Record,
         _ => Framing::Stream,
     };
     let message_max = match config.url.scheme {
         Scheme::Udp => Some(options.message_max.min(DATAGRAM_MAX)),
-        Scheme::Tcp if framing == Framing::Stream => None,
+        Scheme::Tcp | Scheme::Tls if framing == Framing::Stream => None,
         _ => Some(options.message_max),
     };
     let mut endpoints = Endpoints::new(options);
@@ -313,7 +318,7 @@ fn user_transport(local: &Local, transport_use: TransportUse, advertise: &[IpAdd
     let port = local.port;
     let address = || addresses.first().copied().unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
     match local.url.scheme {
-        Scheme::Tcp => Transport::Tcp { port, transport_use, address: address() },
+        Scheme::Tcp | Scheme::Tls => Transport::Tcp { port, transport_use, address: address() },
         Scheme::Udp => Transport::Udp { port, address: address() },
         _ => {
             let addresses = addresses.into();

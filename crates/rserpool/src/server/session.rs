@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use rserpool_transport::{AssocId, AssocInfo, Backend, Ppid};
+use rserpool_transport::{AssocId, AssocInfo, Backend, Identity, Ppid};
 use rserpool_wire::asap::BusinessCard;
 use tokio::sync::mpsc;
 
@@ -156,6 +156,11 @@ impl Session {
     /// The same with its port, for the log.
     pub fn client_address(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.client()?, self.info.remote_port))
+    }
+
+    /// Who the client has proved to be, over TLS.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.info.identity.as_ref()
     }
 
     /// True where cookies can be sent.

@@ -11,15 +11,16 @@ use rserpool_proto::session::client::{
 };
 use rserpool_proto::time::Time;
 use rserpool_proto::user::Answer;
+use rserpool_transport::tls::Role;
 use rserpool_transport::{
-    AssocId, DownReason, Error as TransportError, Event as TransportEvent, Framing, Ppid, Remote,
-    SendError,
+    AssocId, DownReason, Endpoints, Error as TransportError, Event as TransportEvent, Framing,
+    Ppid, Remote, SendError,
 };
 use rserpool_wire::param::{PoolElement, Transport, TransportUse};
 use rserpool_wire::{Message, Protocol};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::channel::{Command, Ends, MESSAGE_COST, Notice, Shared};
 use super::waiting::Waiting;
@@ -215,7 +216,12 @@ impl Driver {
     }
 
     fn on_down(&mut self, peer: Peer, reason: DownReason) -> bool {
-        debug!(%reason, "server lost");
+        match reason {
+            DownReason::Identity(_) | DownReason::NotTls | DownReason::Untrusted => {
+                warn!(%reason, "a server is not trusted, or does not trust this client");
+            }
+            _ => debug!(%reason, "server lost"),
+        }
         self.assoc = None;
         if let Some((done, _)) = self.closing.take() {
             let _ = done.send(reason == DownReason::Closed && self.outbox.is_empty());
@@ -336,10 +342,13 @@ impl Driver {
     }
 
     fn dial(&mut self, peer: Peer, element: PoolElement) {
-        let Some((remote, framing)) = dialable(&element.user_transport) else {
+        let Some((mut remote, framing)) = dialable(&element.user_transport, &self.pool.endpoints)
+        else {
             debug!(element = %element.id, "is reached in a way that sessions do not know");
             return self.hand_in(Input::Down(peer, Loss::System));
         };
+        remote.expected.role = Some(Role::Server);
+        remote.expected.pool = Some(self.pool.handle.as_bytes().to_vec());
         match self.pool.endpoints.connect(&remote, framing) {
             Ok(assoc) => self.assoc = Some((peer, assoc)),
             Err(error) => {
@@ -452,10 +461,10 @@ async fn until(time: Option<Instant>) {
 }
 
 /// How to dial a server, where sessions can.
-fn dialable(transport: &Transport) -> Option<(Remote, Framing)> {
+fn dialable(transport: &Transport, endpoints: &Endpoints) -> Option<(Remote, Framing)> {
     let framing = match transport {
         Transport::Tcp { transport_use: TransportUse::DataPlusControl, .. } => Framing::Record,
         _ => Framing::Stream,
     };
-    Some((remote_of(transport)?, framing))
+    Some((remote_of(transport, endpoints)?, framing))
 }

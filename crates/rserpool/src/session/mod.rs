@@ -7,7 +7,7 @@ mod driver;
 use std::fmt;
 mod waiting;
 
-use rserpool_transport::Endpoints;
+use rserpool_transport::{Endpoints, Options};
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -163,7 +163,8 @@ impl Session {
         handle: PoolHandle,
         config: Config,
     ) -> Result<Self, SessionError> {
-        let endpoints = Endpoints::new(config.transport());
+        let tls = user.tls().cloned();
+        let endpoints = Endpoints::new(Options { tls, ..config.transport() });
         Self::connect_over(Pool { user, handle, config, endpoints }).await
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rserpool_proto::timing::Timing;
 use rserpool_proto::user as machine;
-use rserpool_transport::Address;
 use rserpool_transport::multicast::Group;
+use rserpool_transport::{Address, Tls};
 
 use crate::setters::setters;
 
@@ -46,6 +46,10 @@ pub struct Config {
     pub cache_pools_max: usize,
     /// Requests under way at once; more fail. Default: 65 536.
     pub requests_max: usize,
+    /// The keys, for `tls://`; sessions have them, too. With them nothing that is learned is dialed
+    /// without TLS, and every server has to prove that it is one, and of the session's pool where its
+    /// certificate names pools, before anything is sent to it. Default: none.
+    pub tls: Option<Tls>,
     /// Decides the order in which registrars are tried. Default: `None`, the system's generator.
     pub seed: Option<u64>,
 }
@@ -71,6 +75,7 @@ impl Config {
             stale_lifetime,
             cache_pools_max,
             requests_max,
+            tls: None,
             seed: None,
         }
     }
@@ -84,6 +89,7 @@ impl Config {
         stale_lifetime: as Duration;
         cache_pools_max: as usize;
         requests_max: as usize;
+        tls: into Option<Tls>;
         seed: into Option<u64>;
     }
 

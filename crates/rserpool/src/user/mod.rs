@@ -13,7 +13,7 @@ use std::time::Duration;
 use rserpool_proto::user as machine;
 use rserpool_proto::user::{Command, Request, RequestId};
 use rserpool_transport::multicast::Listener;
-use rserpool_transport::{Address, Endpoints};
+use rserpool_transport::{Address, Endpoints, Options, Tls};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{PeId, PoolHandle};
 use tokio::runtime::Handle;
@@ -70,6 +70,7 @@ pub struct PoolUser {
     last: Arc<AtomicU64>,
     events: broadcast::Sender<Event>,
     attempts: Attempts,
+    tls: Option<Tls>,
 }
 
 /// Who waits for which answer.
@@ -104,7 +105,8 @@ impl PoolUser {
         if config.registrars.is_empty() && config.listen.is_empty() {
             return Err(StartError::NoRegistrarConfigured);
         }
-        let endpoints = Endpoints::new(transport_options(&config.timing));
+        let tls = config.tls.clone();
+        let endpoints = Endpoints::new(Options { tls, ..transport_options(&config.timing) });
         Self::start_over(endpoints, config)
     }
 
@@ -112,7 +114,7 @@ impl PoolUser {
     pub(crate) fn start_over(endpoints: Endpoints, config: Config) -> Result<Self, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let machine = machine::PoolUser::new(config.machine(), seed(config.seed));
-        let Config { registrars, listen, .. } = config;
+        let Config { registrars, listen, tls, .. } = config;
         let mut associations = Associations::new(endpoints, registrars);
         for group in &listen {
             associations.listen_to(Listener::join(group)?, Protocol::Asap);
@@ -136,7 +138,7 @@ impl PoolUser {
         };
         let attempts = associations.attempts();
         runtime.spawn(driver::run(machine, associations, inbox, on_event));
-        Ok(Self { requests, waiting, last: Arc::default(), events, attempts })
+        Ok(Self { requests, waiting, last: Arc::default(), events, attempts, tls })
     }
 
     /// The elements of a pool, picked and ordered by its policy. The registrar is asked for at most
@@ -216,6 +218,11 @@ impl PoolUser {
     /// Ends a subscription.
     pub fn unsubscribe(&self, handle: &PoolHandle) {
         self.requests.command(Command::Unsubscribe(handle.clone()));
+    }
+
+    /// Its keys.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// The configured registrars, each with what came of the last dial to it.

@@ -211,6 +211,7 @@ impl Network {
             remote: self.hosts[far.host.0].addresses.clone(),
             remote_port: far.port,
             local: self.hosts[near.host.0].addresses.clone(),
+            identity: None,
         };
         Arrival::Up(peer, link)
     }

@@ -52,7 +52,9 @@ fn says_what_is_wrong() {
         ("10.0.0.1:3863", "no scheme"),
         ("udp://10.0.0.1:1", "the scheme is none of"),
         ("SCTP://10.0.0.1:1", "the scheme is none of"),
-        ("tls://10.0.0.1:1", "TLS is not supported yet"),
+        ("tls://10.0.0.1,10.0.0.2:1", "several hosts need SCTP"),
+        ("tls://10.0.0.1:1?encap=2", "only SCTP"),
+        ("dtls://10.0.0.1:1", "the scheme is none of"),
         ("tcp://", "a host is missing"),
         ("tcp://:3863", "a host is missing"),
         ("sctp://10.0.0.1,:3863", "a host is missing"),
@@ -111,6 +113,21 @@ fn a_zone_is_an_interface() {
     assert_eq!(nowhere.literal(), None);
     let message = nowhere.zone().unwrap_err().to_string();
     assert!(message.starts_with("cannot resolve interface nowhere0: "), "{message}");
+}
+
+// RFC 5352 §8, RFC 5353 §5.
+#[test]
+fn tls_has_ports_of_its_own_and_says_who_has_to_be_there() {
+    let read = |text: &str, port| Address::parse(text, port).unwrap();
+    let asap = read("tls://R1.example", Address::ASAP_PORT);
+    assert_eq!(asap.to_string(), "tls://R1.example:3864");
+    assert_eq!(read("tls://[::1]", Address::ENRP_PORT).to_string(), "tls://[::1]:9902");
+    assert_eq!(read("tls://r:3863", Address::ASAP_PORT).port, 3863);
+    assert_eq!(read("tls://r", 0).port, 0);
+    assert_eq!(asap.expected().host, Some(Name::Dns("R1.example".into())));
+    let literal = |text: &str| read(text, 1).literal().unwrap().expected;
+    assert_eq!(literal("tls://10.0.0.1").host, Some(Name::Ip([10, 0, 0, 1].into())));
+    assert_eq!(literal("tcp://10.0.0.1"), Expected::default());
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::ops::Add;
 
 use rserpool_wire::counters;
 
+use crate::tls::Tls;
+
 /// Limits and timers of an endpoint. Times that only SCTP has are ignored by the others.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -49,6 +51,14 @@ pub struct Options {
     /// How long the end of an association that was closed may take without progress: until the peer
     /// takes more of what is queued, or closes too. Then it is `Down`. Default: 5 s.
     pub close_timeout: std::time::Duration,
+    /// The keys of this node, without which there is no TLS. Default: none.
+    pub tls: Option<Tls>,
+    /// How long the TLS handshake of a peer that came may take. That of a dial ends with its
+    /// [`connect_timeout`](Self::connect_timeout), too. Default: 5 s.
+    pub handshake_timeout: std::time::Duration,
+    /// Peers at once that came and have not finished their TLS handshakes; three quarters of them
+    /// from one source at most. More are dropped. Default: 1024.
+    pub handshakes_max: usize,
 }
 
 /// SCTP's retransmission timer bounds (RFC 9260 §6.3.1).
@@ -86,6 +96,9 @@ impl Default for Options {
             stall_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
+            tls: None,
+            handshake_timeout: Duration::from_secs(5),
+            handshakes_max: 1024,
         }
     }
 }
@@ -116,9 +129,20 @@ counters! {
         over_budget => "over_budget_total",
         /// Incoming associations dropped because their source had too many.
         over_source_limit => "associations_refused_total" [reason = "source_limit"],
+        /// Incoming associations dropped because too many TLS handshakes were not finished.
+        over_handshakes => "associations_refused_total" [reason = "handshakes"],
+        /// TLS handshakes that were finished and began a session.
+        handshakes_full => "tls_handshakes_total" [outcome = "full"],
+        /// TLS handshakes that were finished and went on from an earlier session.
+        handshakes_resumed => "tls_handshakes_total" [outcome = "resumed"],
+        /// TLS handshakes that failed: a peer that is not trusted, does not trust, or speaks no TLS.
+        handshakes_failed => "tls_handshakes_total" [outcome = "failed"],
+        /// TLS handshakes that were not finished in time.
+        handshakes_late => "tls_handshakes_total" [outcome = "late"],
     }
     families {
         "associations_refused_total": "Incoming associations that were refused, by reason.",
+        "tls_handshakes_total": "TLS handshakes, by what came of them.",
     }
     with {}
 }
@@ -137,6 +161,11 @@ impl Add for Counters {
             stalled: self.stalled + other.stalled,
             over_budget: self.over_budget + other.over_budget,
             over_source_limit: self.over_source_limit + other.over_source_limit,
+            handshakes_full: self.handshakes_full + other.handshakes_full,
+            handshakes_resumed: self.handshakes_resumed + other.handshakes_resumed,
+            handshakes_failed: self.handshakes_failed + other.handshakes_failed,
+            handshakes_late: self.handshakes_late + other.handshakes_late,
+            over_handshakes: self.over_handshakes + other.over_handshakes,
         }
     }
 }

@@ -127,6 +127,7 @@ impl KernelEndpoint {
             remote_port: association.remote_port,
             local: association.local.clone(),
             local_port: self.local.port,
+            identity: None,
         };
         self.events.push_back(Event::Up { assoc, info });
     }

@@ -121,6 +121,7 @@ fn remote(url: &str) -> Remote {
         port: address.port,
         encapsulation: address.encapsulation,
         zone: 0,
+        expected: Default::default(),
     }
 }
 
@@ -132,6 +133,7 @@ fn info(dialed: bool) -> AssocInfo {
         remote_port: 3863,
         local: Vec::new(),
         local_port: 1,
+        identity: None,
     }
 }
 

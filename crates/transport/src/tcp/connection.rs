@@ -2,18 +2,17 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::framing::{Broken, Framing};
+use super::stream::{Stream, tls_reason};
 use crate::backlog::{Backlog, Backlogs, Overdue};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Options, Ppid, SendError};
+use crate::tls::{Config, IdentityError};
 
 /// When an idle connection is asked whether its peer is there, and how often.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
@@ -29,7 +28,7 @@ const UNSENT_MAX: u32 = 128 << 10;
 
 /// One established TCP connection.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// Whether this side dialed.
     dialed: bool,
     inbox: Inbox,
@@ -51,6 +50,8 @@ pub(super) struct Connection {
     backlog: Backlog,
     /// Messages were taken since the inbox was last reclaimed.
     has_taken: bool,
+    /// Something has come.
+    is_heard: bool,
 }
 
 /// The buffers that all connections of an endpoint share: thousands of idle ones need none.
@@ -65,6 +66,11 @@ impl Buffers {
     /// `read_max` is how many octets one connection may read before the next has its turn.
     pub(super) fn new(read_max: usize) -> Self {
         Self { scratch: vec![0; read_max].into(), spare: Vec::new() }
+    }
+
+    /// Where octets are read to.
+    pub(super) fn scratch(&mut self) -> &mut [u8] {
+        &mut self.scratch
     }
 }
 
@@ -94,19 +100,19 @@ pub(super) enum Step {
 impl Connection {
     /// Takes over a connected stream. A peer that vanished without a word is noticed by keep-alive
     /// probes, and by what it does not acknowledge, so that it does not keep its place for ever.
-    pub(super) fn new(stream: TcpStream, dialed: bool, options: &Options) -> Self {
+    pub(super) fn new(stream: Stream, dialed: bool, options: &Options) -> Self {
         let keepalive = TcpKeepalive::new()
             .with_time(KEEPALIVE_TIME)
             .with_interval(KEEPALIVE_INTERVAL)
             .with_retries(KEEPALIVE_RETRIES);
-        let socket = SockRef::from(&stream);
+        let socket = SockRef::from(stream.socket());
         // Any of it fails only for a connection that the peer has reset; the first read tells.
         let _ = socket.set_tcp_keepalive(&keepalive);
         // A peer that only takes nothing acknowledges probes and is left to the stall time-out.
         let silence_max = SILENCE_MAX.max(options.stall_timeout).min(USER_TIMEOUT_MAX);
         let _ = socket.set_tcp_user_timeout(Some(silence_max));
         let _ = socket.set_tcp_notsent_lowat(UNSENT_MAX);
-        let _ = stream.set_nodelay(true);
+        let _ = stream.socket().set_nodelay(true);
         Self {
             stream,
             dialed,
@@ -121,20 +127,42 @@ impl Connection {
             blocked: false,
             backlog: Backlog::default(),
             has_taken: false,
+            is_heard: false,
         }
     }
 
     /// Both ends; `Err` where the peer has reset the connection already.
     pub(super) fn info(&self) -> io::Result<AssocInfo> {
-        let (remote, local) = (self.stream.peer_addr()?, self.stream.local_addr()?);
+        let socket = self.stream.socket();
+        let (remote, local) = (socket.peer_addr()?, socket.local_addr()?);
+        let backend = match self.stream {
+            Stream::Plain(_) => Backend::Tcp,
+            Stream::Tls(_) => Backend::Tls,
+        };
         Ok(AssocInfo {
-            backend: Backend::Tcp,
+            backend,
             dialed: self.dialed,
             remote: vec![canonical(remote)],
             remote_port: remote.port(),
             local: vec![canonical(local)],
             local_port: local.port(),
+            identity: self.stream.identity().cloned(),
         })
+    }
+
+    /// Where the peer is.
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.stream.socket().peer_addr().ok()
+    }
+
+    /// Whether the peer is still trusted.
+    pub(super) fn check(&self, config: &Config) -> Result<(), IdentityError> {
+        self.stream.check(config)
+    }
+
+    /// Octets that the system has not taken yet.
+    fn waiting(&self) -> usize {
+        self.outbox.waiting() + self.stream.unsent()
     }
 
     pub(super) fn send(
@@ -152,12 +180,13 @@ impl Connection {
         if framing != Framing::Stream && octets.len() > options.message_max {
             return Err(SendError::TooLong);
         }
-        let waiting = self.outbox.waiting();
+        let waiting = self.waiting();
         if waiting > 0 && waiting + octets.len() > options.send_queue_max {
             return Err(SendError::Full);
         }
         framing.frame(ppid, octets, &mut self.outbox.octets)?;
-        backlogs.push(&mut self.backlog, self.outbox.waiting() - waiting);
+        let added = self.waiting() - waiting;
+        backlogs.push(&mut self.backlog, added);
         Ok(())
     }
 
@@ -174,7 +203,7 @@ impl Connection {
 
     /// Drops what is queued; the peer gets a reset.
     pub(super) fn abort(&self) {
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// The next message that has arrived whole.
@@ -183,6 +212,9 @@ impl Connection {
         framing: Framing,
         message_max: usize,
     ) -> Result<Option<(Ppid, Vec<u8>)>, Broken> {
+        if !std::mem::replace(&mut self.is_heard, true) && framing.is_tls(&self.inbox.octets) {
+            return Err(Broken::Tls);
+        }
         let message = self.inbox.message(framing, message_max);
         self.has_taken |= matches!(message, Ok(Some(_)));
         message
@@ -193,9 +225,8 @@ impl Connection {
     /// who was dialed waits: if both did, two that send each other much would wait for each other.
     /// The same where the user takes nothing.
     pub(super) fn pause_reading(&mut self, backlogs: &Backlogs) -> bool {
-        self.paused = !self.dialed
-            && self.closing == Closing::No
-            && self.outbox.waiting() > backlogs.high_water();
+        self.paused =
+            !self.dialed && self.closing == Closing::No && self.waiting() > backlogs.high_water();
         self.paused || self.stopped
     }
 
@@ -212,7 +243,7 @@ impl Connection {
 
     /// Whether something is held back without need.
     pub(super) fn resumes_reading(&self, backlogs: &Backlogs) -> bool {
-        self.paused && self.outbox.waiting() <= backlogs.low_water()
+        self.paused && self.waiting() <= backlogs.low_water()
     }
 
     /// Whether what is sent now waits for the peer to take what was sent before.
@@ -222,7 +253,8 @@ impl Connection {
 
     /// Tells the endpoint what still waits here after a flush; the event that makes.
     pub(super) fn note(&mut self, assoc: AssocId, backlogs: &mut Backlogs) -> Option<Event> {
-        backlogs.note(assoc, &mut self.backlog, self.outbox.waiting())
+        let waiting = self.waiting();
+        backlogs.note(assoc, &mut self.backlog, waiting)
     }
 
     /// Gives the buffer back once all messages are taken, or are to wait.
@@ -283,44 +315,57 @@ impl Connection {
             return Step::Arrived;
         }
         if self.ended && flushed {
+            self.stream.say_goodbye(cx);
             return Step::Down(self.failed.unwrap_or(DownReason::Closed));
         }
         if self.ended {
             return Step::Wait;
         }
-        let mut buffer = ReadBuf::new(&mut buffers.scratch);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+        let Buffers { scratch, spare } = buffers;
+        match self.stream.poll_read(cx, scratch, |octets| self.inbox.add(octets, spare)) {
             Poll::Pending => Step::Wait,
             Poll::Ready(Err(error)) => Step::Down(self.failed.unwrap_or_else(|| reason(&error))),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+            Poll::Ready(Ok(false)) => {
                 backlogs.close(assoc, &mut self.backlog);
-                self.end()
+                let step = self.end();
+                if matches!(step, Step::Down(DownReason::Closed)) {
+                    self.stream.say_goodbye(cx);
+                }
+                step
             }
-            Poll::Ready(Ok(())) => {
-                self.inbox.add(buffer.filled(), &mut buffers.spare);
-                Step::Arrived
-            }
+            Poll::Ready(Ok(true)) => Step::Arrived,
         }
     }
 
     /// Writes what is queued, and the FIN after it if it is time. `Ready` when nothing is left.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.blocked = false;
         while self.outbox.waiting() > 0 {
-            match Pin::new(&mut self.stream).poll_write(cx, self.outbox.octets()) {
-                Poll::Pending => {
-                    self.blocked = true;
-                    return Poll::Pending;
-                }
+            match self.stream.poll_write(cx, self.outbox.octets()) {
+                Poll::Pending => self.blocked = true,
                 Poll::Ready(Err(error)) => self.fail(&error),
                 Poll::Ready(Ok(len)) => self.outbox.written(len),
             }
+            if self.blocked {
+                return Poll::Pending;
+            }
         }
-        self.blocked = false;
+        let flushed = match self.closing {
+            Closing::Asked if self.failed.is_none() => self.stream.poll_shutdown(cx),
+            Closing::Asked => Poll::Ready(Ok(())),
+            Closing::No | Closing::Sent if self.failed.is_some() => Poll::Ready(Ok(())),
+            Closing::No | Closing::Sent => self.stream.poll_flush(cx),
+        };
+        match flushed {
+            Poll::Pending => {
+                self.blocked = true;
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(error)) => self.fail(&error),
+            Poll::Ready(Ok(())) => {}
+        }
         if self.closing == Closing::Asked {
             self.closing = Closing::Sent;
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
-                self.fail(&error);
-            }
         }
         Poll::Ready(())
     }
@@ -332,7 +377,7 @@ impl Connection {
 
     /// True where something waits to be written.
     pub(super) fn is_writing(&self) -> bool {
-        self.outbox.waiting() > 0
+        self.waiting() > 0
     }
 
     fn fail(&mut self, error: &io::Error) {
@@ -347,7 +392,7 @@ impl Connection {
         let dead = (!self.inbox.is_empty()).then_some(DownReason::Reset);
         match self.failed.or(dead) {
             Some(reason) => Step::Down(reason),
-            None if self.outbox.waiting() == 0 => Step::Down(DownReason::Closed),
+            None if self.waiting() == 0 => Step::Down(DownReason::Closed),
             None => Step::Again,
         }
     }
@@ -447,6 +492,9 @@ impl Outbox {
 
 pub(super) fn reason(error: &io::Error) -> DownReason {
     use io::ErrorKind as Kind;
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
+        return tls_reason(error);
+    }
     match error.kind() {
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected => {
             DownReason::Reset

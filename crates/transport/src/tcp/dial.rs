@@ -20,6 +20,12 @@ const TRIED_MAX: usize = 16;
 /// An address to dial, and the own one to leave from; `None` leaves the choice to the system.
 pub(super) type Way = (SocketAddr, Option<IpAddr>);
 
+/// A socket that is connected.
+pub(super) type Dialed = TcpStream;
+
+/// A dial that is under way.
+pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Dialed, DownReason>> + Send>>;
+
 type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// Connects to one of `ways`, in their order: each next one has its turn when those before it have

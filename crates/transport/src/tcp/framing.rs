@@ -31,7 +31,12 @@ pub enum Framing {
 
 /// The peer broke the framing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Broken;
+pub(crate) enum Broken {
+    /// A length that there is not.
+    Length,
+    /// It speaks TLS.
+    Tls,
+}
 
 /// Octets of a message header (RFC 5354 §4).
 const MESSAGE_HEADER: usize = 4;
@@ -80,13 +85,13 @@ impl Framing {
                 let len = usize::from(u16::from_be_bytes([*high, *low]));
                 // The stream cannot be found again after that: no octet tells where a message is.
                 if len < MESSAGE_HEADER {
-                    return Err(Broken);
+                    return Err(Broken::Length);
                 }
                 (ppid, 0..len)
             }
             (Self::Record, [p0, p1, p2, p3, l0, l1, l2, l3, ..]) => {
                 let len = u32::from_be_bytes([*l0, *l1, *l2, *l3]);
-                let len = usize::try_from(len).map_err(|_| Broken)?;
+                let len = usize::try_from(len).map_err(|_| Broken::Length)?;
                 let ppid = Ppid(u32::from_be_bytes([*p0, *p1, *p2, *p3]));
                 (ppid, RECORD_HEADER..RECORD_HEADER.saturating_add(len))
             }
@@ -95,9 +100,16 @@ impl Framing {
             (Self::Message(_) | Self::Record | Self::Stream, _) => return Ok(None),
         };
         if self != Self::Stream && range.len() > message_max {
-            return Err(Broken);
+            return Err(Broken::Length);
         }
         Ok((range.end <= octets.len()).then_some((ppid, range)))
+    }
+
+    /// Whether what came first is no message but the beginning of TLS, or its refusal: a ClientHello
+    /// or an alert (RFC 8446 §5.1). A stream without messages may be anything.
+    pub(super) fn is_tls(self, octets: &[u8]) -> bool {
+        self != Self::Stream
+            && matches!(octets, [0x16, 3, 0..=4, _, _, 1, ..] | [0x15, 3, 0..=4, 0, 2, 1 | 2, ..])
     }
 
     /// Octets of padding after a message of `len` octets.
@@ -155,10 +167,10 @@ mod tests {
     #[test]
     fn a_length_below_4_or_over_the_limit_breaks_the_framing() {
         for len in 0..4 {
-            assert_eq!(ASAP.first(&[1, 0, 0, len], 100), Err(Broken), "{len}");
+            assert_eq!(ASAP.first(&[1, 0, 0, len], 100), Err(Broken::Length), "{len}");
         }
         assert_eq!(ASAP.first(&[1, 0, 0, 100], 100), Ok(None));
-        assert_eq!(ASAP.first(&[1, 0, 0, 101], 100), Err(Broken));
+        assert_eq!(ASAP.first(&[1, 0, 0, 101], 100), Err(Broken::Length));
     }
 
     #[test]
@@ -169,9 +181,9 @@ mod tests {
             assert_eq!(Framing::Record.first(&octets[..len], 3), Ok(None), "{len}");
         }
         assert_eq!(Framing::Record.first(&octets, 3), Ok(Some((Ppid(7), 8..11))));
-        assert_eq!(Framing::Record.first(&octets, 2), Err(Broken));
+        assert_eq!(Framing::Record.first(&octets, 2), Err(Broken::Length));
         let huge = [0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(Framing::Record.first(&huge, 1 << 20), Err(Broken));
+        assert_eq!(Framing::Record.first(&huge, 1 << 20), Err(Broken::Length));
         assert_eq!(Framing::Record.first(&[0; 8], 3), Ok(Some((Ppid(0), 8..8))));
     }
 

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Connection;
+use super::stream::Stream;
 use super::{Framing, State, TcpEndpoint};
 use crate::dual_stack::both_families;
 use crate::endpoint::{Event, Options};
@@ -106,7 +107,11 @@ impl TcpEndpoint {
             self.counters.over_source_limit += 1;
             return None;
         }
-        let connection = Connection::new(stream, false, &self.options);
+        if let Some(tls) = &self.tls {
+            let config = tls.current();
+            return self.begin_handshake(stream, config, from);
+        }
+        let connection = Connection::new(Stream::Plain(stream), false, &self.options);
         // One that was reset before it was accepted never was an association.
         let info = connection.info().ok()?;
         self.sources.came(from);

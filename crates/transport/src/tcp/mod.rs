@@ -1,4 +1,4 @@
-//! TCP: a listener and its connections, as one [`Endpoint`].
+//! TCP: a listener and its connections, as one [`Endpoint`]; plain, or in TLS.
 //!
 //! Everything is polled from the caller's task. A connection costs nothing while it is idle: it
 //! has its own waker, and only the woken ones are looked at. Reading happens only in
@@ -10,20 +10,23 @@ mod connection;
 mod dial;
 mod framing;
 pub(crate) mod fuzzing;
+mod handshake;
 mod listener;
+mod secure;
+mod stream;
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::connection::{Buffers, Connection, Step};
+use self::framing::Broken;
 pub use self::framing::Framing;
+use self::handshake::{Handshake, Handshakes};
 use self::listener::{Listener, listen};
+use self::secure::Dial;
 use crate::address::{Address, Scheme, socket_address};
 use crate::backlog::{Backlogs, Overdue};
 use crate::endpoint::{
@@ -33,6 +36,7 @@ use crate::id_hash::BuildIdHasher;
 use crate::ready::{Ready, Source};
 use crate::source;
 use crate::source_limit::{Source as Origin, Sources};
+use crate::tls::Tls;
 
 /// Octets that one connection may read before the next has its turn.
 const READ_MAX: usize = 16 << 10;
@@ -42,6 +46,8 @@ const MESSAGES_BEFORE_FLUSH: u32 = 64;
 const VISITS_MAX: usize = 256;
 /// The listener's name among the sources; associations start at 1.
 const LISTENER: u64 = 0;
+/// The name of the keys among the sources: they have changed.
+const KEYS: u64 = u64::MAX;
 
 /// A TCP listener and its connections, or a dialer without a listener.
 pub struct TcpEndpoint {
@@ -49,6 +55,11 @@ pub struct TcpEndpoint {
     options: Options,
     local: Local,
     listener: Option<Listener>,
+    /// The keys, where everything is in TLS.
+    tls: Option<Tls>,
+    handshakes: Handshakes,
+    /// Whose they are, of peers that came.
+    handshaking: Sources,
     peers: HashMap<AssocId, Peer, BuildIdHasher>,
     sources: Sources,
     next: u64,
@@ -73,7 +84,9 @@ struct Peer {
 }
 
 enum State {
-    Dialing(Pin<Box<dyn Future<Output = Result<TcpStream, DownReason>> + Send>>),
+    Dialing(Box<Dial>),
+    /// Connected; the peer proves who it is.
+    Handshaking(Box<Handshake>),
     Up(Box<Connection>),
     /// Over; the event is still to be reported.
     Down(DownReason),
@@ -88,13 +101,13 @@ impl TcpEndpoint {
     ///
     /// - [`Error::Bind`] where the port is taken or the address not ours.
     /// - [`Error::Resolve`] for an unknown name.
-    /// - [`Error::Unsupported`] for another scheme than `tcp`.
+    /// - [`Error::Unsupported`] for another scheme than `tcp` and `tls`, and for `tls` without keys.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with IO and time enabled.
     pub fn bind(address: &Address, framing: Framing, options: &Options) -> Result<Self, Error> {
-        tcp_only(address.scheme)?;
+        let tls = secure::keys(address.scheme, options)?;
         let ip = address.bind_addresses()?[0];
         let bind = |source| Error::Bind { url: address.clone(), source };
         let socket = socket_address(ip, address.port, address.zone()?);
@@ -103,6 +116,7 @@ impl TcpEndpoint {
 
         let local = Local { url: address.with_port(port), addresses: vec![ip], port };
         let mut endpoint = Self::new(framing, options, local);
+        endpoint.secure(tls);
         let source = endpoint.ready.source(LISTENER);
         source.queue();
         endpoint.listener = Some(Listener::new(socket, source));
@@ -123,6 +137,9 @@ impl TcpEndpoint {
             options: options.clone(),
             local,
             listener: None,
+            tls: None,
+            handshakes: Handshakes::default(),
+            handshaking: Sources::new(&Options::default()),
             peers: HashMap::default(),
             sources: Sources::new(options),
             next: LISTENER,
@@ -156,8 +173,13 @@ impl TcpEndpoint {
 
     fn forget(&mut self, assoc: AssocId) -> Option<Peer> {
         let mut peer = self.peers.remove(&assoc)?;
-        if let State::Up(connection) = &mut peer.state {
-            connection.forget(&mut self.backlogs);
+        match &mut peer.state {
+            State::Up(connection) => connection.forget(&mut self.backlogs),
+            State::Handshaking(handshake) => {
+                self.handshakes.remove(assoc, handshake);
+                peer.from.into_iter().for_each(|from| self.handshaking.left(from));
+            }
+            State::Dialing(_) | State::Down(_) => {}
         }
         if let Some(from) = peer.from {
             self.sources.left(from);
@@ -188,9 +210,22 @@ impl TcpEndpoint {
                 self.current = None;
                 None
             }
-            Err(_broken) => {
+            Err(broken) => {
                 self.current = None;
-                Some(self.down(assoc, DownReason::Framing))
+                Some(self.broken(assoc, broken))
+            }
+        }
+    }
+
+    /// The peer says what cannot be read.
+    fn broken(&mut self, assoc: AssocId, broken: Broken) -> Event {
+        match broken {
+            Broken::Length => self.down(assoc, DownReason::Framing),
+            Broken::Tls => {
+                self.counters.malformed += 1;
+                let peer = self.forget(assoc);
+                secure::tell_of_tls(&self.local.url, peer.as_ref());
+                Event::Down { assoc, reason: DownReason::SpeaksTls }
             }
         }
     }
@@ -220,7 +255,7 @@ impl TcpEndpoint {
         }
         let all = self.peers.iter().filter_map(|(assoc, peer)| match &peer.state {
             State::Up(connection) => Some((*assoc, connection.backlog())),
-            State::Dialing(_) | State::Down(_) => None,
+            State::Dialing(_) | State::Handshaking(_) | State::Down(_) => None,
         });
         for assoc in self.backlogs.excess(all) {
             self.counters.over_budget += 1;
@@ -253,8 +288,13 @@ impl TcpEndpoint {
 
     /// Lets one woken source do what it can; its event, if that makes one.
     fn visit(&mut self, id: u64) -> Option<Event> {
-        if id == LISTENER {
-            return self.accept();
+        match id {
+            LISTENER => return self.accept(),
+            KEYS => {
+                self.check_all();
+                return None;
+            }
+            _ => {}
         }
         let assoc = AssocId(id);
         // An aborted one may still be in the queue.
@@ -262,11 +302,12 @@ impl TcpEndpoint {
         let waker = source.waker();
         let cx = &mut Context::from_waker(&waker);
         match state {
-            State::Dialing(dial) => match dial.as_mut().poll(cx) {
+            State::Dialing(dial) => match dial.connecting.as_mut().poll(cx) {
                 Poll::Pending => None,
-                Poll::Ready(Ok(stream)) => Some(self.up(assoc, stream)),
+                Poll::Ready(Ok(stream)) => self.dialed(assoc, stream),
                 Poll::Ready(Err(reason)) => Some(self.down(assoc, reason)),
             },
+            State::Handshaking(_) => self.go_on(assoc),
             State::Down(reason) => {
                 let reason = *reason;
                 Some(self.down(assoc, reason))
@@ -289,25 +330,14 @@ impl TcpEndpoint {
             }
         }
     }
-
-    /// The event of a dial that succeeded.
-    fn up(&mut self, assoc: AssocId, stream: TcpStream) -> Event {
-        let connection = Connection::new(stream, true, &self.options);
-        let info = match connection.info() {
-            Ok(info) => info,
-            Err(_already_reset) => return self.down(assoc, DownReason::Reset),
-        };
-        if let Some(peer) = self.peers.get_mut(&assoc) {
-            peer.state = State::Up(Box::new(connection));
-            peer.source.queue();
-        }
-        Event::Up { assoc, info }
-    }
 }
 
 impl Endpoint for TcpEndpoint {
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
-        tcp_only(remote.scheme)?;
+        if remote.scheme != self.local.url.scheme {
+            let why = format!("{}:// was asked for", remote.scheme);
+            return Err(Error::Unsupported { what: "another transport at a TCP endpoint", why });
+        }
         if self.peers.len() >= self.connections_max() {
             return Err(Error::Limit(self.peers.len()));
         }
@@ -315,7 +345,8 @@ impl Endpoint for TcpEndpoint {
         let socket = |ip| socket_address(ip, remote.port, remote.zone);
         let ways = ways.into_iter().map(|(ip, from)| (socket(ip), from)).collect();
         let dial = dial::dial(ways, self.options.head_start, self.options.connect_timeout);
-        Ok(self.add(State::Dialing(Box::pin(dial)), None))
+        let dial = Dial { connecting: Box::pin(dial), secure: self.wants(remote) };
+        Ok(self.add(State::Dialing(Box::new(dial)), None))
     }
 
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
@@ -347,6 +378,10 @@ impl Endpoint for TcpEndpoint {
         };
         match state {
             State::Dialing(_) => *state = State::Down(DownReason::Closed),
+            State::Handshaking(handshake) => {
+                self.handshakes.remove(assoc, handshake);
+                *state = State::Down(DownReason::Closed);
+            }
             State::Up(connection) => {
                 connection.close(assoc, &mut self.backlogs);
                 self.unwritten.push(assoc);
@@ -389,6 +424,9 @@ impl Endpoint for TcpEndpoint {
         if self.backlogs.is_over_budget() {
             self.relieve();
         }
+        if let Some(event) = self.end_late(cx) {
+            return Poll::Ready(event);
+        }
         while let Some(due) = self.backlogs.poll_deadlines(cx) {
             if let Some(event) = self.overdue(due) {
                 return Poll::Ready(event);
@@ -423,12 +461,4 @@ impl Endpoint for TcpEndpoint {
     fn counters(&self) -> Counters {
         self.counters
     }
-}
-
-fn tcp_only(scheme: Scheme) -> Result<(), Error> {
-    if scheme == Scheme::Tcp {
-        return Ok(());
-    }
-    let why = format!("{scheme}:// was asked for");
-    Err(Error::Unsupported { what: "another transport at a TCP endpoint", why })
 }

@@ -193,6 +193,7 @@ impl UserlandEndpoint {
             remote_port: association.remote_port,
             local: association.route.local.into_iter().collect(),
             local_port: self.local.port,
+            identity: None,
         };
         self.events.push_back(Event::Up { assoc: name, info });
         name

@@ -253,6 +253,7 @@ pub(crate) fn remote(local: &Local) -> Remote {
         port: local.port,
         encapsulation: local.url.encapsulation,
         zone: 0,
+        expected: Default::default(),
     }
 }
 

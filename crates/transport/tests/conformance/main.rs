@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
 mod cases;
+#[path = "../keys/mod.rs"]
+mod keys;
 mod lab;
 mod pressure;
 mod rigs;
@@ -122,6 +124,7 @@ macro_rules! suite {
 suite! {
     memory: crate::rigs::Memory,
     tcp: crate::rigs::Tcp,
+    tls: crate::rigs::TlsOverTcp,
     userland: crate::rigs::Userland,
     kernel: crate::rigs::Kernel,
     sctp: crate::rigs::Sctp,

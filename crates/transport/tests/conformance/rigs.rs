@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use rserpool_transport::userland::UserlandEndpoint;
 use rserpool_transport::{
     Address, Endpoint, Error, Framing, KernelEndpoint, MemoryNetwork, Options, Ppid, Remote,
-    Scheme, SctpEndpoint, TcpEndpoint, kernel_sctp_available,
+    Scheme, SctpEndpoint, TcpEndpoint, Tls, kernel_sctp_available,
 };
 
 use crate::Rig;
+use crate::keys::Authority;
 
 /// A network inside the process.
 pub(crate) struct Memory(MemoryNetwork);
@@ -69,8 +70,49 @@ impl Rig for Tcp {
             port: socket.port(),
             encapsulation: None,
             zone: 0,
+            expected: Default::default(),
         };
         Some((remote, Box::new((listener, filler))))
+    }
+}
+
+/// TLS over TCP, framed as ASAP is; both ends have certificates of one authority.
+pub(crate) struct TlsOverTcp {
+    authority: Authority,
+    tls: Tls,
+}
+
+impl TlsOverTcp {
+    fn options(&self, options: &Options) -> Options {
+        Options { tls: Some(self.tls.clone()), ..options.clone() }
+    }
+}
+
+impl Rig for TlsOverTcp {
+    const NAME: &'static str = "tls";
+    const SCHEME: Scheme = Scheme::Tls;
+    const KEEPS_PPIDS: bool = false;
+    const DIALS_FROM_ITS_PORT: bool = false;
+
+    fn new() -> Result<Self, String> {
+        let authority = Authority::new();
+        Ok(Self { tls: authority.node("node"), authority })
+    }
+
+    fn bind(&self, address: &Address, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        let framing = Framing::Message(Ppid::ASAP);
+        Ok(Box::new(TcpEndpoint::bind(address, framing, &self.options(options))?))
+    }
+
+    fn dialer(&self, options: &Options) -> Result<Box<dyn Endpoint>, Error> {
+        // Each has a key of its own, as others do.
+        let options = Options { tls: Some(self.authority.node("dialer")), ..options.clone() };
+        Ok(Box::new(TcpEndpoint::tls_dialer(Framing::Message(Ppid::ASAP), &options)?))
+    }
+
+    fn black_hole(&self) -> Option<(Remote, Box<dyn Any>)> {
+        let (remote, guard) = Tcp.black_hole()?;
+        Some((Remote { scheme: Scheme::Tls, ..remote }, guard))
     }
 }
 
@@ -103,6 +145,7 @@ impl Rig for Userland {
             port: socket.port(),
             encapsulation: None,
             zone: 0,
+            expected: Default::default(),
         };
         Some((remote, Box::new(silent)))
     }
@@ -140,6 +183,7 @@ impl Rig for Kernel {
             port: 3863,
             encapsulation: None,
             zone: 0,
+            expected: Default::default(),
         };
         HOLE.get().copied().unwrap_or_default().then(|| (remote, Box::new(()) as Box<dyn Any>))
     }

@@ -53,7 +53,14 @@ pub(crate) async fn associate(
 pub(crate) fn remote(endpoint: &KernelEndpoint) -> Remote {
     let local = endpoint.local();
     let (addresses, port) = (local.addresses, local.port);
-    Remote { scheme: Scheme::KernelSctp, addresses, port, encapsulation: None, zone: 0 }
+    Remote {
+        scheme: Scheme::KernelSctp,
+        addresses,
+        port,
+        encapsulation: None,
+        zone: 0,
+        expected: Default::default(),
+    }
 }
 
 /// The next event, which is the beginning of an association.

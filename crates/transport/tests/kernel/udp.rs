@@ -28,6 +28,7 @@ async fn kernel_and_userland_understand_each_other_in_udp() {
         port: local.port,
         encapsulation: Some(local.port),
         zone: 0,
+        expected: Default::default(),
     };
     for dialer in ["userland", "kernel"] {
         let dialed = match dialer {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::command::resolve::pool_handle;
+use crate::keys::KeyArgs;
 use crate::output::Output;
 use crate::runtime;
 use crate::sessions::say;
@@ -26,6 +27,8 @@ pub(crate) struct Args {
     pool: PoolHandle,
     #[arg(long)]
     registrar: Vec<Address>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 /// What the client says.
@@ -64,7 +67,9 @@ const COUNT_INTERVAL: Duration = Duration::from_millis(250);
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
         runtime::block_on(async {
-            let user = PoolUser::start(user::Config::new(self.registrar))?;
+            let mut config = user::Config::new(self.registrar);
+            config.tls = self.keys.read()?;
+            let user = PoolUser::start(config)?;
             let config = session::Config::default();
             let session = Session::connect(user, self.pool, config).await?;
             let mut client = Client {

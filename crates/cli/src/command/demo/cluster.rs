@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use rserpool::proto::user::Event as UserEvent;
+use rserpool::transport::tls::Role;
 use rserpool::transport::{Backend, probe};
 use rserpool::wire::param::{PeId, PoolHandle, RegistrarId};
 use rserpool::{PoolUser, user};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Count, Report};
+use super::keys::Keys;
 use super::picture::Picture;
 use super::summary::{Failover, Summary, Takeover};
 use rserpool_bench::clock::now_us;
@@ -25,6 +27,8 @@ const POOL: &str = "DemoPool";
 pub(super) struct Cluster {
     start: Instant,
     backend: Backend,
+    /// Where everything is in TLS.
+    keys: Option<Keys>,
     pub(super) registrars: Vec<Registrar>,
     /// What the registrars say of the pool: which of them, and what.
     sightings: mpsc::UnboundedReceiver<(RegistrarId, UserEvent)>,
@@ -80,8 +84,9 @@ struct Joined {
 
 impl Cluster {
     /// A cluster with registrars.
-    pub(super) async fn open(registrars: usize) -> anyhow::Result<Self> {
+    pub(super) async fn open(registrars: usize, is_secure: bool) -> anyhow::Result<Self> {
         let (backend, missing) = match probe::kernel_sctp_available() {
+            _ if is_secure => (Backend::Tls, None),
             Ok(()) => (Backend::KernelSctp, None),
             Err(missing) => (Backend::UserlandSctp, Some(missing)),
         };
@@ -89,6 +94,7 @@ impl Cluster {
         let mut cluster = Self {
             start: Instant::now(),
             backend,
+            keys: is_secure.then(Keys::make).transpose()?,
             registrars: Vec::new(),
             sightings,
             watchers,
@@ -103,6 +109,7 @@ impl Cluster {
             cluster.add_registrar().await?;
         }
         match missing {
+            None if is_secure => cluster.tell(format_args!("all over TLS, with keys of this demo")),
             None => cluster.tell(format_args!("all over the kernel's SCTP")),
             Some(why) => cluster.tell(format_args!("all over SCTP in userland, in UDP: {why}")),
         }
@@ -112,18 +119,23 @@ impl Cluster {
     /// Starts a registrar that shares the handlespace of the others, and watches the pool through
     /// it.
     pub(super) async fn add_registrar(&mut self) -> anyhow::Result<()> {
-        let endpoint = "sctp://127.0.0.1:0";
+        let endpoint = match self.keys {
+            Some(_) => "tls://127.0.0.1:0",
+            None => "sctp://127.0.0.1:0",
+        };
         let mut arguments =
             vec!["registrar", "--asap", endpoint, "--enrp", endpoint, "--exit-with-stdin"];
         for other in &self.registrars {
             arguments.extend(["--peer", &other.enrp]);
         }
-        let mut process = Process::start(&arguments)?;
+        let mut process = self.start(Role::Registrar, &arguments)?;
         let serving: Serving = process.line().await?;
         let first = |urls: Vec<String>| urls.into_iter().next().context("a registrar without URL");
         let (id, url, enrp) = (serving.id.0, first(serving.asap)?, first(serving.enrp)?);
-        let watcher = PoolUser::start(user::Config::new(vec![url.parse()?]))?;
-        let user = PoolUser::start(user::Config::new(vec![url.parse()?]))?;
+        let mut config = user::Config::new(vec![url.parse()?]);
+        config.tls = self.keys.as_ref().map(Keys::own).transpose()?;
+        let watcher = PoolUser::start(config.clone())?;
+        let user = PoolUser::start(config)?;
         let (mut events, watchers) = (watcher.events(), self.watchers.clone());
         tokio::spawn(async move {
             while let Ok(event) = events.recv().await {
@@ -137,6 +149,13 @@ impl Cluster {
         self.tell(format_args!("registrar {number} ({id}) serves at {url}"));
         self.registrars.push(Registrar { process, id, url, enrp, _watcher: watcher, user });
         Ok(())
+    }
+
+    /// Starts a process with the key of its role.
+    pub(super) fn start(&self, role: Role, arguments: &[&str]) -> anyhow::Result<Process> {
+        let keys = self.keys.as_ref().map(|keys| keys.arguments(role)).unwrap_or_default();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        Process::start(&[arguments, &keys].concat())
     }
 
     /// Arguments that name all registrars, beginning with another one for each who asks.
@@ -155,7 +174,7 @@ impl Cluster {
             .chain(["--exit-with-stdin"])
             .chain(registrars.iter().map(String::as_str))
             .collect();
-        let mut process = Process::start(&arguments)?;
+        let mut process = self.start(Role::Server, &arguments)?;
         let joined: Joined = process.line().await?;
         let id = u32::from_str_radix(joined.id.trim_start_matches("0x"), 16)
             .context("an element without identifier")?;
@@ -173,7 +192,7 @@ impl Cluster {
             .into_iter()
             .chain(registrars.iter().map(String::as_str))
             .collect();
-        self.client = Some(Process::start(&arguments)?);
+        self.client = Some(self.start(Role::Client, &arguments)?);
         while self.server == 0 {
             let report = self.report().await?;
             self.note(&report);

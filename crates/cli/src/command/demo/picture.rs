@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rserpool::transport::tls::Role;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -100,7 +101,7 @@ impl Cluster {
         let policy = ["--policy", "least-used", "--exit-with-stdin"];
         let registrars = registrars.iter().map(String::as_str);
         let arguments: Vec<&str> = service.into_iter().chain(policy).chain(registrars).collect();
-        let mut process = Process::start(&arguments)?;
+        let mut process = self.start(Role::Server, &arguments)?;
         process.line::<serde::de::IgnoredAny>().await?;
         Ok(process)
     }
@@ -114,6 +115,6 @@ impl Cluster {
         let registrars = registrars.iter().map(String::as_str);
         let arguments: Vec<&str> =
             view.into_iter().chain(size).chain(watch).chain(registrars).collect();
-        Process::start(&arguments)
+        self.start(Role::Client, &arguments)
     }
 }

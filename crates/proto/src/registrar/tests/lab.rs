@@ -139,7 +139,7 @@ impl Lab {
 
 pub(super) fn link(carrier: Carrier, remote: &[IpAddr]) -> Link {
     let (remote, local) = (remote.to_vec(), Vec::new());
-    Link { protocol: Protocol::Asap, carrier, remote, remote_port: 4711, local }
+    Link { protocol: Protocol::Asap, carrier, remote, remote_port: 4711, local, identity: None }
 }
 
 pub(super) fn pool() -> PoolHandle {

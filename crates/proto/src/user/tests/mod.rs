@@ -132,6 +132,7 @@ fn link() -> Link {
         remote: vec![Ipv4Addr::LOCALHOST.into()],
         remote_port: 3863,
         local: vec![Ipv4Addr::LOCALHOST.into()],
+        identity: None,
     }
 }
 

@@ -30,7 +30,14 @@ fn bind_at(at: &str, options: &Options) -> UserlandEndpoint {
 
 fn remote(ip: impl Into<IpAddr>, port: u16) -> Remote {
     let addresses = vec![ip.into()];
-    Remote { scheme: Scheme::UserlandSctp, addresses, port, encapsulation: None, zone: 0 }
+    Remote {
+        scheme: Scheme::UserlandSctp,
+        addresses,
+        port,
+        encapsulation: None,
+        zone: 0,
+        expected: Default::default(),
+    }
 }
 
 fn loopback(endpoint: &UserlandEndpoint) -> Remote {

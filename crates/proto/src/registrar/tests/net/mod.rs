@@ -208,6 +208,7 @@ impl Net {
             remote: vec![address(remote)],
             remote_port: port,
             local: vec![address(own)],
+            identity: None,
         };
         let port = if protocol == Protocol::Enrp { ENRP_PORT } else { ASAP_PORT };
         // Nothing that is sent over it gets there sooner.

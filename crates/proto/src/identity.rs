@@ -1,0 +1,58 @@
+//! Who the other end of an association has proved to be. How that is proved is for the transport.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Who the other end of an association has proved to be: its public key, and the names that an
+/// authority vouches for. Clones share it, so that each can have one.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Identity(Arc<Proved>);
+
+#[derive(Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct Proved {
+    key: [u8; 32],
+    names: Vec<String>,
+}
+
+impl Identity {
+    /// `key` is the SHA-256 of the public key (SubjectPublicKeyInfo), `names` are those in the
+    /// certificate: host names in lower case, addresses, URIs.
+    pub fn new(key: [u8; 32], names: Vec<String>) -> Self {
+        Self(Arc::new(Proved { key, names }))
+    }
+
+    /// SHA-256 of the public key (SubjectPublicKeyInfo).
+    pub fn key(&self) -> &[u8; 32] {
+        &self.0.key
+    }
+
+    /// The names that an authority vouches for; none where the key itself is trusted.
+    pub fn names(&self) -> &[String] {
+        &self.0.names
+    }
+}
+
+/// So many names are shown.
+const SHOWN_MAX: usize = 4;
+
+/// For people: `spki:` and the key in hexadecimal, then names.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("spki:")?;
+        self.0.key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
+        let names = self.0.names.iter().take(SHOWN_MAX);
+        names.into_iter().try_for_each(|name| write!(f, " {}", name.escape_debug()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_shown_on_one_line_that_has_an_end() {
+        let names = vec!["a\nb".to_owned(); 9];
+        let text = Identity::new([0xab; 32], names).to_string();
+        assert_eq!(text, format!("spki:{}{}", "ab".repeat(32), r" a\nb".repeat(4)));
+    }
+}
