@@ -76,6 +76,7 @@ impl Args {
                 session,
                 output,
                 unanswered: BTreeMap::new(),
+                arrived: Vec::new(),
                 count: Count::default(),
                 has_failed: false,
             };
@@ -89,6 +90,8 @@ struct Client<'a> {
     output: &'a mut Output,
     /// Questions without an answer, and when they were asked (last).
     unanswered: BTreeMap<u64, Instant>,
+    /// The beginning of an answer: over TLS they come as a stream.
+    arrived: Vec<u8>,
     count: Count,
     has_failed: bool,
 }
@@ -129,7 +132,7 @@ impl Client<'_> {
         self.count.requests += 1;
         let number = self.count.requests;
         self.unanswered.insert(number, Instant::now());
-        say(&self.session, format!("request {number}").as_bytes()).await
+        say(&self.session, format!("request {number}\n").as_bytes()).await
     }
 
     /// The server does not answer, though its association is there.
@@ -149,8 +152,11 @@ impl Client<'_> {
     async fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::FailoverNeeded { from: PeId(server), .. } => self.fail(server),
-            Event::FailedOver { .. } => self.ask_again().await,
-            Event::Received(octets) => self.on_answer(&octets),
+            Event::FailedOver { .. } => {
+                self.arrived.clear();
+                self.ask_again().await
+            }
+            Event::Received(octets) => self.on_octets(&octets),
             _ => Ok(()),
         }
     }
@@ -160,9 +166,18 @@ impl Client<'_> {
         for (number, asked) in &mut self.unanswered {
             *asked = now;
             self.count.resent += 1;
-            say(&self.session, format!("request {number}").as_bytes()).await?;
+            say(&self.session, format!("request {number}\n").as_bytes()).await?;
         }
         Ok(())
+    }
+
+    fn on_octets(&mut self, octets: &[u8]) -> anyhow::Result<()> {
+        self.arrived.extend_from_slice(octets);
+        let arrived = std::mem::take(&mut self.arrived);
+        let mut lines = arrived.split(|octet| *octet == b'\n');
+        // What follows the last line is the beginning of the next, or nothing.
+        self.arrived = lines.next_back().unwrap_or_default().to_vec();
+        lines.try_for_each(|line| self.on_answer(line))
     }
 
     fn on_answer(&mut self, octets: &[u8]) -> anyhow::Result<()> {

@@ -96,6 +96,7 @@ impl Summary {
         json!({
             "transport": match self.backend {
                 Backend::KernelSctp => "kernel-sctp",
+                Backend::Tls => "tls",
                 _ => "userland-sctp",
             },
             "requests": requests,
