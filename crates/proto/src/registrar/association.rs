@@ -219,6 +219,7 @@ impl Registrar {
         let Some(association) = self.associations.get_mut(&peer) else { return };
         let before = association.elements.len();
         if association.elements.remove(&index) {
+            association.queue.tidy(&association.elements);
             self.usage.change(association.source, |used| {
                 used.elements = used.elements.saturating_sub(1);
             });

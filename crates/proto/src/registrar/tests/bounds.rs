@@ -2,7 +2,8 @@
 
 use crate::registrar::Registrar;
 
-/// After a hostile input: nothing has grown beyond what may be.
+/// After any input, as [`Lab::input`](super::lab::Lab::input) does: nothing has grown beyond what
+/// may be.
 pub(super) fn assert_bounded(registrar: &Registrar) {
     for size in registrar.sizes() {
         assert!(size.is_bounded(), "{}: {} of {}", size.name, size.len, size.limit);

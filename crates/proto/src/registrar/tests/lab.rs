@@ -11,6 +11,7 @@ use rserpool_wire::param::{
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Message, Protocol};
 
+use super::bounds::assert_bounded;
 use crate::machine::{Carrier, Input, Link, Machine, Output, Peer};
 use crate::registrar::{Command, Config, Event, Registrar};
 use crate::time::Time;
@@ -47,10 +48,13 @@ impl Lab {
         lab
     }
 
-    /// Hands in one input; what the registrar wants done but events.
+    /// Hands in one input; what the registrar wants done but events. Whatever it was, nothing has
+    /// grown beyond what may be.
     pub(super) fn input(&mut self, input: Input<Command>) -> Vec<Output<Event>> {
         self.registrar.handle(self.now, input);
-        self.drain()
+        let outputs = self.drain();
+        assert_bounded(&self.registrar);
+        outputs
     }
 
     pub(super) fn drain(&mut self) -> Vec<Output<Event>> {
