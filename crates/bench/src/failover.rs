@@ -45,7 +45,8 @@ Measures. Of each there are the median, the least and the most of all rounds.
   moved_ms               From the decision to take over until then.
   settled_ms             From the decision to take over until the last element had agreed to its
                          new home, or had registered at another one.
-  removed                How often a registrar took out an element that lives; it registered again.
+  removed                How often its home said to an element that lives that it is out; it registered
+                         again. That a former home lets go of it does not count.
   serving_s              From the start of the process until it serves with all elements.
   resolution_p50_ms, resolution_p99_ms
                          How long resolutions took meanwhile; calm_… before.

@@ -55,6 +55,8 @@ pub(crate) struct Crowd {
     dial_at: Option<Time>,
     /// When those that were rejected try again.
     retry_at: Option<Time>,
+    /// How often the home of an element said that it is out.
+    evictions: u64,
     outputs: VecDeque<Output<std::convert::Infallible>>,
 }
 
@@ -70,6 +72,8 @@ struct Element {
     home: Option<Peer>,
     /// Where its registration has no answer yet.
     asked: Option<Peer>,
+    /// Who claims it meanwhile.
+    claimed: Option<Peer>,
 }
 
 /// Registrations under way at once.
@@ -90,6 +94,7 @@ impl Crowd {
             asked: 0,
             dial_at: None,
             retry_at: None,
+            evictions: 0,
             outputs: VecDeque::new(),
             config,
         }
@@ -102,6 +107,11 @@ impl Crowd {
             let home = element.home.map(|peer| self.associations.get(&peer).copied().flatten());
             (self.id(row), home)
         })
+    }
+
+    /// How often the home of an element said that it is out of its pool.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions
     }
 
     fn id(&self, row: usize) -> PeId {
@@ -164,9 +174,17 @@ impl Crowd {
             self.asked = 0;
             self.dial_later(now);
         }
-        for element in &mut self.elements {
+        let mut claimed = Vec::new();
+        for (row, element) in self.elements.iter_mut().enumerate() {
             element.home = element.home.filter(|home| *home != peer);
             element.asked = element.asked.filter(|asked| *asked != peer);
+            element.claimed = element.claimed.filter(|by| *by != peer);
+            if element.home.is_none() && element.asked.is_none() {
+                claimed.extend(element.claimed.take().map(|by| (row, by)));
+            }
+        }
+        for (row, by) in claimed {
+            self.agree(row, by);
         }
         self.look_for_homeless();
     }
@@ -220,9 +238,13 @@ impl Crowd {
         // Where another registrar has claimed it meanwhile, that one is its home.
         if element.asked == Some(peer) {
             element.asked = None;
+            let claimed = element.claimed.take();
             if answer.rejected {
                 element.home = None;
                 self.retry_at = Some(now + self.config.timing.registration_timeout);
+                if let Some(by) = claimed {
+                    self.agree(row, by);
+                }
             } else {
                 element.home = Some(peer);
             }
@@ -235,19 +257,36 @@ impl Crowd {
         }
         let id = question.id.filter(|_| question.handle == self.config.handle);
         let Some((id, row)) = id.and_then(|id| Some((id, self.row(id)?))) else { return };
-        let ack = KeepAliveAck { handle: question.handle, id };
-        self.outputs.push_back(Output::Send(peer, Asap::KeepAliveAck(ack).into()));
-        if question.claim_home && self.elements[row].home != Some(peer) {
-            self.elements[row].home = Some(peer);
-            // The new home gets a registration at once, as elements do it.
-            self.ask(row, peer);
+        let element = &mut self.elements[row];
+        if question.claim_home && element.home != Some(peer) {
+            // Whoever was asked first has time to answer, as elements do it.
+            if element.home.is_none() && element.asked.is_some_and(|asked| asked != peer) {
+                element.claimed = Some(peer);
+            } else {
+                self.agree(row, peer);
+            }
+        } else {
+            self.acknowledge(id, peer);
         }
+    }
+
+    fn acknowledge(&mut self, id: PeId, peer: Peer) {
+        let ack = KeepAliveAck { handle: self.config.handle.clone(), id };
+        self.outputs.push_back(Output::Send(peer, Asap::KeepAliveAck(ack).into()));
+    }
+
+    /// The new home gets a registration at once, as elements do it.
+    fn agree(&mut self, row: usize, peer: Peer) {
+        self.acknowledge(self.id(row), peer);
+        self.elements[row].home = Some(peer);
+        self.ask(row, peer);
     }
 
     /// A registrar says that an element is out; where that one is its home, it registers again.
     fn on_removed(&mut self, peer: Peer, told: &DeregistrationResponse) {
         let Some(row) = self.row(told.id) else { return };
         let element = &mut self.elements[row];
+        self.evictions += u64::from(element.home == Some(peer));
         if element.home == Some(peer) && element.asked.is_none() {
             element.home = None;
             self.ask(row, peer);

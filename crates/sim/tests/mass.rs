@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use rserpool_proto::machine::Carrier;
 use rserpool_proto::registrar;
 use rserpool_sim::fault::Fault;
 use rserpool_sim::node::NodeId;
-use rserpool_sim::world::{Setup, World};
+use rserpool_sim::world::{Acquaintance, Setup, World};
 use rserpool_wire::param::{PeId, Policy, PoolHandle, RegistrarId};
 
 const CROWDS: u32 = 4;
@@ -14,7 +15,10 @@ const ELEMENTS: u32 = 200;
 
 /// Three registrars and crowds, all of them at home at the first one.
 fn settled(seed: u64) -> (World, Vec<NodeId>) {
-    let setup = Setup { trace: false, ..Setup::lan(seed) };
+    settled_with(Setup { trace: false, ..Setup::lan(seed) })
+}
+
+fn settled_with(setup: Setup) -> (World, Vec<NodeId>) {
     let mut world = World::new(setup);
     let registrars: Vec<NodeId> = (1..=3)
         .map(|number| {
@@ -56,5 +60,34 @@ fn homes_agree_after_a_mass_takeover_while_links_break() {
         world.run_for(Duration::from_secs(30));
         world.check_quiet();
         assert_eq!(world.violations(), [], "seed {seed}");
+    }
+}
+
+/// Half of the elements register at the one that does not take over, while the other one asks them.
+#[test]
+fn no_element_is_told_to_be_out_while_it_moves() {
+    for (seed, acquaintance) in
+        (0..12).zip([Acquaintance::All, Acquaintance::Earlier].into_iter().cycle())
+    {
+        for carrier in [Carrier::Sctp, Carrier::Tcp] {
+            let setup = Setup { trace: false, carrier, acquaintance, ..Setup::lan(seed) };
+            let (mut world, registrars) = settled_with(setup);
+            assert_eq!(world.evictions(), 0);
+            // They have much to do, so what they say is old when it is read.
+            for registrar in &registrars {
+                world.inject(&Fault::Slow(*registrar, millis(5 + 5 * seed)));
+            }
+            world.forbid_removals();
+            world.inject(&Fault::Kill(registrars[0]));
+            world.run_for(Duration::from_secs(8));
+            for registrar in &registrars[1..] {
+                world.inject(&Fault::Slow(*registrar, Duration::ZERO));
+            }
+            world.run_for(Duration::from_secs(4));
+            let text = format!("seed {seed}, {carrier:?}, {acquaintance:?}");
+            world.check_quiet();
+            assert_eq!(world.violations(), [], "{text}");
+            assert_eq!(world.evictions(), 0, "{text}");
+        }
     }
 }

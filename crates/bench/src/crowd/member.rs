@@ -48,6 +48,8 @@ struct Place {
     home: Option<AssocId>,
     /// Where its registration has no answer yet.
     asked: Option<AssocId>,
+    /// Who claims it meanwhile.
+    claimed: Option<AssocId>,
     was_in: bool,
     has_moved: bool,
 }
@@ -164,12 +166,20 @@ impl Member {
             self.asked = 0;
         }
         self.waiting.clear();
+        let mut claimed = Vec::new();
         for (row, place) in self.elements.iter_mut().enumerate() {
             place.home = place.home.filter(|home| *home != assoc);
             place.asked = place.asked.filter(|asked| *asked != assoc);
+            place.claimed = place.claimed.filter(|by| *by != assoc);
             if place.home.is_none() && place.asked.is_none() {
-                self.waiting.push_back(row);
+                match place.claimed.take() {
+                    Some(by) => claimed.push((row, by)),
+                    None => self.waiting.push_back(row),
+                }
             }
+        }
+        for (row, by) in claimed {
+            self.agree(row, by);
         }
     }
 
@@ -204,6 +214,7 @@ impl Member {
         // Where another registrar has claimed it meanwhile, that one is its home.
         if let Some(place) = self.elements.get_mut(row).filter(|e| e.asked == Some(assoc)) {
             place.asked = None;
+            place.claimed = None;
             self.settle(row, assoc);
         }
     }
@@ -213,21 +224,32 @@ impl Member {
         // Over TCP it may be for someone else: a port that an element dialed from is no address,
         // and may be that of another element by now. As elements do, this one says nothing to it.
         let Some((id, row)) = id.and_then(|id| Some((id, self.row(id)?))) else { return };
-        self.send(assoc, &Asap::KeepAliveAck(KeepAliveAck { handle, id }).into());
-        let is_home = self.elements.get(row).is_some_and(|place| place.home == Some(assoc));
-        if claim_home && !is_home {
-            self.settle(row, assoc);
-            // The new home gets a registration at once, as elements do it.
-            self.ask(row, assoc);
+        let Some(place) = self.elements.get_mut(row) else { return };
+        if !claim_home || place.home == Some(assoc) {
+            self.send(assoc, &Asap::KeepAliveAck(KeepAliveAck { handle, id }).into());
+        } else if place.home.is_none() && place.asked.is_some_and(|asked| asked != assoc) {
+            // Whoever was asked first has time to answer, as elements do it.
+            place.claimed = Some(assoc);
+        } else {
+            self.agree(row, assoc);
         }
+    }
+
+    /// The new home gets a registration at once, as elements do it.
+    fn agree(&mut self, row: usize, assoc: AssocId) {
+        let Some((handle, id)) = self.key(row) else { return };
+        self.send(assoc, &Asap::KeepAliveAck(KeepAliveAck { handle, id }).into());
+        self.settle(row, assoc);
+        self.ask(row, assoc);
     }
 
     /// A registrar says that an element is out; where that one is its home, it registers again.
     fn on_removed(&mut self, assoc: AssocId, id: PeId) {
+        let place = self.row(id).and_then(|row| Some((row, self.elements.get_mut(row)?)));
+        // A former home says that it looks after the element no longer: that is no removal.
+        let Some((row, place)) = place.filter(|(_, e)| e.home == Some(assoc)) else { return };
         self.counts.removed.fetch_add(1, Ordering::Relaxed);
-        let Some(row) = self.row(id) else { return };
-        let place = self.elements.get_mut(row);
-        if let Some(place) = place.filter(|e| e.home == Some(assoc) && e.asked.is_none()) {
+        if place.asked.is_none() {
             place.home = None;
             self.ask(row, assoc);
         }
@@ -275,9 +297,14 @@ impl Member {
     }
 
     fn registration(&self, row: usize) -> Option<Message> {
+        let (handle, id) = self.key(row)?;
+        Some(registration(handle, id, Policy::round_robin()))
+    }
+
+    fn key(&self, row: usize) -> Option<(PoolHandle, PeId)> {
         let number = self.first + u32::try_from(row).ok()?;
         let handle = self.pools.get(number as usize % self.pools.len().max(1))?.clone();
-        Some(registration(handle, PeId(number + 1), Policy::round_robin()))
+        Some((handle, PeId(number + 1)))
     }
 
     fn row(&self, id: PeId) -> Option<usize> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rserpool_wire::param::{PeId, Policy, PolicyField, Transport};
+use rserpool_wire::param::{PeId, Policy, PolicyField, RegistrarId, Transport};
 use rserpool_wire::registry::AsapType;
 use rserpool_wire::{Asap, Message, Protocol};
 
@@ -47,7 +47,8 @@ use association::Association;
 /// A rejection leads to `Idle`, a refusal by one of several registrars to `Hunting`. `Deregister` while registering and a lost home while deregistering
 /// lead where they do from `Registered`, with the other goal.
 /// A registrar that claims the element (KEEP_ALIVE with the H bit) becomes its home in every state
-/// but `Idle`; the element then registers, or deregisters, there.
+/// but `Idle`; the element then registers, or deregisters, there. While a first registration at
+/// another one is under way, that one has a moment to answer: if it does, it is the home.
 ///
 /// What an element serves is not touched by any of this: users stay with it while it looks for
 /// another home.
@@ -74,11 +75,13 @@ pub struct PoolElement {
     expired: Option<Time>,
     /// How often in a row it was out right after it had been accepted.
     evictions: u32,
+    /// Who claims it while it registers at another registrar.
+    held_claim: Option<(Peer, RegistrarId)>,
     /// Requests to registrars since one was answered.
     attempts: u32,
     /// The application knows that there is no registrar.
     alone: bool,
-    timers: Timers<6>,
+    timers: Timers<7>,
     outputs: VecDeque<Output<Event>>,
     stats: ElementStats,
 }
@@ -131,6 +134,8 @@ enum Timer {
     Linger,
     /// Whoever has its identifier has had time to go.
     Retry,
+    /// A registrar that was asked first has had time to answer.
+    Claim,
 }
 
 impl Kind for Timer {
@@ -141,6 +146,7 @@ impl Kind for Timer {
         Self::Silence,
         Self::Linger,
         Self::Retry,
+        Self::Claim,
     ];
 
     fn row(self) -> usize {
@@ -188,6 +194,7 @@ impl PoolElement {
             draws: 0,
             expired: None,
             evictions: 0,
+            held_claim: None,
             attempts: 0,
             alone: false,
             timers: Timers::default(),
@@ -236,6 +243,7 @@ impl PoolElement {
         self.refusals.clear();
         self.draws = 0;
         self.evictions = 0;
+        self.held_claim = None;
         self.timers = Timers::default();
     }
 
@@ -269,6 +277,7 @@ impl PoolElement {
                     self.question_silence(now, home);
                 }
                 (Timer::Linger, _) => self.leave_former_homes(),
+                (Timer::Claim, _) => self.follow_held_claim(now),
                 (Timer::Retry, State::Registering { home }) => self.register(now, home),
                 // Left over from a state that has ended.
                 (

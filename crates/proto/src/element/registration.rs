@@ -146,6 +146,8 @@ impl PoolElement {
         self.established = Some(self.told.clone());
         self.refusals.clear();
         self.draws = 0;
+        self.held_claim = None;
+        self.timers.disarm(Timer::Claim);
         self.timers.disarm(Timer::Registration);
         self.timers.arm(Timer::Reregistration, now + self.config.reregistration_interval());
         self.begin_vigil(now, home);

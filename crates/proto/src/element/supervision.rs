@@ -72,8 +72,13 @@ impl PoolElement {
             return;
         }
         self.stats.keep_alives += 1;
-        let ack = KeepAliveAck { handle: self.config.handle.clone(), id: self.id };
-        self.outputs.push_back(Output::Send(peer, Asap::KeepAliveAck(ack).into()));
+        if let Some(sender) = keep_alive.sender.filter(|_| keep_alive.claim_home)
+            && self.is_registering_elsewhere(peer)
+        {
+            self.hold_claim(now, peer, sender);
+            return;
+        }
+        self.acknowledge(peer);
         let is_home = self.state.home() == Some(peer);
         match keep_alive.sender {
             Some(sender) if is_home => {
@@ -85,6 +90,36 @@ impl PoolElement {
             // KA2.4. Also where the home itself comes on another association.
             Some(sender) if keep_alive.claim_home => self.adopt(now, peer, sender),
             Some(_) | None => {}
+        }
+    }
+
+    fn acknowledge(&mut self, peer: Peer) {
+        let ack = KeepAliveAck { handle: self.config.handle.clone(), id: self.id };
+        self.outputs.push_back(Output::Send(peer, Asap::KeepAliveAck(ack).into()));
+    }
+
+    /// True where a first registration at another registrar is under way.
+    fn is_registering_elsewhere(&self, peer: Peer) -> bool {
+        matches!(self.state, State::Registering { home } if home != peer)
+            && self.timers.is_armed(Timer::Registration)
+    }
+
+    /// Of a registrar that was asked and one that asks only one can be the home, and the first may
+    /// have entered the element already: it has a moment to say so. Agreeing to both makes them
+    /// disagree.
+    fn hold_claim(&mut self, now: Time, peer: Peer, sender: RegistrarId) {
+        if self.held_claim.is_none() {
+            self.timers.arm(Timer::Claim, now + self.config.timing.response_timeout);
+        }
+        self.held_claim = Some((peer, sender));
+    }
+
+    /// The registrar that was asked has not answered in time.
+    pub(super) fn follow_held_claim(&mut self, now: Time) {
+        let Some((peer, sender)) = self.held_claim.take() else { return };
+        if self.association(peer).is_some() && self.state.home() != Some(peer) {
+            self.acknowledge(peer);
+            self.adopt(now, peer, sender);
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Adopting {
     crossed: BTreeMap<ElementIndex, Peer>,
     /// Until then this registrar's own elements have been asked back; `None` before the first time.
     claimed_until: Option<Time>,
+    /// Until then elements agree that this registrar has taken over last.
+    won_until: Time,
 }
 
 /// How elements may be reached that are to be adopted.
@@ -83,6 +85,7 @@ impl Adopting {
             disputes: 0,
             crossed: BTreeMap::new(),
             claimed_until: None,
+            won_until: Time::ZERO,
         }
     }
 
@@ -111,6 +114,11 @@ impl Adopting {
         }
         self.claimed_until = Some(now + grace);
         true
+    }
+
+    /// True where elements that this registrar has taken over are still being asked.
+    pub(super) fn has_won_lately(&self, now: Time) -> bool {
+        now < self.won_until
     }
 
     /// Elements to adopt, those in the queue to be asked, transports to dial, and elements that are
@@ -183,10 +191,15 @@ impl Registrar {
         self.ask_elements(now);
     }
 
+    /// So many elements have been taken over, and are going to be asked.
+    pub(super) fn note_takeover(&mut self, now: Time, count: usize) {
+        self.adopting.won_until = now + self.grace_among(count);
+    }
+
     /// How long each of so many elements of one home has to come by itself, where it cannot be
     /// asked. A home that had many asked each of them rarely, and as late they find out that it is
     /// silent: after one and a half of their rhythm and a question.
-    fn grace_among(&self, count: usize) -> Duration {
+    pub(super) fn grace_among(&self, count: usize) -> Duration {
         self.config.adoption_grace.max(self.pace.interval_of_each(count) * 2)
     }
 

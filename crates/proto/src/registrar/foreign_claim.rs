@@ -35,6 +35,8 @@ struct ForeignClaim {
     decided_at: Time,
     /// The element has answered since.
     has_answered: bool,
+    /// It was told that it is out: if it still belongs here it registers again.
+    was_told: bool,
     extensions: u8,
 }
 
@@ -124,8 +126,8 @@ impl Registrar {
             }
             return;
         }
-        let is_vouched_for = self.is_vouched_for(by);
-        let has_many = !is_vouched_for && {
+        let is_believed = self.is_vouched_for(by) || self.has_taken_over_lately(now, by);
+        let has_many = !is_believed && {
             let of_it = self.foreign_claims.open.values().filter(|claim| claim.by == by);
             of_it.count() >= CLAIMS_OF_STRANGER_MAX
         };
@@ -135,13 +137,17 @@ impl Registrar {
         }
         let is_own = self.supervised.contains(index);
         let at = now + if is_own { self.claim_wait() } else { self.audit_wait() };
+        // What agreed here a moment ago may have registered there just before; so the other one
+        // hears of that, and gives way.
+        let was_told = is_own && is_believed && !self.adopting.has_won_lately(now);
+        let has_answered = false;
         let claim =
-            ForeignClaim { by, element, decided_at: at, has_answered: false, extensions: 0 };
+            ForeignClaim { by, element, decided_at: at, has_answered, was_told, extensions: 0 };
         self.foreign_claims.open.insert(index, claim);
         self.foreign_claims.due.insert((at, index));
         self.arm_claims();
         if is_own {
-            self.ask_claimed(now, index, is_vouched_for);
+            self.ask_claimed(now, index, was_told);
         }
     }
 
@@ -165,14 +171,18 @@ impl Registrar {
         }
     }
 
+    /// True where this registrar has taken over another one a moment ago, so that elements of that
+    /// one agree to it while they may be registering here.
+    fn has_taken_over_lately(&self, now: Time, id: RegistrarId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| now < peer.adopts_until)
+    }
+
     /// Asks an element whether it lives, and where somebody says so who is known, whether it still
     /// wants this registrar: one that does registers again.
-    fn ask_claimed(&mut self, now: Time, index: ElementIndex, is_vouched_for: bool) {
+    fn ask_claimed(&mut self, now: Time, index: ElementIndex, is_told: bool) {
         self.ask_at_once(now, index, true);
         let peer = self.supervised.get(index).and_then(|supervised| supervised.association);
-        if let (true, Some(peer), Some(view)) =
-            (is_vouched_for, peer, self.handlespace.element(index))
-        {
+        if let (true, Some(peer), Some(view)) = (is_told, peer, self.handlespace.element(index)) {
             let (handle, id) = (view.handle.clone(), view.element.id);
             self.tell_removed(peer, handle, id);
         }
@@ -210,14 +220,16 @@ impl Registrar {
         }
         let is_same = same_server(&view.element.user_transport, &claim.element.user_transport);
         let is_vouched_for = self.is_vouched_for(claim.by);
-        if is_vouched_for && is_same {
+        if claim.was_told && is_same {
             // It was told that it is out, and did not mind: it is there by now.
             self.yield_to(index, claim);
-        } else if is_vouched_for && claim.by > self.id {
+        } else if is_vouched_for && !is_same && claim.by > self.id {
             self.tell_displaced(index);
             self.yield_to(index, claim);
         } else {
-            self.refuse_claim(claim.by);
+            if !self.adopting.has_won_lately(now) {
+                self.refuse_claim(claim.by);
+            }
             self.tell_added(index);
         }
     }

@@ -73,6 +73,8 @@ pub(super) struct PeerRegistrar {
     pub(super) bid: Option<Bid>,
     /// How often it was left to others since it was heard.
     pub(super) times_left: u8,
+    /// Until then elements agree to it that it has taken over.
+    pub(super) adopts_until: Time,
     /// When its table is fetched although its checksum agrees.
     pub(super) full_audit_at: Time,
 }
@@ -166,6 +168,7 @@ impl PeerRegistrar {
             checksum_told: None,
             failure_told: None,
             extensions: 0,
+            adopts_until: now,
             full_audit_at: now + FULL_AUDIT_INTERVAL,
         }
     }

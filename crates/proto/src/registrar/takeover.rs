@@ -18,6 +18,7 @@ use rand::RngExt;
 use rserpool_wire::enrp::{Body, Takeover};
 use rserpool_wire::param::RegistrarId;
 
+use super::adoption::Reach;
 use super::peers::{Bid, Status};
 use super::supervision::LATENESS_TOLERATED;
 use super::{Deadline, Event, Misbehaviour, Registrar};
@@ -229,6 +230,9 @@ impl Registrar {
             self.handlespace.set_home(index, self.id);
         }
         let count = elements.len();
+        if count > 0 && reach == Reach::Dial {
+            self.note_takeover(now, count);
+        }
         self.outputs.push_back(Output::Event(Event::TakeoverWon { target, elements: count }));
         self.adopt(now, elements, reach);
     }
@@ -252,6 +256,10 @@ impl Registrar {
         self.remove_peer(now, target);
         self.no_longer_pending(now, target);
         let elements = self.handlespace.rehome_all(target, by);
+        let adopts_until = now + self.grace_among(elements);
+        if let Some(peer) = self.peers.get_mut(&by).filter(|_| elements > 0) {
+            peer.adopts_until = adopts_until;
+        }
         let event = Event::TakenOver { target, by, elements };
         self.outputs.push_back(Output::Event(event));
     }

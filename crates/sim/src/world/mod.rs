@@ -24,6 +24,7 @@ pub use setup::{Acquaintance, Setup};
 
 use crate::bounds::Bounds;
 use crate::clock::Agenda;
+use crate::crowd::Crowd;
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Links, Network, NetworkEvent, Process, Settings};
 use crate::node::{MachineCommand, Node, NodeId, Program};
@@ -185,6 +186,11 @@ impl World {
     /// The element that runs on this node.
     pub fn element(&self, node: NodeId) -> Option<&PoolElement> {
         self.nodes[node.0].element()
+    }
+
+    /// How often the home of an element of a crowd said that it is out of its pool.
+    pub fn evictions(&self) -> u64 {
+        self.nodes().filter_map(|node| self.node(node).crowd()).map(Crowd::evictions).sum()
     }
 
     /// What a node is called.

@@ -121,17 +121,41 @@ fn a_claim_ends_the_search_for_a_home() {
     );
 }
 
+/// Who has entered it must not be left without a word, nor both be told that it is theirs.
 #[test]
-fn a_claim_while_it_registers_elsewhere_wins() {
+fn a_registration_under_way_comes_before_a_claim() {
     let mut lab = Lab::new();
     lab.command(Command::Register);
     lab.up(FIRST);
-    adopted(&mut lab);
-    assert_eq!(lab.message(FIRST, accepted()), []);
-    assert_eq!(
-        lab.message(CALLER, accepted()),
-        [Output::Event(Event::Registered { id: ID, home: caller() })]
-    );
+    assert_eq!(adopted(&mut lab), []);
+    let outputs = lab.message(FIRST, accepted());
+    assert!(matches!(&outputs[..], [Output::Event(Event::Registered { id: ID, .. })]));
+    let home = lab.element.home().cloned();
+    lab.wait(60);
+    assert_eq!(lab.element.home().cloned(), home);
+    assert_eq!(lab.element.state, State::Registered { home: FIRST });
+    assert_eq!(lab.element.stats().adoptions, 0);
+}
+
+#[test]
+fn a_claim_wins_where_the_registration_under_way_is_not_answered_in_time() {
+    for is_lost in [true, false] {
+        let mut lab = Lab::new();
+        lab.command(Command::Register);
+        lab.up(FIRST);
+        assert_eq!(adopted(&mut lab), []);
+        if is_lost {
+            lab.down(FIRST);
+        }
+        // The RFC's MAX-TIME-NO-RESPONSE.
+        let (after, outputs) = lab.timeout();
+        assert_eq!((after, &outputs[0]), (5, &ack(CALLER)));
+        assert_eq!(lab.message(FIRST, accepted()), []);
+        assert_eq!(
+            lab.message(CALLER, accepted()),
+            [Output::Event(Event::Registered { id: ID, home: caller() })]
+        );
+    }
 }
 
 #[test]

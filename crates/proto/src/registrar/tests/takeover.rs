@@ -337,3 +337,46 @@ fn a_suggested_element_that_does_not_agree_stays_where_it_is() {
     let mut lab = Lab::among_with(&[0x22], |config| config.follow_suggestions = false);
     assert_eq!(lab.enrp(0x22, suggest(1, 0x22)), []);
 }
+
+/// What says that an element is out.
+fn told_out(outputs: &[Output<Event>]) -> bool {
+    let is_one = |output: &Output<Event>| {
+        matches!(output, Output::Send(_, Message::Asap(Asap::DeregistrationResponse(_))))
+    };
+    outputs.iter().any(is_one)
+}
+
+#[test]
+fn an_element_that_has_just_agreed_is_not_told_to_be_out_for_what_was_on_its_way() {
+    let (mut lab, outputs) = dead_among(&[], |config| config.peers = 2);
+    // Another one is configured, too, and is there.
+    lab.input(Input::Up(from(0x33), enrp_link(Carrier::Sctp, 0x33)));
+    lab.input(Input::Known(Peer::dialed(2), from(0x33)));
+    lab.enrp(0x33, presence(0x33, EMPTY, false));
+    let dial = dialed(&outputs).pop().expect("it has taken over alone");
+    let outputs = lab.input(Input::Up(dial, link(Carrier::Sctp, &[address(100)])));
+    assert_eq!(claimed(&outputs).len(), 2);
+    lab.acknowledge(dial, 1);
+    assert_eq!(lab.home(1), Some(rid(SELF)));
+    // It had registered there just before it was asked here.
+    let crossed = PoolElement { home: Some(rid(0x33)), ..homed(1, 0x33) };
+    let mut outputs = lab.enrp(0x33, add(crossed.clone()));
+    lab.acknowledge(dial, 1);
+    lab.enrp(0x33, presence(0x33, EMPTY, false));
+    outputs.extend(lab.pass(1_000));
+    assert!(!told_out(&outputs), "{outputs:?}");
+    // The other one hears once more whose it is.
+    let is_update = |(to, body): (Peer, Body)| {
+        to == from(0x33) && matches!(body, Body::Update(u) if u.element.id == PeId(1))
+    };
+    assert!(sent(&outputs).into_iter().any(is_update), "{outputs:?}");
+    assert_eq!(lab.home(1), Some(rid(SELF)));
+    // Long after that it is asked whether it still belongs here.
+    for _ in 0..60 {
+        lab.enrp(0x33, presence(0x33, EMPTY, false));
+        lab.pass(100);
+        lab.acknowledge(dial, 1);
+    }
+    assert_eq!(lab.home(1), Some(rid(SELF)));
+    assert!(told_out(&lab.enrp(0x33, add(crossed))));
+}
