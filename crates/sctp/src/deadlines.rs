@@ -93,10 +93,8 @@ impl Association {
         let Some(path) = self.paths.get_mut(id) else { return };
         // What was sent since then asks the same (§8.3): only idle paths are asked.
         let idle_since = path.used + self.config.heartbeat_interval;
-        let is_busy = path.health(&self.config) == Health::Active
-            && path.confirmed
-            && path.congestion.flight > 0
-            && idle_since > now;
+        let is_well = path.health(&self.config) == Health::Active && path.confirmed;
+        let is_busy = is_well && !path.doubted && idle_since > now && path.was_used;
         if path.heartbeat.is_none() && path.next_heartbeat <= now {
             if is_busy {
                 path.next_heartbeat = idle_since;

@@ -306,7 +306,9 @@ impl Endpoint {
 
     /// The association with the peer at this address and port.
     pub(crate) fn with_remote(&self, remote: SocketAddr, port: u16) -> Option<AssociationId> {
-        self.by_remote.get(&(remote, port)).copied()
+        let id = *self.by_remote.get(&(remote, port))?;
+        // One that is over has only something to say yet.
+        (self.association(id)?.state != State::Closed).then_some(id)
     }
 
     /// The association with this own tag.

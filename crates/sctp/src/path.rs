@@ -54,8 +54,10 @@ pub(crate) struct Path {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// When the next HEARTBEAT is due.
     pub(crate) next_heartbeat: Duration,
-    /// When DATA was sent there last.
+    /// When DATA was sent there last, or it was found.
     pub(crate) used: Duration,
+    /// DATA was sent there since the last HEARTBEAT.
+    pub(crate) was_used: bool,
     /// A round trip is being measured with this TSN.
     pub(crate) measured: bool,
 }
@@ -96,6 +98,7 @@ impl Path {
 
     /// A HEARTBEAT leaves.
     pub(crate) fn beat(&mut self, nonce: u64, now: Duration) {
+        self.was_used = false;
         self.heartbeat = Some(Heartbeat { nonce, sent: now, deadline: now + self.rto });
     }
 
@@ -155,6 +158,7 @@ impl Paths {
             heartbeat: None,
             next_heartbeat: now,
             used: now,
+            was_used: false,
             measured: false,
         });
         Some(id)

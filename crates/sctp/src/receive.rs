@@ -40,7 +40,8 @@ pub(crate) struct Receive {
     inbound: Inbound,
     /// Messages that the user has not taken yet.
     ready: VecDeque<Message>,
-    ready_octets: usize,
+    /// What they count for, in octets.
+    ready_cost: usize,
     streams: u16,
     /// Octets that messages which are not whole may take, as its endpoint says.
     pub(crate) room: usize,
@@ -68,7 +69,7 @@ impl Receive {
             reassembly: Reassembly::default(),
             inbound: Inbound::default(),
             ready: VecDeque::new(),
-            ready_octets: 0,
+            ready_cost: 0,
             streams,
             room: usize::MAX,
             duplicates: Vec::new(),
@@ -123,10 +124,10 @@ impl Receive {
     /// Whether a chunk may be kept. What fills the first gap always is: without it nothing goes on.
     fn has_room(&self, distance: u32, data: &Data<'_>, config: &Config) -> bool {
         if distance == 1 {
-            return !self.ahead.is_empty() || self.ready_octets < config.receive_window;
+            return !self.ahead.is_empty() || self.ready_cost < config.receive_window;
         }
         let held = self.held() + data.payload.len() + FRAGMENT_OVERHEAD;
-        held + self.ready_octets <= config.receive_window + config.mtu_v4 && held <= self.room
+        held + self.ready_cost <= config.receive_window + config.mtu_v4 && held <= self.room
     }
 
     fn put_together(
@@ -140,9 +141,9 @@ impl Receive {
         let arrived = |tsn| tsn <= cumulative || position(ahead, tsn).is_ok();
         let whole = self.reassembly.take(tsn, data, config.message_max, now, arrived)?;
         let Some(whole) = whole else { return Ok(()) };
-        let (ready, octets) = (&mut self.ready, &mut self.ready_octets);
+        let (ready, cost) = (&mut self.ready, &mut self.ready_cost);
         self.inbound.take(whole, &mut |message| {
-            *octets += message.octets.len();
+            *cost += message.octets.len() + FRAGMENT_OVERHEAD;
             ready.push_back(message);
         })
     }
@@ -218,8 +219,8 @@ impl Receive {
     /// The next message for the user. The peer is told where that opens a window that was closed.
     pub(crate) fn next_message(&mut self, config: &Config) -> Option<Message> {
         let message = self.ready.pop_front()?;
-        self.ready_octets -= message.octets.len();
-        if self.told < config.mtu_v4 && self.window(config) >= config.receive_window / 2 {
+        self.ready_cost -= message.octets.len() + FRAGMENT_OVERHEAD;
+        if self.window(config) >= self.told + config.receive_window / 2 {
             self.due = true;
         }
         Some(message)
@@ -227,7 +228,7 @@ impl Receive {
 
     /// What the peer may still send, in octets.
     pub(crate) fn window(&self, config: &Config) -> usize {
-        config.receive_window.saturating_sub(self.held() + self.ready_octets)
+        config.receive_window.saturating_sub(self.held() + self.ready_cost)
     }
 
     /// What messages that cannot be delivered count for, in octets.

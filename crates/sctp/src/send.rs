@@ -195,6 +195,7 @@ impl Send {
         }
         if count > 0 {
             path.used = now;
+            path.was_used = true;
             path.congestion.exempt = false;
             if path.t3.is_none() {
                 path.t3 = Some(now + path.rto);

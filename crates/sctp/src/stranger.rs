@@ -1,7 +1,7 @@
 //! Packets that belong to no association: INITs and cookies, which may begin one, and what comes out
 //! of the blue (RFC 9260 §5.1, §8.4). Nothing is kept of who sends them.
 
-use crate::association::Association;
+use crate::association::{Association, State};
 use crate::cause::{cause, code};
 use crate::chunk::{self, Chunk, Init, REFLECTED, kind};
 use crate::cookie::{Cookie, CookieError};
@@ -213,6 +213,9 @@ impl Endpoint {
     fn meet(&mut self, id: AssociationId, cookie: &Cookie, way: Way) -> bool {
         let now = self.now;
         let Some(association) = self.association(id) else { return false };
+        if association.state == State::Closed {
+            return false;
+        }
         let tie = self.cookies.tie(association.own_tag, association.peer_tag);
         // The tag of a restart may belong to another association by now.
         let is_taken = self.with_tag(cookie.own_tag).is_some_and(|other| other != id);

@@ -342,12 +342,42 @@ fn a_user_that_pauses_closes_the_window() {
             taken = word(0).wrapping_sub(raw.tsns[0]) + 1;
         }
     }
-    assert_eq!((window, taken), (0, 20));
+    assert_eq!((window, taken), (0, 19));
     assert!(raw.messages().is_empty());
     let out = raw.command(Command::Resume);
-    assert_eq!(raw.messages().len(), 20);
+    assert_eq!(raw.messages().len(), 19);
     assert_eq!(out[0].kind, kind::SACK, "the window opens");
     assert!(raw.events.iter().all(|event| !matches!(event, Event::Down(_))));
+}
+
+/// The same with messages of one octet, which take more memory than they have octets.
+#[test]
+fn small_messages_that_nobody_takes_are_bounded() {
+    let config = Config { message_max: 4000, receive_window: 20_000, ..Config::default() };
+    let mut raw = Raw::dialed(config);
+    raw.command(Command::Pause);
+    for tsn in 0..2000 {
+        raw.data(&[(tsn, 0, u16::try_from(tsn).unwrap(), WHOLE, b"x")]);
+    }
+    raw.command(Command::Resume);
+    assert_eq!(raw.messages().len(), 20_000_usize.div_ceil(65));
+}
+
+/// An association that has just ended is none: its peer's INIT begins another one.
+#[test]
+fn an_init_right_after_the_end_begins_another_association() {
+    use rserpool_sctp::Input;
+    let mut raw = Raw::dialed(Config::default());
+    let id = raw.id.unwrap();
+    let init = encode(0, &[(kind::INIT, 0, raw.init(&[]))]);
+    raw.endpoint.handle(raw.now, Input::Command(id, Command::Abort));
+    // Nothing has been asked for in between.
+    let out = raw.octets(&init);
+    let kinds: Vec<u8> = out.iter().map(|out| out.kind).collect();
+    assert_eq!(kinds, [kind::INIT_ACK, kind::ABORT]);
+    let out = raw.echo(&out[0]);
+    assert_eq!(out[0].kind, kind::COOKIE_ACK);
+    assert_eq!(raw.endpoint.len(), 1);
 }
 
 /// Clocks that jump ahead: all timers are late, once.
