@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::select! {
             event = events.recv() => match event {
                 Ok(Event::Joined { handle, id }) => println!("{id} joined {handle}"),
-                Ok(Event::Left { handle, id, reason }) => println!("{id} left {handle}: {reason:?}"),
+                Ok(Event::Left { handle, id, reason, .. }) => println!("{id} left {handle}: {reason:?}"),
                 Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => println!("{missed} events missed"),
                 Err(RecvError::Closed) => return Err("the registrar has ended".into()),

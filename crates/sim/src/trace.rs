@@ -201,7 +201,7 @@ fn registrar_in_words(event: &registrar::Event) -> String {
     use registrar::Event;
     match event {
         Event::Joined { handle, id } => format!("{id} joined {handle}"),
-        Event::Left { handle, id, reason } => format!("{id} left {handle}: {reason:?}"),
+        Event::Left { handle, id, reason, .. } => format!("{id} left {handle}: {reason:?}"),
         Event::Moved { handle, id, to } => format!("{id} of {handle} moved to {to}"),
         Event::Rejected { handle, id, cause, .. } => {
             format!("{id} rejected from {handle}: {}", cause.code)

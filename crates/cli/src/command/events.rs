@@ -102,7 +102,7 @@ async fn follow(admin: &Admin, path: &str, output: &mut Output) -> anyhow::Resul
 }
 
 /// One event on a line: its time, its type, and a sentence.
-fn show(event: &Value, output: &mut Output) -> anyhow::Result<()> {
+pub(crate) fn show(event: &Value, output: &mut Output) -> anyhow::Result<()> {
     if event["type"] == "gap" {
         return Ok(output.line(format_args!("… {} events are gone", event["missed"]))?);
     }

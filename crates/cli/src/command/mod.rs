@@ -9,6 +9,7 @@ mod demo;
 mod dump;
 mod elements;
 mod events;
+mod explain;
 mod fractal;
 mod get;
 mod man;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Elements(elements::Args),
     Peers(peers::Args),
     Events(events::Args),
+    Explain(explain::Args),
     Watch(watch::Args),
     CheckConfig(check_config::Args),
     Probe(probe::Args),
@@ -83,6 +85,7 @@ impl Command {
             Self::Elements(args) => args.run(output),
             Self::Peers(args) => args.run(output),
             Self::Events(args) => args.run(output),
+            Self::Explain(args) => args.run(output),
             Self::Watch(args) => args.run(output),
             Self::CheckConfig(args) => args.run(output),
             Self::Probe(args) => args.run(output),

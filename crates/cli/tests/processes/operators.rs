@@ -57,6 +57,11 @@ fn operators_see_pools_elements_and_what_happened() {
     let listed = ask(&url, &["events", "--pool", "EchoPool", "-o", "plain"]).stdout;
     let kinds: Vec<&str> = listed.lines().map(|line| line.split('\t').nth(1).unwrap()).collect();
     assert_eq!(kinds, ["joined", "left"]);
+    let explained = ask(&url, &["explain", "EchoPool", &server.id]).stdout;
+    let why = format!("{} left EchoPool: its association from 127.0.0.1:", server.id);
+    assert!(explained.starts_with(&why) && explained.lines().count() == 3, "{explained}");
+    let unknown = ask(&url, &["explain", "EchoPool", "0x1"]);
+    assert!(unknown.failure(1).contains("nothing is known of `0x1` in `EchoPool`"));
     // Who watches sees the end, and ends in good order.
     registrar.program.signal(rustix::process::Signal::TERM);
     assert_eq!(events.ended().code, Some(0));

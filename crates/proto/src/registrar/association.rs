@@ -8,6 +8,7 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
+use super::evidence::Ended;
 use super::fair_share::Queue;
 use super::proof::Proof;
 use super::quota::count;
@@ -157,10 +158,14 @@ impl Registrar {
         let elements = count(association.elements.len());
         self.usage.change(association.source, |used| used.elements -= elements);
         let elements = std::mem::take(&mut association.elements);
+        if !elements.is_empty() {
+            self.ended.insert(peer, Ended::of(&association));
+        }
         if elements.len() <= LOST_AT_ONCE {
             for index in elements {
                 self.lose(now, index);
             }
+            self.ended.remove(&peer);
         } else {
             self.lost.extend(elements.into_iter().map(|index| (peer, index)));
             self.arm_lost(now);
@@ -176,11 +181,17 @@ impl Registrar {
     /// and between them others have their answers.
     pub(super) fn remove_lost(&mut self, now: Time) {
         let count = self.lost.len().min(LOST_AT_ONCE);
-        for (peer, index) in self.lost.drain(..count).collect::<Vec<_>>() {
+        let taken: Vec<(Peer, ElementIndex)> = self.lost.drain(..count).collect();
+        for &(peer, index) in &taken {
             // It may have registered again meanwhile.
             if self.supervised.get(index).is_some_and(|it| it.association == Some(peer)) {
                 self.lose(now, index);
             }
+        }
+        // Those of one association stand together: of all but the next these were the last.
+        let next = self.lost.front().map(|(peer, _)| *peer);
+        for (peer, _) in taken.iter().filter(|(peer, _)| Some(*peer) != next) {
+            self.ended.remove(peer);
         }
         if !self.lost.is_empty() {
             self.arm_lost(now);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
+use super::evidence::Evidence;
 use super::misbehaviour::Misbehaviour;
 use super::sync::SyncFailure;
 use crate::machine::{Malformed, Peer, Source};
@@ -41,6 +42,8 @@ pub enum Event {
         id: PeId,
         /// Why.
         reason: LeaveReason,
+        /// What was known of it then.
+        evidence: Box<Evidence>,
     },
     /// An element of this registrar has another home now.
     Moved {

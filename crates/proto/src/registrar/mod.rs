@@ -5,6 +5,7 @@
 //! | `asap` | registration, deregistration, resolution | RFC 5352 §3.1 to §3.3 |
 //! | `admission` | what a registration must bring along | RFC 5352 §2.2.1 |
 //! | `contest` | who has an identifier that two want | RFC 5352 §3.1 |
+//! | `evidence` | why an element was removed | |
 //! | `supervision` | keep-alives, expiry, removal | RFC 5352 §3.5 |
 //! | `fair_share` | in which order, and how often, elements are asked | |
 //! | `reports` | users that cannot reach an element | RFC 5352 §3.5 |
@@ -43,6 +44,7 @@ mod contest;
 mod dialing;
 mod enrp;
 mod event;
+mod evidence;
 mod fair_share;
 mod foreign_claim;
 mod handover;
@@ -91,6 +93,7 @@ use crate::time::Time;
 
 pub use config::{AddressScope, Config};
 pub use event::{Command, Event, LeaveReason};
+pub use evidence::Evidence;
 pub use join::Phase;
 pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
@@ -110,6 +113,7 @@ use announce::Announcing;
 use association::Association;
 use contest::Contests;
 use dialing::{ConfiguredPeer, Dial};
+use evidence::Ended;
 use fair_share::{FairShare, RoundRobin};
 use foreign_claim::ForeignClaims;
 use handover::Handover;
@@ -152,6 +156,8 @@ pub struct Registrar {
     fair_share: FairShare,
     /// Elements to take out, and the associations that they are lost with.
     lost: VecDeque<(Peer, ElementIndex)>,
+    /// The associations of these.
+    ended: BTreeMap<Peer, Ended>,
     /// Registrations with identifiers that elements have which are being asked.
     contests: Contests,
     /// Reports that elements are unreachable, since they answered or registered.
@@ -311,6 +317,7 @@ impl Registrar {
             round_robin: RoundRobin::default(),
             fair_share: FairShare::default(),
             lost: VecDeque::new(),
+            ended: BTreeMap::new(),
             contests: Contests::default(),
             reports: PerElement::default(),
             state: if is_alone { State::Serving } else { State::Starting(Phase::Waiting) },

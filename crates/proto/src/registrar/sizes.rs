@@ -59,6 +59,7 @@ impl Registrar {
             of("reports", self.reports.len(), self.supervised.len()),
             // Some that are gone still wait.
             of("lost", self.lost.len(), STALE * elements_max),
+            of("ended", self.ended.len(), self.lost.len()),
             of("adopting", adopting, elements_max),
             of("to_ask", to_ask, adopting.max(elements)),
             of("awaiting", awaiting, elements_max),

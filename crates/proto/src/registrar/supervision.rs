@@ -382,6 +382,7 @@ impl Registrar {
             return;
         }
         self.foreign_claims.close(index);
+        let evidence = self.evidence(now, index);
         let Some((handle, element)) = self.handlespace.deregister(index) else {
             return;
         };
@@ -403,7 +404,7 @@ impl Registrar {
             LeaveReason::Orphaned => self.stats.orphaned += 1,
         }
         self.subscriptions.mark(&handle, Outcome::Changed);
-        let event = Event::Left { handle: handle.clone(), id: element.id, reason };
+        let event = Event::Left { handle: handle.clone(), id: element.id, reason, evidence };
         self.outputs.push_back(Output::Event(event));
         self.tell_deleted(handle.clone(), element);
         self.inherit(now, index, handle);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rserpool::proto::registrar::Event;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{rfc3339, sentence};
@@ -19,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) kind: &'static str,
     /// The pool that it is about, as text.
     pub(crate) pool: Option<String>,
+    /// The element that it is about, as text.
+    pub(crate) id: Option<String>,
     /// All of it, on one line.
     pub(crate) json: String,
 }
@@ -35,10 +36,14 @@ pub(crate) struct EventLog {
 #[derive(Debug, Default)]
 struct Kept {
     entries: VecDeque<Arc<Entry>>,
+    /// The last removals, apart, so that what happens more often does not push them out.
+    removals: VecDeque<Arc<Entry>>,
     seq: u64,
     missed: u64,
 }
 
+/// Removals that are kept.
+const REMOVALS_MAX: usize = 1024;
 /// What is told at once, so that nobody holds the lock for long.
 const TOLD_MAX: usize = 256;
 
@@ -59,13 +64,15 @@ impl EventLog {
     pub(crate) fn push(&self, event: &Event) {
         let at = SystemTime::now();
         let (kind, mut json) = sentence::of(event);
-        let pool = json["pool"].as_str().map(ToOwned::to_owned);
+        let text = |name: &str| json[name].as_str().map(ToOwned::to_owned);
+        let (pool, id) = (text("pool"), text("id"));
         let mut kept = self.lock();
         kept.seq += 1;
         json["seq"] = kept.seq.into();
         json["at"] = rfc3339(at).into();
         json["type"] = kind.into();
-        self.enter(&mut kept, at, kind, pool, &json);
+        let entry = Entry { seq: kept.seq, at, kind, pool, id, json: json.to_string() };
+        self.enter(&mut kept, Arc::new(entry));
     }
 
     /// So many events came faster than they were taken; their numbers are left out.
@@ -75,20 +82,36 @@ impl EventLog {
         kept.missed += count;
     }
 
-    fn enter(
-        &self,
-        kept: &mut Kept,
-        at: SystemTime,
-        kind: &'static str,
-        pool: Option<String>,
-        json: &Value,
-    ) {
+    fn enter(&self, kept: &mut Kept, entry: Arc<Entry>) {
         if kept.entries.len() >= self.kept_max {
             kept.entries.pop_front();
         }
-        let entry = Entry { seq: kept.seq, at, kind, pool, json: json.to_string() };
-        kept.entries.push_back(Arc::new(entry));
+        if entry.kind == "left" {
+            if kept.removals.len() >= REMOVALS_MAX {
+                kept.removals.pop_front();
+            }
+            kept.removals.push_back(Arc::clone(&entry));
+        }
+        kept.entries.push_back(entry);
         self.newest.send_replace(kept.seq);
+    }
+
+    /// The last removals, the newest first.
+    pub(crate) fn removals(&self) -> Vec<Arc<Entry>> {
+        self.lock().removals.iter().rev().map(Arc::clone).collect()
+    }
+
+    /// What happened to an element, as far as it is known, the oldest first; at most 256 of it.
+    pub(crate) fn history(&self, pool: &str, id: &str) -> Vec<Arc<Entry>> {
+        let kept = self.lock();
+        let oldest = kept.entries.front().map_or(u64::MAX, |entry| entry.seq);
+        let gone = kept.removals.iter().filter(|entry| entry.seq < oldest);
+        let is_its = |entry: &&Arc<Entry>| {
+            entry.pool.as_deref() == Some(pool) && entry.id.as_deref() == Some(id)
+        };
+        let all: Vec<_> = gone.chain(&kept.entries).filter(is_its).collect();
+        let newest = all[all.len().saturating_sub(TOLD_MAX)..].iter();
+        newest.map(|entry| Arc::clone(entry)).collect()
     }
 
     /// What follows this number: at most 256 of them, and how many of those before are gone.

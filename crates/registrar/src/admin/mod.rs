@@ -5,7 +5,7 @@
 //! | `config` | where it listens, and who may |
 //! | `thread` | the thread and its end |
 //! | `routes` | the list of all that can be asked for |
-//! | `registrar`, `pools`, `elements`, `peers`, `associations`, `events`, `health`, `metrics` | the answers |
+//! | `registrar`, `pools`, `elements`, `peers`, `associations`, `events`, `removals`, `health`, `metrics` | the answers |
 //! | `lists` | lists by page, and whole |
 //! | `event_log` | what happened, as long as there is room |
 //! | `sentence` | events as JSON and in words |
@@ -25,6 +25,7 @@ mod peers;
 mod pools;
 mod process;
 mod registrar;
+mod removals;
 mod routes;
 mod sentence;
 #[cfg(test)]

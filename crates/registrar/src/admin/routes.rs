@@ -8,7 +8,9 @@ use rserpool_web::route::{Answer, Call, Route};
 use rserpool_web::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Site, associations, elements, events, health, metrics, peers, pools, registrar};
+use super::{
+    Site, associations, elements, events, health, metrics, peers, pools, registrar, removals,
+};
 
 /// The document that describes them all (OpenAPI 3.1).
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -36,9 +38,16 @@ pub(super) static ROUTES: &[Route<Site>] = &[
     get("/v1/pools/{pool}", VIEW, "One pool", pools::one),
     get("/v1/pools/{pool}/elements", VIEW, "The elements of a pool", elements::of_pool),
     get("/v1/pools/{pool}/elements/{id}", VIEW, "One element", elements::one),
+    get(
+        "/v1/pools/{pool}/elements/{id}/explain",
+        VIEW,
+        "Why an element is in its pool, or is not any more",
+        removals::explain,
+    ),
     get("/v1/elements", VIEW, "Elements of all pools", elements::list),
     get("/v1/peers", VIEW, "The other registrars", peers::list),
     get("/v1/associations", VIEW, "Associations, with anyone", associations::list),
+    get("/v1/removals", VIEW, "The last removals, and what was known then", removals::list),
     get("/v1/events", VIEW, "What happened, and what happens", events::list),
 ];
 

@@ -1,10 +1,14 @@
 //! Events as JSON, and in words.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use rserpool::proto::registrar::{Event, LeaveReason};
+use rserpool::proto::registrar::{Event, Evidence, LeaveReason};
 use rserpool::wire::param::PoolHandle;
 use serde_json::{Value, json};
+
+use super::elements::carrier_name;
+use super::ms;
 
 /// Octets of a handle that an event keeps: a registrar may be told to take handles of 65 000.
 const HANDLE_OCTETS_MAX: usize = 256;
@@ -37,16 +41,66 @@ fn label(reason: LeaveReason) -> &'static str {
 }
 
 /// Why an element left, as the end of a sentence.
-fn because(reason: LeaveReason) -> &'static str {
+fn because(reason: LeaveReason, evidence: &Evidence) -> String {
+    let Evidence { remote, heard_ago, asked_ago, round_trip, reports, .. } = evidence;
+    let span = |span: &Option<Duration>| span.map(spoken_span).unwrap_or_default();
     match reason {
-        LeaveReason::Deregistered => "it deregistered",
-        LeaveReason::AssociationLost => "its association ended",
-        LeaveReason::Silent => "it did not answer a keep-alive in time",
-        LeaveReason::Reported => "users reported it as unreachable, and it did not answer",
-        LeaveReason::Expired => "its registration ran out",
-        LeaveReason::Orphaned => "its registrar died, and it did not answer the next one",
-        _ => "for another reason",
+        LeaveReason::Deregistered => "it deregistered".into(),
+        LeaveReason::AssociationLost => match (remote, evidence.carrier, heard_ago) {
+            (Some(remote), Some(carrier), Some(_)) => {
+                let (carrier, heard) = (carrier_name(carrier), span(heard_ago));
+                format!(
+                    "its association from {remote} ({carrier}) ended, {heard} after its last message"
+                )
+            }
+            _ => "its association ended".into(),
+        },
+        LeaveReason::Silent | LeaveReason::Reported => {
+            let mut text = String::from("silent");
+            if asked_ago.is_some() {
+                text += &format!("; asked {} before, no answer", span(asked_ago));
+            }
+            if round_trip.is_some() {
+                text += &format!(" (it used to answer in {})", span(round_trip));
+            }
+            match reports {
+                0 => {}
+                1 => text += "; 1 user had reported it",
+                more => text += &format!("; {more} users had reported it"),
+            }
+            text
+        }
+        LeaveReason::Expired => "its registration ran out".into(),
+        LeaveReason::Orphaned => "its registrar died, and it did not answer the next one".into(),
+        _ => "for another reason".into(),
     }
+}
+
+/// A handle as events have it.
+pub(super) fn shown_handle(handle: &PoolHandle) -> String {
+    text(handle, HANDLE_OCTETS_MAX)
+}
+
+/// A span as people say it.
+pub(super) fn spoken_span(span: Duration) -> String {
+    match span.as_secs_f64() {
+        seconds if seconds < 0.01 => format!("{:.1} ms", seconds * 1e3),
+        seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
+        seconds => format!("{seconds:.1} s"),
+    }
+}
+
+/// What was known of an element when it was removed, as JSON.
+fn shown(evidence: &Evidence) -> Value {
+    json!({
+        "remote": from(evidence.remote),
+        "carrier": evidence.carrier.map(carrier_name),
+        "heard_ms_ago": evidence.heard_ago.map(ms),
+        "asked_ms_ago": evidence.asked_ago.map(ms),
+        "rtt_ms": evidence.round_trip.map(ms),
+        "extensions": evidence.extensions,
+        "reports": evidence.reports,
+    })
 }
 
 fn from(address: Option<SocketAddr>) -> Value {
@@ -68,11 +122,12 @@ pub(crate) fn of(event: &Event) -> (&'static str, Value) {
             let spoken = text(handle, SPOKEN_OCTETS_MAX);
             ("joined", about(handle, id), format!("{id} joined {spoken}"))
         }
-        Event::Left { handle, id, reason } => {
+        Event::Left { handle, id, reason, evidence } => {
             let mut object = about(handle, id);
             object["reason"] = label(*reason).into();
+            object["evidence"] = shown(evidence);
             let spoken = text(handle, SPOKEN_OCTETS_MAX);
-            ("left", object, format!("{id} left {spoken}: {}", because(*reason)))
+            ("left", object, format!("{id} left {spoken}: {}", because(*reason, evidence)))
         }
         Event::Moved { handle, id, to } => {
             let mut object = about(handle, id);
@@ -205,5 +260,54 @@ fn complaint(event: &Event) -> (&'static str, Value, String) {
             ("other-dialect", object, format!("registrar {peer} speaks as rsplib does"))
         }
         other => ("other", json!({}), format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rserpool::proto::machine::Carrier;
+
+    use super::*;
+
+    fn evidence(change: impl FnOnce(&mut Evidence)) -> Evidence {
+        let mut evidence = Evidence::default();
+        change(&mut evidence);
+        evidence
+    }
+
+    #[test]
+    fn a_removal_says_why_in_words() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let nothing = Evidence::default();
+        let ended = evidence(|it| {
+            it.remote = "10.0.0.7:4711".parse().ok();
+            (it.carrier, it.heard_ago) = (Some(Carrier::Tcp), ms(412));
+        });
+        let silent = evidence(|it| {
+            (it.asked_ago, it.reports) = (ms(1400), 2);
+            it.round_trip = Some(Duration::from_micros(400));
+        });
+        use LeaveReason::{AssociationLost, Deregistered, Expired, Orphaned, Reported, Silent};
+        for (reason, evidence, text) in [
+            (Deregistered, &nothing, "it deregistered"),
+            (AssociationLost, &nothing, "its association ended"),
+            (
+                AssociationLost,
+                &ended,
+                "its association from 10.0.0.7:4711 (tcp) ended, 412 ms after its last message",
+            ),
+            (Silent, &nothing, "silent"),
+            (
+                Silent,
+                &silent,
+                "silent; asked 1.4 s before, no answer (it used to answer in 0.4 ms); 2 users had \
+                 reported it",
+            ),
+            (Reported, &evidence(|it| it.reports = 1), "silent; 1 user had reported it"),
+            (Expired, &nothing, "its registration ran out"),
+            (Orphaned, &nothing, "its registrar died, and it did not answer the next one"),
+        ] {
+            assert_eq!(because(reason, evidence), text);
+        }
     }
 }

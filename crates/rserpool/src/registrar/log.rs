@@ -29,7 +29,7 @@ impl Log {
             Event::Joined { handle, id } => {
                 info!(pool = pool(handle), element = %id, "joined");
             }
-            Event::Left { handle, id, reason } => {
+            Event::Left { handle, id, reason, .. } => {
                 info!(pool = pool(handle), element = %id, %reason, "left");
             }
             // A stranger can have as many of them as he likes.

@@ -6,6 +6,7 @@ mod chaos;
 mod colleague;
 mod congestion;
 mod contest;
+mod evidence;
 mod extreme;
 mod handover;
 mod hostile;

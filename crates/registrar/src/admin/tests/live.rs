@@ -87,6 +87,8 @@ async fn what_makes_no_sense_is_said_so() {
         ("/v1/elements?own=maybe", 400, "bad-query"),
         ("/v1/events?since=yesterday", 400, "bad-query"),
         ("/v1/events?after=-1", 400, "bad-query"),
+        ("/v1/pools/EchoPool/elements/7/explain", 404, "unknown-element"),
+        ("/v1/removals?limit=x", 400, "bad-query"),
         ("/v1/nothing", 404, "unknown-path"),
     ] {
         let reply = lab.get(path).await;
@@ -114,7 +116,18 @@ async fn who_watches_sees_an_element_die_and_the_registrar_leave() {
     assert_eq!(soon(lines.next()).await.unwrap().as_deref(), Some(""));
     lab.elements.remove(0);
     let event = next(&mut lines).await.unwrap();
-    assert_eq!(event["text"], "0x00000001 left EchoPool: its association ended");
+    let text = event["text"].as_str().unwrap();
+    assert!(
+        text.starts_with("0x00000001 left EchoPool: its association from 127.0.0.1:"),
+        "{text}"
+    );
+    assert_eq!(event["evidence"]["carrier"], "tcp");
+    let explained = lab.json("/v1/pools/EchoPool/elements/1/explain").await;
+    assert_eq!(explained["listed"], false);
+    assert!(explained["text"].as_str().unwrap().starts_with(text), "{explained}");
+    assert_eq!(explained["history"].as_array().unwrap().len(), 2);
+    let removals = lab.json("/v1/removals?pool=EchoPool&reason=association-lost").await;
+    assert_eq!(removals["items"][0], event);
     assert_eq!((&event["type"], &event["reason"]), (&"left".into(), &"association-lost".into()));
     soon(lab.registrar.stop()).await;
     let admin = lab.admin;

@@ -73,6 +73,13 @@ impl Lab {
         let element = PoolElement::start(config).unwrap();
         soon(element.registered()).await.unwrap();
         self.elements.push(element);
+        // The other thread takes the event when it does; who follows from now on is not told of it.
+        soon(async {
+            while self.json("/v1/events").await["last"] != self.elements.len() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Another registrar of the scope.
