@@ -35,8 +35,8 @@ pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, LimitC
 pub use rserpool_proto::machine::Peer;
 pub use rserpool_proto::registrar::{
     AddressScope, AssociationRow, Config as ProtocolConfig, ElementQuery, ElementRow, Event,
-    LeaveReason, Misbehaviour, Overview, Page, PeerCounts, PeerState, PeerView, Phase, PoolQuery,
-    PoolRow, Quota, QuotaCounts, Quotas, Stats, SupervisionView, SyncFailure,
+    Evidence, LeaveReason, Misbehaviour, Overview, Page, PeerCounts, PeerState, PeerView, Phase,
+    PoolQuery, PoolRow, Quota, QuotaCounts, Quotas, Stats, SupervisionView, SyncFailure,
 };
 pub use rserpool_proto::time::Time;
 pub use rserpool_transport::Counters as TransportCounters;
