@@ -31,6 +31,11 @@ impl<'a> Build<'a> {
         if self.wants_auth(kind) { room.saturating_sub(self.auth_length()) } else { room }
     }
 
+    /// Octets that the packet may have.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether there is no chunk yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.octets.len() <= HEADER

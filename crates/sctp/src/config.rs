@@ -18,6 +18,12 @@ pub(crate) const AGE_MAX: Duration = Duration::from_secs(60);
 /// Chunks that wait to answer what a peer sent, for one association.
 pub(crate) const REPLIES_MAX: usize = 16;
 
+/// Longer times are as good as for ever, and can be added to others.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// What a window can be, with room for sums.
+const OCTETS_MAX: usize = 1 << 30;
+
 /// Settings of an [`Endpoint`](crate::Endpoint) and of all its associations. The names of RFC 9260
 /// §16 stand in brackets, its values are the defaults unless said otherwise.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -43,7 +49,8 @@ pub struct Config {
     pub head_start: Duration,
     /// A path on which nothing was sent for so long is asked whether it is there (HB.interval): 30 s.
     pub heartbeat_interval: Duration,
-    /// How long a SACK may wait (SACK.Delay): 200 ms, or half of `rto_min` where that is less.
+    /// How long a SACK may wait (SACK.Delay): 200 ms, or half of `rto_min` where that is less; 500 ms
+    /// at most.
     pub sack_delay: Duration,
     /// How long a cookie is good (Valid.Cookie.Life): 60 s.
     pub cookie_life: Duration,
@@ -104,19 +111,77 @@ impl Config {
     /// circles.
     pub(crate) fn bounded(mut self) -> Self {
         let tick = Duration::from_millis(1);
+        for time in [
+            &mut self.rto_initial,
+            &mut self.rto_min,
+            &mut self.rto_max,
+            &mut self.head_start,
+            &mut self.heartbeat_interval,
+            &mut self.cookie_life,
+        ] {
+            *time = (*time).min(NEVER);
+        }
+        self.message_max = self.message_max.clamp(1, OCTETS_MAX / 2);
         self.rto_min = self.rto_min.max(tick);
         self.rto_max = self.rto_max.max(self.rto_min);
         self.rto_initial = self.rto_initial.clamp(tick, self.rto_max);
         self.head_start = self.head_start.max(tick);
         self.heartbeat_interval = self.heartbeat_interval.max(tick);
-        self.sack_delay = self.sack_delay.min(self.rto_min / 2);
+        // RFC 9260 §6.2: half a second at most.
+        self.sack_delay = self.sack_delay.min(self.rto_min / 2).min(Duration::from_millis(500));
         self.mtu_v4 = self.mtu_v4.clamp(512, 65_000) & !3;
         self.mtu_v6 = self.mtu_v6.clamp(512, 65_000) & !3;
-        self.receive_window = self.receive_window.max(2 * self.message_max);
+        self.receive_window = self.receive_window.clamp(2 * self.message_max, OCTETS_MAX);
         self.streams_in = self.streams_in.max(1);
         self.streams_out = self.streams_out.max(1);
         self.addresses_max = self.addresses_max.clamp(1, 16);
         self.burst_max = self.burst_max.max(1);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extreme_settings_are_bounded() {
+        let least = Config {
+            rto_initial: Duration::ZERO,
+            rto_min: Duration::ZERO,
+            rto_max: Duration::ZERO,
+            heartbeat_interval: Duration::ZERO,
+            head_start: Duration::ZERO,
+            mtu_v4: 0,
+            mtu_v6: 1,
+            message_max: 0,
+            receive_window: 0,
+            streams_in: 0,
+            streams_out: 0,
+            addresses_max: 0,
+            burst_max: 0,
+            ..Config::default()
+        };
+        let least = least.bounded();
+        assert!(least.rto_min > Duration::ZERO && least.rto_max >= least.rto_initial);
+        assert!(least.mtu_v4 == 512 && least.receive_window >= 2 && least.addresses_max == 1);
+        let most = Config {
+            rto_initial: Duration::MAX,
+            rto_min: Duration::MAX,
+            rto_max: Duration::MAX,
+            heartbeat_interval: Duration::MAX,
+            head_start: Duration::MAX,
+            cookie_life: Duration::MAX,
+            sack_delay: Duration::MAX,
+            mtu_v4: usize::MAX,
+            message_max: usize::MAX,
+            receive_window: usize::MAX,
+            addresses_max: usize::MAX,
+            ..Config::default()
+        };
+        let most = most.bounded();
+        assert!(most.rto_max + most.heartbeat_interval < Duration::MAX);
+        assert!(u32::try_from(most.receive_window).is_ok() && most.mtu_v4 < 1 << 16);
+        assert_eq!(most.clone().bounded(), most);
     }
 }

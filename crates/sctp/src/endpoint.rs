@@ -248,7 +248,8 @@ impl Endpoint {
                 && association.receive.is_bounded(&self.config)
                 && association.replies.len() <= crate::config::REPLIES_MAX
         };
-        self.places.values().all(|place| is_right(&place.association))
+        let is_quiet = |place: &Place| place.is_dirty || place.association.is_quiet();
+        self.places.values().all(|place| is_right(&place.association) && is_quiet(place))
             && self.answers.len() <= ANSWERS_MAX
             && self.spent.len() <= SPENT_MAX
     }

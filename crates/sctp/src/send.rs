@@ -267,7 +267,7 @@ impl Send {
         let left = queued.message.octets.len() - queued.sent;
         let length = allowed.min(room);
         // What fits one packet is not cut, and a rest of a packet is not filled with little.
-        if length == 0 || (length < left && !is_empty && room < 512) {
+        if length == 0 || (length < left && !is_empty && 2 * room < build.limit()) {
             return false;
         }
         self.probing = self.window.saturating_sub(self.flight) < length;

@@ -39,6 +39,15 @@ impl Association {
         self.transmit_shutdown(packet)
     }
 
+    /// Whether there is nothing that could be sent: what must hold after
+    /// [`transmit`](Self::transmit) had nothing.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let path = self.paths.current().filter(|path| path.confirmed && self.is_up());
+        let wants = path.is_some_and(|path| self.send.wants(path, self.burst));
+        let acknowledges = self.is_up() && self.receive.due && self.receive.way.is_some();
+        !wants && !acknowledges && self.replies.is_empty()
+    }
+
     fn build<'a>(&'a self, packet: &'a mut Vec<u8>) -> Build<'a> {
         Build::new(packet, self.header(), self.paths.mtu(&self.config), self.auth.as_deref())
     }
@@ -157,7 +166,8 @@ impl Association {
         if is_due && (with_data || path.is_none()) {
             let room = build.room(kind::SACK).min(mtu / 2).max(Sack::LENGTH);
             self.receive.sack(build.place(kind::SACK), room, &config);
-            way = sack_way;
+            // Where no DATA fits behind it, it goes alone.
+            way = self.receive.way;
         }
         if let Some(path) = path {
             // The last of what there is asks for an answer at once where the path is in doubt.

@@ -58,6 +58,45 @@ fn what_was_sent_before_a_shutdown_is_delivered() {
     assert!(network.ends.iter().all(rserpool_sctp::Endpoint::is_empty));
 }
 
+/// Settings that nobody should have do no harm.
+#[test]
+fn extreme_settings_work() {
+    use std::time::Duration;
+    let slow = Config {
+        rto_initial: Duration::MAX,
+        rto_min: Duration::MAX,
+        rto_max: Duration::MAX,
+        heartbeat_interval: Duration::MAX,
+        sack_delay: Duration::MAX,
+        cookie_life: Duration::MAX,
+        message_max: usize::MAX,
+        receive_window: usize::MAX,
+        send_queue_max: usize::MAX,
+        ..Config::default()
+    };
+    let small = Config {
+        rto_initial: Duration::ZERO,
+        rto_min: Duration::ZERO,
+        rto_max: Duration::ZERO,
+        heartbeat_interval: Duration::ZERO,
+        head_start: Duration::ZERO,
+        mtu_v4: 0,
+        addresses_max: 0,
+        burst_max: 0,
+        ..Config::default()
+    };
+    for (one, other) in [(&slow, &slow), (&small, &small), (&slow, &small), (&small, &slow)] {
+        let mut network = Network::up(7, 2, [one.clone(), other.clone()]);
+        for number in 0..20 {
+            network.send(0, 0, &payload(number, 5000));
+            network.send(1, 0, &payload(number, 5000));
+        }
+        network.run(ms(3000));
+        let counts = network.seen.each_ref().map(|seen| seen.messages.len());
+        assert_eq!(counts, [20; 2], "{one:?} {other:?}");
+    }
+}
+
 #[test]
 fn an_abort_ends_both_sides_at_once() {
     let mut network = Network::up(3, 1, [quick(), quick()]);

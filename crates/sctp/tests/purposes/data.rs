@@ -187,6 +187,20 @@ fn a_9_3_a_gap_is_reported_at_once() {
     assert_eq!(raw.messages(), [b"x", b"y", b"z"]);
 }
 
+/// A SACK that could wait, and a repetition that fills a packet: both leave.
+#[test]
+fn a_sack_that_leaves_no_room_for_data_goes_alone() {
+    let mut raw = Raw::accepted(Config::default());
+    raw.send(&[7; 1444]);
+    raw.wait(ms(900));
+    assert!(raw.data(&[(0, 0, 0, WHOLE, b"x")]).is_empty());
+    let out = raw.wait(ms(100));
+    let (sacks, data): (Vec<_>, Vec<_>) =
+        out.iter().filter(|o| o.kind != kind::HEARTBEAT).partition(|o| o.kind == kind::SACK);
+    assert_eq!((sacks.len(), of_data(&out)), (1, vec![(WHOLE, 1444)]), "{data:?}");
+    assert_eq!(word(sacks[0], 0), raw.tsns[0]);
+}
+
 /// RFC 7053: where the sender asks for it.
 #[test]
 fn a_sack_is_sent_at_once_where_it_is_asked_for() {
