@@ -16,6 +16,7 @@ mod judge;
 mod lab;
 mod networks;
 mod octets;
+mod paths;
 mod peers;
 mod pool;
 mod process;
@@ -164,6 +165,11 @@ const SCENARIOS: &[Scenario] = &[
     ours("multihomed", KERNEL, Place::Guest, networks::multihomed),
     ours("addresses", KERNEL, Place::Guest, networks::addresses),
     ours("encapsulated", "userland SCTP and the kernel's", Place::Guest, networks::encapsulated),
+    Scenario {
+        // What is said in it is of no protocol that `decode` reads.
+        is_hostile: true,
+        ..ours("userland-paths", "SCTP with paths and the kernel's", Place::Guest, paths::run)
+    },
     Scenario {
         decode_as: &["udp.port==3863,asap", "udp.port==9901,enrp"],
         ..with_rsplib("multicast", PEERS, networks::OURS_AT_2, networks::multicast)
@@ -342,9 +348,12 @@ fn start(scenario: &Scenario) -> anyhow::Result<()> {
 fn build(profile: &str) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Each alone: what is for tests in the libraries of an example is not to be in the program.
-    for (package, target) in
-        [("rserpool-cli", ["--bin", "rserpool"]), ("rserpool-transport", ["--example", "speak"])]
-    {
+    for (package, target) in [
+        ("rserpool-cli", ["--bin", "rserpool"]),
+        ("rserpool-transport", ["--example", "speak"]),
+        ("rserpool-transport", ["--example", "echo"]),
+        ("rserpool-sctp", ["--example", "paths"]),
+    ] {
         let status = Command::new(&cargo)
             .args(["build", "--quiet", "--profile", profile, "--package", package])
             .args(target)

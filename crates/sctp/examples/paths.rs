@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The client sends 500 octets each 20 ms for so many milliseconds, and says how long the longest
-//! pause between two answers was. It adds or deletes an own address after so many milliseconds. The
+//! pause between two answers was, in milliseconds. It adds or deletes an own address after so many milliseconds. The
 //! SCTP port is 7 and the UDP port 9899 on both sides. One thread reads each socket; the main one
 //! drives the machine.
 
@@ -217,11 +217,16 @@ fn client(
             driver.command(id, command);
         }
     }
-    driver.run(driver.now() + Duration::from_secs(1));
+    let patience = driver.now() + Duration::from_secs(10);
+    while driver.answers < sent && driver.now() < patience && !driver.is_over {
+        driver.run(driver.now() + EVERY);
+    }
     driver.command(id, Command::Shutdown);
     driver.run(driver.now() + Duration::from_secs(1));
     let (pause, at) = driver.longest;
-    println!("sent {sent}, answered {}, longest pause {pause:?} until {at:?}", driver.answers);
     println!("{:?}", driver.endpoint.statistics());
+    println!("the longest pause ended at {at:?}");
+    let pause = pause.as_secs_f64() * 1e3;
+    println!("sent {sent} answered {} longest {pause:.1}", driver.answers);
     Ok(())
 }
