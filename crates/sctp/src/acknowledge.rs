@@ -85,6 +85,18 @@ impl Send {
         if has_gaps || self.repeated > 0 {
             self.find_losses(&mut gains, paths);
         }
+        Ok(self.settle(&gains, paths, advanced, now, config))
+    }
+
+    /// What follows for the paths.
+    fn settle(
+        &self,
+        gains: &[Gain; 16],
+        paths: &mut Paths,
+        advanced: bool,
+        now: Duration,
+        config: &Config,
+    ) -> Acknowledged {
         let mut result = Acknowledged::default();
         let highest = self.highest();
         for path in paths.iter_mut() {
@@ -111,7 +123,7 @@ impl Send {
                 path.t3 = Some(now + path.rto);
             }
         }
-        Ok(result)
+        result
     }
 
     /// Whether the gap blocks make sense: in order, apart from each other, and of TSNs that were sent.

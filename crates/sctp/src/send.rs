@@ -293,13 +293,7 @@ impl Send {
         self.queued -= length;
         self.unacknowledged += length;
         self.flight += length;
-        if path.congestion.flight == 0 && now.saturating_sub(path.used) > path.rto {
-            path.congestion.idle();
-        }
-        path.congestion.flight += length;
-        let measured = !path.measured;
-        path.measured = true;
-        let packet = self.packets[usize::from(path.id % 16)];
+        let (packet, measured) = self.leaves(path, length, now);
         let chunk = Chunk {
             payload,
             stream,
@@ -317,6 +311,18 @@ impl Send {
         write(build, &chunk, tsn);
         self.outstanding.push_back(chunk);
         true
+    }
+
+    /// New octets leave over a path: the packet that they are in, and whether their round trip is
+    /// measured, which is done with one at a time.
+    fn leaves(&self, path: &mut Path, length: usize, now: Duration) -> (u64, bool) {
+        if path.congestion.flight == 0 && now.saturating_sub(path.used) > path.rto {
+            path.congestion.idle();
+        }
+        path.congestion.flight += length;
+        let measured = !path.measured;
+        path.measured = true;
+        (self.packets[usize::from(path.id % 16)], measured)
     }
 
     /// Marks all that is on its way on a path as lost; how many chunks.
