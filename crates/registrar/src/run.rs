@@ -2,15 +2,16 @@
 
 use anyhow::Context as _;
 use rserpool::Registrar;
-use rserpool::transport::{Address, Scheme, Tls};
+use rserpool::transport::{Address, Scheme};
 use rserpool::wire::param::RegistrarId;
 use rserpool_web::listen::Endpoint;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::Config;
 use crate::admin::{Admin, Setup};
 use crate::listen::open_to_others;
+use crate::reload::{Reload, Source};
 
 /// What a registrar is, once it serves.
 #[derive(Clone, Debug)]
@@ -26,24 +27,20 @@ pub struct Ready {
 }
 
 /// Runs a registrar until SIGINT or SIGTERM, or until `end` is done. `ready` is told when it
-/// serves.
+/// serves. At SIGHUP it reads its configuration again from `source`.
 ///
 /// # Errors
 ///
 /// A configuration that makes no sense, an endpoint that cannot be opened, or what `ready` says.
 pub async fn run(
     config: &Config,
+    source: Source,
     ready: impl FnOnce(Ready) -> anyhow::Result<()>,
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-    // They would end it without handing anything over.
-    let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
-    let mut user = [
-        signal(SignalKind::user_defined1()).context("cannot handle SIGUSR1")?,
-        signal(SignalKind::user_defined2()).context("cannot handle SIGUSR2")?,
-    ];
+    let others = Others::new()?;
     let library = config.to_library()?;
     let keys = library.tls.clone();
     let registrar = Registrar::start(library)?;
@@ -55,48 +52,31 @@ pub async fn run(
         has_peers: !config.peers.is_empty(),
     };
     let admin = Admin::start(&registrar, setup).await?;
-    let [user1, user2] = &mut user;
-    let ignore = async {
-        loop {
-            let name = tokio::select! {
-                _ = hangup.recv() => match &keys {
-                    Some(keys) => {
-                        read_again(keys);
-                        continue;
-                    }
-                    None => "SIGHUP",
-                },
-                _ = user1.recv() => "SIGUSR1",
-                _ = user2.recv() => "SIGUSR2",
-            };
-            warn!(
-                signal = name,
-                "{name} is ignored: restart this registrar to change its configuration"
-            );
-        }
-    };
-    let end = async {
-        tokio::select! {
-            () = end => {}
-            () = ignore => {}
-        }
-    };
-    tokio::pin!(end);
-    let why = tokio::select! {
-        serving = registrar.serving() => {
-            serving?;
-            let (asap, enrp) = (registrar.urls().to_vec(), registrar.enrp_urls().to_vec());
-            let admin = admin.iter().flat_map(|admin| admin.endpoints().to_vec()).collect();
-            ready(Ready { id: registrar.id(), asap, enrp, admin })?;
+    let why = {
+        let reload = Reload { registrar: &registrar, started: config, keys, source };
+        let end = async {
             tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-                () = &mut end => "end of input",
+                () = end => {}
+                () = others.answer(&reload) => {}
             }
+        };
+        tokio::pin!(end);
+        tokio::select! {
+            serving = registrar.serving() => {
+                serving?;
+                let (asap, enrp) = (registrar.urls().to_vec(), registrar.enrp_urls().to_vec());
+                let admin = admin.iter().flat_map(|admin| admin.endpoints().to_vec()).collect();
+                ready(Ready { id: registrar.id(), asap, enrp, admin })?;
+                tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
+                    () = &mut end => "end of input",
+                }
+            }
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = &mut end => "end of input",
         }
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = &mut end => "end of input",
     };
     info!(why, "stopping");
     registrar.stop().await;
@@ -105,11 +85,37 @@ pub async fn run(
     Ok(())
 }
 
-/// Reads the files of the keys again. Who sends the signal wants to know, at every level.
-fn read_again(keys: &Tls) {
-    match keys.reload() {
-        Ok(()) => warn!("keys read again: who is not trusted any more is gone"),
-        Err(error) => warn!(%error, "the old keys stay"),
+/// Signals that would end a registrar without handing anything over, if nobody took them.
+struct Others {
+    hangup: Signal,
+    user: [Signal; 2],
+}
+
+impl Others {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup()).context("cannot handle SIGHUP")?,
+            user: [
+                signal(SignalKind::user_defined1()).context("cannot handle SIGUSR1")?,
+                signal(SignalKind::user_defined2()).context("cannot handle SIGUSR2")?,
+            ],
+        })
+    }
+
+    /// Answers them for ever.
+    async fn answer(self, reload: &Reload<'_>) {
+        let Self { mut hangup, user: [mut user1, mut user2] } = self;
+        loop {
+            let name = tokio::select! {
+                _ = hangup.recv() => {
+                    reload.run().await;
+                    continue;
+                }
+                _ = user1.recv() => "SIGUSR1",
+                _ = user2.recv() => "SIGUSR2",
+            };
+            warn!(signal = name, "{name} is ignored");
+        }
     }
 }
 

@@ -34,7 +34,7 @@ const FINISH_BATCH: usize = 32;
 /// The associations of one machine.
 pub(crate) struct Associations {
     endpoints: Endpoints,
-    /// What [`Target::Configured`] counts.
+    /// What [`Target::Configured`] counts. A number is for good.
     configured: Arc<[Address]>,
     /// What came of dials to them, and which association is whose.
     attempts: Attempts,
@@ -98,6 +98,28 @@ impl Associations {
             foreign: 0,
             asap_role: Role::Registrar,
         }
+    }
+
+    /// The numbers of these addresses; those that have none yet are given the next ones. `None`, and
+    /// nothing has changed, where that would be more than `max`.
+    pub(crate) fn configure(&mut self, addresses: &[Address], max: usize) -> Option<Vec<usize>> {
+        let mut known = self.configured.to_vec();
+        let mut numbers = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let number = known.iter().position(|it| it == address).unwrap_or_else(|| {
+                known.push(address.clone());
+                known.len() - 1
+            });
+            numbers.push(number);
+        }
+        if known.len() > max {
+            return None;
+        }
+        if known.len() > self.configured.len() {
+            self.configured = known.into();
+            self.attempts.resize(Arc::clone(&self.configured));
+        }
+        Some(numbers)
     }
 
     /// These are a registrar's: over ASAP it dials elements.

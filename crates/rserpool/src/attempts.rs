@@ -50,6 +50,12 @@ impl Attempts {
         Self { registrars, made: Arc::default() }
     }
 
+    /// There are further registrars, after those that were there. Owners that have the attempts
+    /// already do not hear of these.
+    pub(crate) fn resize(&mut self, registrars: Arc<[Address]>) {
+        self.registrars = registrars;
+    }
+
     /// Notes what came of the dial to the registrar of this number.
     pub(crate) fn note(&self, number: usize, attempt: Attempt) {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,12 +15,19 @@ use crate::Stopped;
 use crate::associations::{Associations, Outcome};
 use crate::inspect::{Inspection, Inspector, Look};
 
+/// Changes the associations of a machine, and says what the machine is to do.
+pub(crate) type Change<M> =
+    Box<dyn FnOnce(&M, &mut Associations) -> Option<<M as Machine>::Command> + Send>;
+
 /// What the owner of a running machine may want.
 pub(crate) enum Request<M: Machine> {
     /// A command for the machine.
     Command(M::Command),
     /// A command that is made up when its turn comes, so that it can be the newest of many.
     Newest(Box<dyn FnOnce() -> M::Command + Send>),
+    /// A command that goes with a change of its associations: both or, where there is no command,
+    /// neither.
+    Reconfigure(Change<M>),
     /// A look at it; nothing else happens meanwhile, so it should be short.
     Look(Inspection<M>),
     /// Ends it, whoever else has requests.
@@ -51,6 +58,25 @@ impl<M: Machine + 'static> Requests<M> {
     /// Hands in what `command` says when its turn comes.
     pub(crate) fn newest(&self, command: impl FnOnce() -> M::Command + Send + 'static) {
         let _ = self.0.send(Request::Newest(Box::new(command)));
+    }
+
+    /// Has `change` say what the machine is to do, and what the caller is to know.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub(crate) async fn reconfigure<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&M, &mut Associations) -> (R, Option<M::Command>) + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let (answer, asked) = tokio::sync::oneshot::channel();
+        let change: Change<M> = Box::new(move |machine, associations| {
+            let (told, command) = change(machine, associations);
+            let _ = answer.send(told);
+            command
+        });
+        self.0.send(Request::Reconfigure(change)).map_err(|_| Stopped)?;
+        asked.await.map_err(|_| Stopped)
     }
 
     /// The way to look at the machine without keeping it running.
@@ -243,6 +269,11 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         match request {
             Request::Command(command) => self.command(command),
             Request::Newest(command) => self.command(command()),
+            Request::Reconfigure(change) => {
+                if let Some(command) = change(&self.machine, &mut self.associations) {
+                    self.command(command);
+                }
+            }
             Request::Look(look) => {
                 let Self { machine, associations, now, .. } = self;
                 look(&Look { machine, associations, now: *now });

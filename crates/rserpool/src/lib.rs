@@ -137,8 +137,8 @@ pub mod user;
 pub use attempts::{Attempt, DownReason};
 pub use element::{Config as ElementConfig, PoolElement};
 pub use error::{
-    DeregisterError, Error, KeysError, RegisterError, ResolveError, SessionError, StartError,
-    Stopped, TransportError, TransportErrorKind,
+    DeregisterError, Error, KeysError, ReconfigureError, RegisterError, ResolveError, SessionError,
+    StartError, Stopped, TransportError, TransportErrorKind,
 };
 pub use registrar::{Config as RegistrarConfig, Registrar};
 pub use server::{Config as ServerConfig, Server, Service};

@@ -32,7 +32,7 @@ use crate::ready::Source;
 pub struct Tls(Arc<Shared>);
 
 struct Shared {
-    files: KeyFiles,
+    files: Mutex<KeyFiles>,
     current: RwLock<Arc<Config>>,
     /// Endpoints that look at their associations after a change.
     watchers: Mutex<Vec<Source>>,
@@ -46,6 +46,7 @@ impl Tls {
     /// [`KeyError`], which says which file is wrong, and how.
     pub fn new(files: KeyFiles) -> Result<Self, KeyError> {
         let current = RwLock::new(Arc::new(Config::new(files.load()?)));
+        let files = Mutex::new(files);
         Ok(Self(Arc::new(Shared { files, current, watchers: Mutex::default() })))
     }
 
@@ -56,18 +57,29 @@ impl Tls {
     ///
     /// [`KeyError`]: everything is as it was.
     pub fn reload(&self) -> Result<(), KeyError> {
-        let config = Arc::new(Config::new(self.0.files.load()?));
+        self.change(Arc::new(Config::new(self.files().load()?)));
+        Ok(())
+    }
+
+    /// Goes by the keys, the trust and the files of another one from now on, as after a
+    /// [`reload`](Self::reload).
+    pub fn replace_by(&self, other: &Self) {
+        let files = other.files();
+        *self.0.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        self.change(other.current());
+    }
+
+    fn change(&self, config: Arc<Config>) {
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         for watcher in self.watchers().iter() {
             watcher.wake();
         }
-        Ok(())
     }
 
     /// The files that were read.
     #[must_use]
-    pub fn files(&self) -> &KeyFiles {
-        &self.0.files
+    pub fn files(&self) -> KeyFiles {
+        self.0.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The SHA-256 of the own public key (SubjectPublicKeyInfo): what others pin.
@@ -95,7 +107,7 @@ impl Tls {
 /// No key material.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tls").field(&self.0.files).finish()
+        f.debug_tuple("Tls").field(&self.files()).finish()
     }
 }
 

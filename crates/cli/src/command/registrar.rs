@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Address;
-use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, RegistrarNumber, Tls};
+use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, RegistrarNumber, Source, Tls};
 use rserpool_web::listen::Endpoint;
 use serde::Serialize;
 
@@ -108,43 +108,45 @@ impl Args {
         let exit_with_stdin = self.exit_with_stdin;
         let config = self.config()?;
         config.to_library().context(Failure::Configuration)?;
+        let source: Source = match self.config {
+            Some(_) => Some(Box::new(move || self.config())),
+            None => None,
+        };
         let ready = |ready: Ready| print(output, &ready);
         runtime::block_on(async {
             let end = end_of_stdin(exit_with_stdin);
-            rserpool_registrar::run(&config, ready, end).await
+            rserpool_registrar::run(&config, source, ready, end).await
         })
     }
 
     /// The file's configuration with the flags over it.
-    fn config(self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
-            Some(path) => Config::load(path).context(Failure::Configuration)?,
-            None => Config::default(),
-        };
+    fn config(&self) -> anyhow::Result<Config> {
+        let file = self.config.as_deref().map(Config::load).transpose();
+        let mut config = file.context(Failure::Configuration)?.unwrap_or_default();
         config.id = self.id.or(config.id);
         config.profile = self.profile.unwrap_or(config.profile);
         config.dialect = self.dialect.unwrap_or(config.dialect);
         if !self.asap.is_empty() {
-            config.asap = Some(self.asap);
+            config.asap = Some(self.asap.clone());
         }
         if !self.enrp.is_empty() {
-            config.enrp = self.enrp;
+            config.enrp.clone_from(&self.enrp);
         }
         if !self.peers.is_empty() {
-            config.peers = self.peers;
+            config.peers.clone_from(&self.peers);
         }
         if !self.enrp_announce.is_empty() {
-            config.announce.enrp_groups = self.enrp_announce;
+            config.announce.enrp_groups.clone_from(&self.enrp_announce);
         }
         if !self.announce.is_empty() {
-            config.announce.groups = self.announce;
+            config.announce.groups.clone_from(&self.announce);
         }
         config.admin.listen.extend(self.admin.iter().map(ToString::to_string));
         if let Some(files) = self.keys.files().context(Failure::Configuration)? {
             let Tls { plaintext_ok, tls12, .. } = config.tls;
             config.tls = Tls { plaintext_ok, tls12, ..Tls::from(files) };
         }
-        config.announce.interface = self.interface.or(config.announce.interface);
+        config.announce.interface = self.interface.clone().or(config.announce.interface);
         if self.allow_advertised {
             config.allow_advertised = Some(true);
         }

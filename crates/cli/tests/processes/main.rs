@@ -11,6 +11,7 @@ mod networks;
 mod operators;
 mod pool;
 mod programs;
+mod reload;
 mod running;
 mod scopes;
 mod secure;

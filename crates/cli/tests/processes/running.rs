@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::programs::{Program, Registrar, Server, members, rserpool, run};
 
 /// The next entry of a log in JSON with this message.
-fn entry(program: &mut Program, message: &str) -> Value {
+pub(crate) fn entry(program: &mut Program, message: &str) -> Value {
     loop {
         let line = program.log_line();
         let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));

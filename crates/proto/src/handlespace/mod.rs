@@ -97,6 +97,12 @@ impl<'a> Resolution<'a> {
 }
 
 impl Handlespace {
+    /// Answers and takes in by these values from now on. Who is there stays, also beyond a lower
+    /// limit.
+    pub fn reconfigure(&mut self, config: Config) {
+        self.config = config;
+    }
+
     /// An empty handlespace. The seed decides what the random policies pick.
     pub fn new(config: Config, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -268,11 +274,13 @@ impl Handlespace {
 
     fn enter(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<Registered, Refused> {
         let limits = self.config.limits;
-        if handle.as_bytes().len() > limits.handle_octets_max as usize {
+        let known = self.by_handle.get(handle).copied();
+        // A pool that is there stays, also where the limit is lower now.
+        if known.is_none() && handle.as_bytes().len() > limits.handle_octets_max as usize {
             return Err(Refused::InvalidHandle(handle.clone()));
         }
         check_values(&element, &limits)?;
-        let Some(&number) = self.by_handle.get(handle) else {
+        let Some(number) = known else {
             return self.found(handle, element);
         };
         let pool = &self.pools[number];

@@ -89,6 +89,11 @@ impl Adopting {
         }
     }
 
+    /// At most `rate_max` a second from now on.
+    pub(super) fn set_rate(&mut self, rate_max: NonZeroU32) {
+        self.pace.set_rate(rate_max);
+    }
+
     /// True where a registration over this association is what this registrar itself has asked the
     /// element for; once.
     pub(super) fn has_crossed(&mut self, index: ElementIndex, over: Peer) -> bool {

@@ -153,10 +153,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What a registrar makes of these values: no duration beyond the bounds of [`Timing`]. What is
-    /// waited for once may take no time.
+    /// What a registrar makes of these values: no duration beyond the bounds of [`Timing`], no handle
+    /// that the dialect has no room for. What is waited for once may take no time.
     pub(super) fn within_bounds(mut self) -> Self {
         self.timing = self.timing.within_bounds();
+        let bearable = u32::try_from(self.dialect.handle_octets_max()).unwrap_or(u32::MAX);
+        let handle_octets = &mut self.handlespace.limits.handle_octets_max;
+        *handle_octets = bearable.min(*handle_octets);
         for span in [&mut self.suggestion_pause, &mut self.adoption_grace, &mut self.idle_timeout] {
             *span = within_bounds(*span);
         }

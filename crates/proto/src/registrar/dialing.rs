@@ -1,6 +1,7 @@
 //! Setting up associations: to configured registrars for ever, to learned ones while they are
 //! wanted, to elements that are taken over.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -8,7 +9,7 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::{RegistrarId, SctpTransport};
 
 use super::peers::{PeerRegistrar, Status};
-use super::{Deadline, Registrar, State};
+use super::{Deadline, Phase, Registrar, State};
 use crate::machine::{Output, Peer, Target};
 use crate::time::Time;
 
@@ -36,6 +37,8 @@ pub(super) struct ConfiguredPeer {
     pub(super) failures: u32,
     /// It is this registrar itself: never dialed again.
     pub(super) is_self: bool,
+    /// It is no longer configured: not dialed again unless it is once more.
+    pub(super) is_removed: bool,
 }
 
 /// The longest pause between two attempts, whatever the profile.
@@ -55,7 +58,8 @@ impl Registrar {
     /// Dials a configured registrar, unless there is an association to it already.
     pub(super) fn dial_configured(&mut self, now: Time, number: usize) {
         let Some(configured) = self.configured.get(number) else { return };
-        if configured.peer.is_some() || configured.is_self || self.state == State::Departed {
+        let is_wanted = !configured.is_self && !configured.is_removed;
+        if configured.peer.is_some() || !is_wanted || self.state == State::Departed {
             return;
         }
         // It may have dialed this registrar.
@@ -72,9 +76,45 @@ impl Registrar {
         self.configured[number].peer = Some(peer);
     }
 
+    /// The numbers of the configured registrars.
+    pub(super) fn configured_numbers(&self) -> impl Iterator<Item = usize> {
+        let rows = self.configured.iter().enumerate();
+        rows.filter(|(_, configured)| !configured.is_removed).map(|(number, _)| number)
+    }
+
+    /// From now on these are configured, and no others: new ones are dialed, and others no longer.
+    /// Associations that are up stay.
+    pub(super) fn configure_peers(&mut self, now: Time, numbers: &BTreeSet<usize>) {
+        let len = numbers.last().map_or(0, |last| last + 1).max(self.configured.len());
+        let unknown = || ConfiguredPeer { is_removed: true, ..ConfiguredPeer::default() };
+        self.configured.resize_with(len, unknown);
+        for number in 0..len {
+            let (is_wanted, configured) = (numbers.contains(&number), &mut self.configured[number]);
+            if std::mem::replace(&mut configured.is_removed, !is_wanted) != is_wanted {
+                continue;
+            }
+            if is_wanted {
+                configured.failures = 0;
+                // A registrar that was not started yet dials when it is.
+                if !matches!(self.state, State::Starting(Phase::Waiting) | State::Leaving) {
+                    self.dial_configured(now, number);
+                }
+                continue;
+            }
+            let dialing = configured.peer.filter(|peer| self.dials.contains_key(peer));
+            if let Ok(number) = u32::try_from(number) {
+                self.deadlines.disarm(Deadline::Redial(number));
+            }
+            if let Some(dialing) = dialing {
+                self.abort_link(now, dialing);
+            }
+        }
+    }
+
     /// Dials a registrar whose associations have all ended.
     pub(super) fn dial_registrar(&mut self, now: Time, id: RegistrarId) {
-        let row = self.configured.iter().position(|c| c.id == Some(id) && !c.is_self);
+        let is_one = |c: &ConfiguredPeer| c.id == Some(id) && !c.is_self && !c.is_removed;
+        let row = self.configured.iter().position(is_one);
         if let Some(number) = row {
             self.dial_configured(now, number);
             return;
@@ -147,7 +187,7 @@ impl Registrar {
     pub(super) fn redial_later(&mut self, now: Time, number: usize) {
         let Some(configured) = self.configured.get_mut(number) else { return };
         configured.peer = None;
-        if configured.is_self {
+        if configured.is_self || configured.is_removed {
             return;
         }
         let doublings = configured.failures.min(16);

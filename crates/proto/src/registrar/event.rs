@@ -7,11 +7,12 @@ use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
 use super::evidence::Evidence;
 use super::misbehaviour::Misbehaviour;
+use super::reload::Reloadable;
 use super::sync::SyncFailure;
 use crate::machine::{Malformed, Peer, Source};
 
 /// What the application may ask of a registrar.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// Join the scope: dial the configured registrars, fetch the handlespace from one of them, then
     /// serve, and announce where announces are configured. Without it a registrar that knows of
@@ -21,6 +22,9 @@ pub enum Command {
     /// [`Config::leave_timeout`](super::Config::leave_timeout), then end every association.
     /// [`Event::Departed`] tells when.
     Leave,
+    /// Go by these values from now on, all of them at once. [`Event::Reconfigured`] tells what that
+    /// changed.
+    Reconfigure(Box<Reloadable>),
 }
 
 /// What a registrar tells the application.
@@ -196,6 +200,11 @@ pub enum Event {
         peer: RegistrarId,
         /// Where it is.
         from: Option<SocketAddr>,
+    },
+    /// This registrar goes by other values from now on, as it was asked to.
+    Reconfigured {
+        /// The settings that changed, as in the configuration file; none where all were the same.
+        changed: Vec<&'static str>,
     },
     /// This registrar has left the scope as it was asked to. It does nothing more.
     Departed {

@@ -13,6 +13,7 @@
 //! | `announce` | telling where this registrar is | RFC 5352 §3.6 |
 //! | `association` | what comes up and goes down | |
 //! | `quota` | what one source may take | |
+//! | `reload` | what of the configuration can change while it runs | |
 //! | `reach` | who may be told of which addresses | RFC 4007 |
 //! | `idle` | associations that nobody uses | |
 //! | `held` | requests that wait while it starts | |
@@ -58,6 +59,7 @@ mod presence;
 mod proof;
 mod quota;
 mod reach;
+mod reload;
 mod reports;
 mod round_trip;
 mod sizes;
@@ -99,6 +101,7 @@ pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
 pub use proof::Proof;
 pub use quota::{Quota, QuotaCounts, Quotas};
+pub use reload::{CONFIGURED_MAX, Reloadable};
 pub use sizes::Size;
 pub use stats::Stats;
 pub use suggestion::aptitude;
@@ -294,10 +297,7 @@ impl Key for Deadline {
 impl Registrar {
     /// A registrar with an empty handlespace. `seed` decides everything that is random.
     pub fn new(config: Config, seed: u64) -> Self {
-        let mut config = config.within_bounds();
-        let handle_octets = &mut config.handlespace.limits.handle_octets_max;
-        let bearable = u32::try_from(config.dialect.handle_octets_max()).unwrap_or(u32::MAX);
-        *handle_octets = bearable.min(*handle_octets);
+        let config = config.within_bounds();
         let mut rng = StdRng::seed_from_u64(seed);
         let drawn = RegistrarId::from(rng.random::<NonZeroU32>());
         let id = config.id.unwrap_or(drawn);
@@ -480,6 +480,7 @@ impl Machine for Registrar {
         match input {
             Input::Command(Command::Start) => self.start(now),
             Input::Command(Command::Leave) => self.leave(now),
+            Input::Command(Command::Reconfigure(new)) => self.reconfigure(now, &new),
             Input::Up(peer, link) => self.on_up(now, peer, link),
             Input::Down(peer) => self.on_down(now, peer),
             Input::Known(dialed, there) => self.on_known(now, dialed, there),

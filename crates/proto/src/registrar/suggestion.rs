@@ -62,6 +62,11 @@ impl Suggesting {
         Self { cursor: None, pace: TokenBucket::new(rate_max), tried: BTreeMap::new() }
     }
 
+    /// At most `rate_max` a second from now on.
+    pub(super) fn set_rate(&mut self, rate_max: NonZeroU32) {
+        self.pace.set_rate(rate_max);
+    }
+
     /// How long an element is to be left alone once it is suggested now; `None` where it may not be.
     fn next_pause(
         &self,

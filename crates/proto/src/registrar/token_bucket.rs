@@ -23,6 +23,12 @@ impl TokenBucket {
         Self { rate, allowance: (rate * BURST).max(1.0), as_of: Time::ZERO }
     }
 
+    /// At most `rate` times a second from now on; what may be used at once is bounded when it is
+    /// taken next.
+    pub(super) fn set_rate(&mut self, rate: NonZeroU32) {
+        self.rate = f64::from(rate.get());
+    }
+
     /// Takes one turn.
     ///
     /// # Errors

@@ -190,7 +190,7 @@ impl Registrar {
             associations: self.associations.len(),
             subscriptions: self.subscriptions.len(),
             peers,
-            peers_configured: self.configured.len(),
+            peers_configured: self.configured_numbers().count(),
             sizes: self.sizes_at_a_glance(),
             stats: self.stats,
             limits_reached: *self.handlespace.limits_reached(),

@@ -7,8 +7,8 @@ use rserpool_transport::Address;
 use rserpool_wire::param::RegistrarId;
 
 use super::Runtime;
-use crate::registrar::{Config, PoolSnapshot, State, Stats};
-use crate::{StartError, Stopped};
+use crate::registrar::{Config, PoolSnapshot, Reconfigured, State, Stats};
+use crate::{ReconfigureError, StartError, Stopped};
 
 /// A running registrar; see [`crate::Registrar`].
 #[derive(Debug)]
@@ -85,6 +85,17 @@ impl Registrar {
     pub fn stats(&self) -> Result<Stats, Stopped> {
         let registrar = Arc::clone(&self.registrar);
         self.runtime.wait(async move { registrar.stats().await }).unwrap_or(Err(Stopped))
+    }
+
+    /// Goes by another configuration from now on; see [`crate::Registrar::reconfigure`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReconfigureError`]; nothing has changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<Reconfigured, ReconfigureError> {
+        let registrar = Arc::clone(&self.registrar);
+        let reconfigure = async move { registrar.reconfigure(config).await };
+        self.runtime.wait(reconfigure).unwrap_or(Err(ReconfigureError::Stopped))
     }
 
     /// Hands its elements over, and ends; see [`crate::Registrar::stop`].

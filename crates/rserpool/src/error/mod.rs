@@ -217,6 +217,35 @@ impl KeysError {
     }
 }
 
+/// Why a running registrar goes by what it went by before.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// It was told of more different registrars than it keeps in mind until it is started again.
+    #[error(
+        "nothing is changed: more than {max} different peers have been configured since the start; \
+         restart the registrar"
+    )]
+    #[non_exhaustive]
+    TooManyPeers {
+        /// So many it keeps in mind.
+        max: usize,
+    },
+    /// The registrar has been stopped, or the runtime in which it was started has ended.
+    #[error("nothing is changed: the registrar has been stopped")]
+    Stopped,
+}
+
+impl ReconfigureError {
+    /// A name for programs: `too-many-peers` or `stopped`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooManyPeers { .. } => "too-many-peers",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// Why any operation of this library failed: for functions that use several of them.
 ///
 /// # Examples
@@ -258,6 +287,9 @@ pub enum Error {
     /// The keys of cookies are as they were.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// A registrar goes by what it went by before.
+    #[error(transparent)]
+    Reconfigure(#[from] ReconfigureError),
     /// A handlespace was not downloaded.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -289,6 +321,7 @@ impl Error {
             Self::Reply(error) => error.code(),
             Self::Cookie(error) => error.code(),
             Self::Keys(error) => error.code(),
+            Self::Reconfigure(error) => error.code(),
             Self::Table(error) => error.code(),
             Self::Url(_) => "bad-url",
             Self::Handle(_) => "bad-handle",

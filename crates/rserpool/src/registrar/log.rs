@@ -85,6 +85,10 @@ fn scope(event: &Event) {
         Event::SyncFailed { peer, reason } => {
             info!(target: ENRP, %peer, %reason, "synchronisation failed");
         }
+        Event::Reconfigured { changed } if changed.is_empty() => info!("nothing to change"),
+        Event::Reconfigured { changed } => {
+            info!(changed = changed.join(" "), "configuration changed");
+        }
         Event::Departed { handed_over, left_behind } => {
             info!(target: ENRP, handed_over, left_behind, "departed");
         }

@@ -2,6 +2,7 @@
 
 mod config;
 mod log;
+mod reload;
 mod view;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use crate::{StartError, Stopped};
 use log::Log;
 
 pub use config::Config;
+pub use reload::Reconfigured;
 pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, LimitCounts, Limits};
 pub use rserpool_proto::machine::Peer;
 pub use rserpool_proto::registrar::{
@@ -63,6 +65,8 @@ pub struct Registrar {
     id: RegistrarId,
     urls: Vec<Address>,
     enrp_urls: Vec<Address>,
+    /// What it was started with.
+    started: Box<Config>,
     state: watch::Receiver<State>,
     requests: Requests<machine::Registrar>,
     events: broadcast::Sender<Event>,
@@ -124,6 +128,7 @@ impl Registrar {
     /// [`enable_all`](tokio::runtime::Builder::enable_all).
     pub fn start(config: Config) -> Result<Self, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let started = Box::new(config.clone());
         let Config {
             asap,
             enrp,
@@ -143,11 +148,7 @@ impl Registrar {
             return Err(StartError::PlainWithKeys(plain.clone()));
         }
         let options = Options { tls, ..transport.over(transport_options(&protocol.timing)) };
-        // Somewhat below what is accepted, so that one that comes can make a silent one go.
-        let accepted = options.connections_per_source();
-        let quota = u32::try_from(accepted - accepted.div_ceil(8).min(64)).unwrap_or(u32::MAX);
-        let connections = &mut protocol.quotas.connections_per_source;
-        *connections = quota.min(*connections);
+        limit_connections(&mut protocol, &options);
         let mut endpoints = Endpoints::new(options);
         let mut urls = Vec::with_capacity(asap.len());
         let mut locals = Vec::with_capacity(asap.len());
@@ -200,7 +201,7 @@ impl Registrar {
         };
         runtime.spawn(driver::run(registrar, associations, inbox, on_event));
         requests.command(Command::Start);
-        Ok(Self { id, urls, enrp_urls, requests, events, state })
+        Ok(Self { id, urls, enrp_urls, started, requests, events, state })
     }
 
     /// Its identifier.
@@ -344,6 +345,15 @@ fn plain<'a>(asap: &'a [Address], enrp: &'a [Address]) -> Option<&'a Address> {
 
 /// So many events are kept for who is slow to read them.
 const EVENTS_KEPT: usize = 1024;
+
+/// TCP connections of a source, somewhat below what is accepted, so that one that comes can make a
+/// silent one go.
+fn limit_connections(protocol: &mut machine::Config, options: &Options) {
+    let accepted = options.connections_per_source();
+    let quota = u32::try_from(accepted - accepted.div_ceil(8).min(64)).unwrap_or(u32::MAX);
+    let connections = &mut protocol.quotas.connections_per_source;
+    *connections = quota.min(*connections);
+}
 
 fn snapshot(registrar: &machine::Registrar) -> Vec<PoolSnapshot> {
     let pool = |pool: PoolView<'_>| PoolSnapshot {

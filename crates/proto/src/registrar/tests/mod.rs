@@ -20,6 +20,7 @@ mod presence;
 mod quota;
 mod reach;
 mod registration;
+mod reload;
 mod reports;
 mod resolution;
 mod scope;

@@ -1,0 +1,99 @@
+//! SIGHUP: a registrar reads its configuration file again.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::programs::{Program, Registrar, Server, members, rserpool, run};
+use crate::running::entry;
+
+/// A registrar with a configuration file, and its log.
+struct Configured {
+    program: Program,
+    file: PathBuf,
+    asap: String,
+    _folder: TempDir,
+}
+
+const HEAD: &str = "asap = ['tcp://127.0.0.1:0']\nenrp = ['tcp://127.0.0.1:0']\n";
+
+impl Configured {
+    fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("registrar.toml");
+        fs::write(&file, HEAD).unwrap();
+        let config = file.to_str().unwrap();
+        let head = ["registrar", "--config", config, "-o", "json", "--log-format", "json", "-v"];
+        let mut program = Program::start(rserpool(&[&head[..], flags].concat()));
+        let asap = program.json()["asap"][0].as_str().unwrap().to_owned();
+        Self { program, file, asap, _folder: folder }
+    }
+
+    /// Has it read a file with these lines.
+    fn reload(&self, lines: &str) {
+        fs::write(&self.file, format!("{HEAD}{lines}")).unwrap();
+        self.program.signal(Signal::HUP);
+    }
+
+    /// The next thing that it says of its configuration.
+    fn says(&mut self, message: &str) -> Value {
+        entry(&mut self.program, message)
+    }
+
+    /// What becomes of a server that registers there.
+    fn refuses(&self) -> String {
+        let serve = ["serve", "echo", "--listen", "127.0.0.1", "--transport", "tcp"];
+        let refused = run(&[&serve[..], &["--registrar", &self.asap]].concat());
+        refused.failure(1).to_owned()
+    }
+}
+
+#[test]
+fn sighup_has_a_registrar_go_by_its_file_and_tells_what_takes_a_restart() {
+    let mut registrar = Configured::start(&["--id", "0x11"]);
+    registrar.reload("strict_rfc_keepalive = true\n[limits]\nhandle_octets = 4\n");
+    assert_eq!(registrar.says("configuration changed")["changed"], "limits.handle_octets");
+    let restart = "these settings change when this registrar is restarted";
+    assert_eq!(registrar.says(restart)["settings"], "strict_rfc_keepalive");
+    assert!(registrar.refuses().contains("a pool handle of 8 octets"));
+    // Who is there stays.
+    // A flag wins over the file, now as at the start.
+    registrar.reload("id = 0x22\n");
+    assert_eq!(registrar.says("configuration changed")["changed"], "limits.handle_octets");
+    let server = Server::echo(&registrar.asap);
+    assert_eq!(members(&registrar.asap, "EchoPool"), [server.id.clone()]);
+    registrar.reload("id = 0x22\n");
+    registrar.says("nothing to change");
+}
+
+#[test]
+fn a_file_that_makes_no_sense_changes_nothing_and_all_of_it_is_said() {
+    let mut registrar = Configured::start(&[]);
+    registrar.reload("[limits]\nhandle_octets = 4\n");
+    registrar.says("configuration changed");
+    registrar.reload("[limits]\npools = 0\nelements = 0\n");
+    let said = registrar.says("the configuration is not changed");
+    let said = said["error"].as_str().unwrap();
+    assert!(said.contains("limits.pools is 0") && said.contains("limits.elements is 0"), "{said}");
+    registrar.reload("[limits]\npoools = 1\n");
+    let said = registrar.says("the configuration is not changed");
+    assert!(said["error"].as_str().unwrap().contains("line 4, column 1"), "{said}");
+    assert!(registrar.refuses().contains("a pool handle of 8 octets"));
+}
+
+#[test]
+fn a_registrar_that_is_new_in_the_file_is_met() {
+    let other = ["--asap", "tcp://127.0.0.1:0", "--enrp", "tcp://127.0.0.1:0", "--id", "0x33"];
+    let other = Registrar::with(&other);
+    let mut registrar = Configured::start(&["--id", "0x11"]);
+    let _server = Server::echo(other.tcp());
+    registrar.reload(&format!("peers = ['{}']\n", other.enrp[0]));
+    assert_eq!(registrar.says("configuration changed")["changed"], "peers");
+    assert_eq!(registrar.says("peer up")["peer"], "0x00000033");
+    registrar.says("synchronised");
+    registrar.reload("");
+    assert_eq!(registrar.says("configuration changed")["changed"], "peers");
+}
