@@ -5,6 +5,7 @@
 mod api;
 mod compliance;
 mod counts;
+mod dashboard;
 mod interop;
 #[cfg(test)]
 mod named_tests;
@@ -20,6 +21,7 @@ usage: cargo xtask CHORE
   api [--check]         writes the public API to docs/api, or says what has changed
   compliance [--check]  writes docs/compliance.md, or says whether it is up to date
   counts                counts what must stay as it is: long files, unsafe, private paths
+  dashboard             the dashboard in Chromium, with servers that are killed; writes pictures
   interop [NAME...]     whole programs against each other; needs root and some packages
   uml-test [FILTER]     runs the tests that need SCTP in the kernel on one that has it";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["api", "--check"] => api::run(true),
         ["compliance"] => compliance::run(false),
         ["compliance", "--check"] => compliance::run(true),
+        ["dashboard"] => dashboard::run(),
         ["counts"] => counts::run(),
         ["interop", "--inside", name] => interop::inside(name),
         ["interop", ref names @ ..] => interop::run(names),

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -56,6 +56,8 @@ pub enum ClientError {
 pub struct Reply {
     /// Its status.
     pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
 }
@@ -124,7 +126,7 @@ impl Client {
                     error.to_string()
                 })
             })?;
-            Ok(Reply { status: head.status, body: body.to_bytes() })
+            Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         let late = |_| self.late();
         tokio::time::timeout(self.timeout, whole).await.map_err(late)?
@@ -149,7 +151,7 @@ impl Client {
             }
             let body = Limited::new(body, LINE_MAX).collect().await;
             let body = body.map_err(|error| self.broken(error.to_string()))?.to_bytes();
-            Ok(Err(Reply { status: head.status, body }))
+            Ok(Err(Reply { status: head.status, headers: head.headers, body }))
         };
         let late = |_| self.late();
         tokio::time::timeout(self.timeout, first).await.map_err(late)?

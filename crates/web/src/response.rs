@@ -50,6 +50,15 @@ pub fn whole(status: StatusCode, media: &'static str, body: impl Into<Bytes>) ->
     with(status, media, Source::Whole(body.into()))
 }
 
+/// A file of a page, and what browsers let the page do.
+pub fn page(media: &'static str, text: &'static str, policy: &'static str) -> Response {
+    let mut response = whole(StatusCode::OK, media, text);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
 /// An answer in JSON.
 pub fn json(value: &impl Serialize) -> Response {
     let text = serde_json::to_vec(value).unwrap_or_else(|error| error.to_string().into());

@@ -5,6 +5,7 @@ mod cluster;
 mod keys;
 mod picture;
 mod summary;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,12 +30,22 @@ use cluster::Cluster;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to put the picture that the pool computes, as PNG.
-    #[arg(long, value_name = "FILE", default_value = "rserpool-demo.png")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "rserpool-demo.png",
+        conflicts_with = "watch"
+    )]
     picture: PathBuf,
 
     /// Run everything over TLS, with keys made on the spot.
     #[arg(long)]
     secure: bool,
+
+    /// Keep the pool alive until q is pressed, show it in a browser, and kill, freeze and start
+    /// servers and registrars by keys. The exit code is 0 only if no request was lost.
+    #[arg(long)]
+    watch: bool,
 }
 
 const REGISTRARS: usize = 3;
@@ -45,6 +56,9 @@ const PAUSE: Duration = Duration::from_millis(1000);
 
 impl Args {
     pub(crate) fn run(self, output: &mut Output) -> anyhow::Result<()> {
+        if self.watch {
+            return runtime::block_on(watch::run(self.secure, output));
+        }
         let summary = runtime::block_on(async {
             let played = timeout(DURATION_MAX, play(&self.picture, self.secure));
             played.await.context("the demo did not end in time")?
@@ -62,7 +76,7 @@ impl Args {
 
 /// One act after the other.
 async fn play(picture: &Path, is_secure: bool) -> anyhow::Result<summary::Summary> {
-    let mut cluster = Cluster::open(REGISTRARS, is_secure).await?;
+    let mut cluster = Cluster::open(REGISTRARS, is_secure, false).await?;
     for _ in 0..3 {
         cluster.add_element().await?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::programs::{Program, rserpool, run};
+use crate::programs::{Program, rserpool, run, until};
 use crate::running::fields;
 
 #[test]
@@ -37,4 +37,34 @@ fn the_secure_demo_loses_nothing_and_leaves_no_keys() {
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, ["picture.png"]);
+}
+
+#[test]
+fn who_watches_the_demo_kills_at_a_key_and_loses_nothing() {
+    let mut demo = Program::start(rserpool(&["demo", "--watch", "--json"]));
+    let first = demo.json();
+    let page = first["dashboard"].as_str().unwrap().trim_end_matches('/').to_owned();
+    let look = |what: &str| run(&[what, "--admin", &page, "--json"]).json();
+    let count = |what: &str| look(what).as_array().unwrap().len();
+    assert_eq!((count("elements"), count("peers")), (3, 2));
+    // A key that means nothing is no error.
+    demo.say("x k");
+    until("two servers are left", || count("elements") == 2);
+    demo.say("s");
+    until("there are three again", || count("elements") == 3);
+    demo.say("f");
+    until("the frozen one is out", || count("elements") == 2);
+    demo.say("k k");
+    until("the last one stays", || count("elements") == 1);
+    demo.say("r");
+    let lives = |peer: &serde_json::Value| peer["state"] == "active";
+    until("a registrar is dead", || {
+        look("peers").as_array().unwrap().iter().filter(|peer| lives(peer)).count() == 1
+    });
+    demo.say("q");
+    let last = demo.json();
+    let ended = demo.end();
+    assert_eq!((ended.code, &last["lost"]), (Some(0), &0.into()), "{}", ended.stderr);
+    assert_eq!(last["requests"], last["answered"]);
+    assert!(ended.stderr.contains("that is the last server"), "{}", ended.stderr);
 }

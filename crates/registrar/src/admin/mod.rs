@@ -8,6 +8,7 @@
 //! | `registrar`, `pools`, `elements`, `peers`, `associations`, `events`, `removals`, `health`, `metrics` | the answers |
 //! | `lists` | lists by page, and whole |
 //! | `event_log` | what happened, as long as there is room |
+//! | `ui` | the dashboard, which asks as everyone does |
 //! | `sentence` | events as JSON and in words |
 //!
 //! It reads: short looks at the running registrar ([`rserpool::registrar::View`]), and a copy of each
@@ -31,6 +32,7 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod ui;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,7 +85,11 @@ pub(crate) struct Served {
 impl Handler for Served {
     async fn answer(&self, request: Request, _: Arc<Shared>) -> Response {
         let site = Arc::clone(&self.site);
-        let (route, response) = route::answer(routes::ROUTES, site, &self.tokens, request).await;
+        let routes = match ui::has(&request.path) {
+            true => &ui::ROUTES[..],
+            false => routes::ROUTES,
+        };
+        let (route, response) = route::answer(routes, site, &self.tokens, request).await;
         self.site.count(route.unwrap_or("none"), response.status().as_u16());
         response
     }

@@ -33,6 +33,7 @@ pub(super) fn one(site: Arc<Site>, call: Call) -> Answer {
             "elements": overview.elements,
             "own": overview.own,
             "associations": overview.associations,
+            "answers": overview.stats.resolutions,
             "subscriptions": overview.subscriptions,
             "peers": {
                 "active": peers.active,

@@ -26,27 +26,31 @@ const POOL: &str = "DemoPool";
 /// The processes of the demo and what is known of them.
 pub(super) struct Cluster {
     start: Instant,
+    /// Whether its registrars show themselves to browsers.
+    has_page: bool,
     backend: Backend,
     /// Where everything is in TLS.
     keys: Option<Keys>,
     pub(super) registrars: Vec<Registrar>,
     /// What the registrars say of the pool: which of them, and what.
-    sightings: mpsc::UnboundedReceiver<(RegistrarId, UserEvent)>,
+    pub(super) sightings: mpsc::UnboundedReceiver<(RegistrarId, UserEvent)>,
     watchers: mpsc::UnboundedSender<(RegistrarId, UserEvent)>,
-    elements: BTreeMap<u32, Element>,
+    pub(super) elements: BTreeMap<u32, Element>,
     client: Option<Process>,
     /// The server that the client uses.
-    server: u32,
-    count: Count,
+    pub(super) server: u32,
+    pub(super) count: Count,
     failovers: Vec<Failover>,
     takeovers: Vec<Takeover>,
 }
 
 pub(super) struct Registrar {
     pub(super) process: Process,
-    id: RegistrarId,
+    pub(super) id: RegistrarId,
     url: String,
     enrp: String,
+    /// Its page, if it has one.
+    pub(super) page: Option<String>,
     /// Watches the pool through this registrar.
     _watcher: PoolUser,
     /// Asks this registrar, each time anew.
@@ -61,10 +65,12 @@ enum Observation {
     LeftBefore,
 }
 
-struct Element {
-    process: Process,
+pub(super) struct Element {
+    pub(super) process: Process,
     /// What people call it.
-    name: String,
+    pub(super) name: String,
+    /// It was killed or frozen.
+    pub(super) has_failed: bool,
 }
 
 /// What `rserpool registrar` prints.
@@ -73,6 +79,8 @@ struct Serving {
     id: RegistrarNumber,
     asap: Vec<String>,
     enrp: Vec<String>,
+    #[serde(default)]
+    admin: Vec<String>,
 }
 
 /// What `rserpool serve` prints.
@@ -84,7 +92,11 @@ struct Joined {
 
 impl Cluster {
     /// A cluster with registrars.
-    pub(super) async fn open(registrars: usize, is_secure: bool) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        registrars: usize,
+        is_secure: bool,
+        has_page: bool,
+    ) -> anyhow::Result<Self> {
         let (backend, missing) = match probe::kernel_sctp_available() {
             _ if is_secure => (Backend::Tls, None),
             Ok(()) => (Backend::KernelSctp, None),
@@ -93,6 +105,7 @@ impl Cluster {
         let (watchers, sightings) = mpsc::unbounded_channel();
         let mut cluster = Self {
             start: Instant::now(),
+            has_page,
             backend,
             keys: is_secure.then(Keys::make).transpose()?,
             registrars: Vec::new(),
@@ -125,11 +138,15 @@ impl Cluster {
         };
         let mut arguments =
             vec!["registrar", "--asap", endpoint, "--enrp", endpoint, "--exit-with-stdin"];
+        if self.has_page {
+            arguments.extend(["--admin", "http://127.0.0.1:0"]);
+        }
         for other in &self.registrars {
             arguments.extend(["--peer", &other.enrp]);
         }
         let mut process = self.start(Role::Registrar, &arguments)?;
         let serving: Serving = process.line().await?;
+        let page = serving.admin.iter().find(|url| url.starts_with("http:")).cloned();
         let first = |urls: Vec<String>| urls.into_iter().next().context("a registrar without URL");
         let (id, url, enrp) = (serving.id.0, first(serving.asap)?, first(serving.enrp)?);
         let mut config = user::Config::new(vec![url.parse()?]);
@@ -147,7 +164,7 @@ impl Cluster {
         watcher.subscribe(&pool()?);
         let number = self.registrars.len() + 1;
         self.tell(format_args!("registrar {number} ({id}) serves at {url}"));
-        self.registrars.push(Registrar { process, id, url, enrp, _watcher: watcher, user });
+        self.registrars.push(Registrar { process, id, url, enrp, page, _watcher: watcher, user });
         Ok(())
     }
 
@@ -181,7 +198,7 @@ impl Cluster {
         let name = format!("server {}", self.elements.len() + 1);
         let at = joined.urls.first().map_or("", String::as_str);
         self.tell(format_args!("{name} ({}) joined {POOL}, serves at {at}", joined.id));
-        self.elements.insert(id, Element { process, name });
+        self.elements.insert(id, Element { process, name, has_failed: false });
         Ok(())
     }
 
@@ -340,11 +357,11 @@ impl Cluster {
         }
     }
 
-    async fn report(&mut self) -> anyhow::Result<Report> {
+    pub(super) async fn report(&mut self) -> anyhow::Result<Report> {
         self.client.as_mut().context("there is no client")?.line().await
     }
 
-    fn note(&mut self, report: &Report) {
+    pub(super) fn note(&mut self, report: &Report) {
         match *report {
             Report::Connected { server, .. } | Report::Recovered { server, .. } => {
                 self.server = server;
@@ -354,7 +371,7 @@ impl Cluster {
         }
     }
 
-    fn name(&self, id: u32) -> String {
+    pub(super) fn name(&self, id: u32) -> String {
         match self.elements.get(&id) {
             Some(element) => element.name.clone(),
             None => PeId(id).to_string(),
@@ -391,7 +408,7 @@ async fn homes(user: &PoolUser) -> anyhow::Result<Vec<Option<RegistrarId>>> {
 }
 
 /// Microseconds as people read them.
-fn milliseconds(us: u64) -> String {
+pub(super) fn milliseconds(us: u64) -> String {
     let us = Duration::from_micros(us).as_secs_f64() * 1e3;
     format!("{us:.1} ms")
 }

@@ -3,6 +3,7 @@
 mod document;
 mod live;
 mod monitoring;
+mod page;
 
 use std::time::Duration;
 
