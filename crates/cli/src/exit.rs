@@ -32,6 +32,12 @@ pub(crate) enum Failure {
     Configuration,
 }
 
+/// The exit code of another program, which is this one's. Alone it is no failure that would have to be
+/// said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("exit code {0}")]
+pub(crate) struct ExitWith(pub(crate) u8);
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNKNOWN_POOL: u8 = 68;
@@ -92,8 +98,13 @@ pub(crate) fn exit_code(result: anyhow::Result<()>, say: impl FnOnce(&str)) -> E
     {
         return ExitCode::SUCCESS;
     }
+    let code = match error.downcast_ref() {
+        Some(&ExitWith(code)) if error.chain().count() == 1 => return ExitCode::from(code),
+        Some(&ExitWith(code)) => code,
+        None => code(&error),
+    };
     say(&line(&error));
-    ExitCode::from(code(&error))
+    ExitCode::from(code)
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -136,7 +147,9 @@ fn of_library(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
 
 fn line(error: &anyhow::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
-    for cause in error.chain() {
+    // Whose exit code it is need not be said.
+    let unsaid = usize::from(error.downcast_ref::<ExitWith>().is_some());
+    for cause in error.chain().skip(unsaid) {
         let text = cause.to_string();
         // Some causes repeat what they are the cause of.
         if texts.last().is_none_or(|last| !last.ends_with(&text)) {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod attach;
 mod calcapp;
 mod check_config;
 mod completions;
@@ -18,6 +19,7 @@ mod peers;
 mod pingpong;
 mod pools;
 mod probe;
+mod proxy;
 mod registrar;
 pub(crate) mod resolve;
 mod serve;
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     DemoClient(demo::client::Args),
     Registrar(registrar::Args),
     Serve(serve::Args),
+    Attach(attach::Args),
+    #[command(hide = true)]
+    AttachServer(attach::ServerArgs),
+    Proxy(proxy::Args),
     Resolve(resolve::Args),
     Connect(connect::Args),
     Pingpong(pingpong::Args),
@@ -73,6 +79,9 @@ impl Command {
             Self::DemoClient(args) => args.run(output),
             Self::Registrar(args) => args.run(output),
             Self::Serve(args) => args.run(output),
+            Self::Attach(args) => args.run(output),
+            Self::AttachServer(args) => args.run(),
+            Self::Proxy(args) => args.run(output),
             Self::Resolve(args) => args.run(output),
             Self::Connect(args) => args.run(output),
             Self::Pingpong(args) => args.run(output),

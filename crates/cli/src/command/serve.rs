@@ -374,7 +374,7 @@ fn place(text: &str) -> Result<Address, ParseError> {
 }
 
 /// An element's identifier as an argument.
-fn element_id(text: &str) -> Result<PeId, String> {
+pub(crate) fn element_id(text: &str) -> Result<PeId, String> {
     let number = match text.strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16),
         None => text.parse(),

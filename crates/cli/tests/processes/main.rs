@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
 mod asap;
+mod attaching;
 mod bench;
 mod connecting;
 mod demo;
@@ -11,6 +12,7 @@ mod networks;
 mod operators;
 mod pool;
 mod programs;
+mod proxying;
 mod reload;
 mod running;
 mod scopes;

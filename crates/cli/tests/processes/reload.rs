@@ -64,7 +64,7 @@ fn sighup_has_a_registrar_go_by_its_file_and_tells_what_takes_a_restart() {
     registrar.reload("id = 0x22\n");
     assert_eq!(registrar.says("configuration changed")["changed"], "limits.handle_octets");
     let server = Server::echo(&registrar.asap);
-    assert_eq!(members(&registrar.asap, "EchoPool"), [server.id.clone()]);
+    assert_eq!(members(&registrar.asap, "EchoPool"), std::slice::from_ref(&server.id));
     registrar.reload("id = 0x22\n");
     registrar.says("nothing to change");
 }

@@ -1,0 +1,211 @@
+//! Clients that know nothing of pools, behind `proxy`.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::programs::{PATIENCE, Program, Registrar, members, rserpool, run, until};
+
+/// A server of the test itself, attached to the pool `web`.
+struct Attached {
+    listener: TcpListener,
+    attach: Program,
+}
+
+impl Attached {
+    fn start(registrar: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let head = ["attach", "--pool", "web", "--check", "none", "--interval", "10ms"];
+        let at = ["--address", "127.0.0.1", "--listen-port", &port, "--registrar", registrar];
+        let before = members(registrar, "web").len();
+        let attach = Program::start(rserpool(&[&head[..], &at].concat()));
+        until("one more element", || members(registrar, "web").len() == before + 1);
+        Self { listener, attach }
+    }
+
+    /// The next connection of the proxy.
+    fn accept(&self) -> TcpStream {
+        let (stream, _) = self.listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+/// A proxy to the pool `web`, and where it listens.
+fn start_proxy(registrar: &str, options: &[&str]) -> (Program, String) {
+    let head = ["proxy", "web", "--listen", "tcp://127.0.0.1:0", "-o", "json"];
+    let rest = ["--registrar", registrar];
+    let mut program = Program::start(rserpool(&[&head, options, &rest].concat()));
+    let ready = program.json();
+    assert_eq!(ready["pool"], "web");
+    let url = ready["urls"][0].as_str().unwrap().trim_start_matches("tcp://").to_owned();
+    (program, url)
+}
+
+fn connect(at: &str) -> TcpStream {
+    let stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn line(stream: &TcpStream) -> String {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn octets_go_both_ways_and_the_end_of_one_is_passed_on() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let (proxy, at) = start_proxy(registrar.tcp(), &[]);
+    let mut client = connect(&at);
+    client.write_all(b"question\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut inside = server.accept();
+    let mut asked = String::new();
+    inside.read_to_string(&mut asked).unwrap();
+    assert_eq!(asked, "question\n");
+    // The other direction is open still, and carries more than any buffer.
+    let answer = vec![7; 3 << 20];
+    inside.write_all(&answer).unwrap();
+    drop(inside);
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).unwrap();
+    assert!(heard == answer, "{} octets", heard.len());
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.ended().code, Some(0));
+}
+
+#[test]
+fn a_reset_stays_a_reset() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let (_proxy, at) = start_proxy(registrar.tcp(), &[]);
+    let mut client = connect(&at);
+    client.write_all(b"question\n").unwrap();
+    let mut inside = server.accept();
+    inside.write_all(b"half an ans\n").unwrap();
+    assert_eq!(line(&client), "half an ans\n");
+    // What is not read makes the system reset it.
+    drop(inside);
+    let error = client.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn no_new_connection_fails_while_a_server_lives_though_registrars_and_servers_die() {
+    let registrar = Registrar::patient();
+    let dead = [(); 2].map(|()| Attached::start(registrar.tcp()));
+    let alive = Attached::start(registrar.tcp());
+    let (_proxy, at) = start_proxy(registrar.tcp(), &[]);
+    // It knows the pool once a connection has got through.
+    drop(connect(&at));
+    let all = [&dead[0], &dead[1], &alive];
+    all.iter().for_each(|it| it.listener.set_nonblocking(true).unwrap());
+    until("a connection", || all.iter().any(|it| it.listener.accept().is_ok()));
+    drop(registrar);
+    alive.listener.set_nonblocking(false).unwrap();
+    // Nobody says that these are gone: their ports refuse, and that is all.
+    let _elements = dead.map(|server| server.attach);
+    for number in 0..10 {
+        let mut client = connect(&at);
+        client.write_all(format!("{number}\n").as_bytes()).unwrap();
+        let mut inside = alive.accept();
+        assert_eq!(line(&inside), format!("{number}\n"));
+        inside.write_all(b"yes\n").unwrap();
+        assert_eq!(line(&client), "yes\n");
+    }
+}
+
+#[test]
+fn a_connection_waits_for_a_server_and_is_reset_where_none_comes() {
+    let registrar = Registrar::patient();
+    let (_proxy, at) = start_proxy(registrar.tcp(), &["--wait", "100ms"]);
+    let error = connect(&at).read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let (_patient, at) = start_proxy(registrar.tcp(), &["--wait", "100s"]);
+    let mut client = connect(&at);
+    let server = Attached::start(registrar.tcp());
+    client.write_all(b"there?\n").unwrap();
+    assert_eq!(line(&server.accept()), "there?\n");
+}
+
+#[test]
+fn connections_of_a_server_that_left_end_where_they_wait_for_an_answer() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let (_proxy, at) = start_proxy(registrar.tcp(), &["--removed", "silent:100ms"]);
+    let mut waits = connect(&at);
+    waits.write_all(b"question\n").unwrap();
+    let _inside = server.accept();
+    let idle = connect(&at);
+    let mut other = server.accept();
+    server.attach.signal(Signal::TERM);
+    let error = waits.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    other.write_all(b"still here\n").unwrap();
+    assert_eq!(line(&idle), "still here\n");
+}
+
+#[test]
+fn beyond_its_limits_connections_wait_or_are_reset() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let (_proxy, at) = start_proxy(registrar.tcp(), &["--connections-max", "1"]);
+    let first = connect(&at);
+    let _inside = server.accept();
+    let mut second = connect(&at);
+    second.write_all(b"second\n").unwrap();
+    server.listener.set_nonblocking(true).unwrap();
+    second.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(second.read(&mut [0; 8]).is_err());
+    assert!(server.listener.accept().is_err());
+    drop(first);
+    server.listener.set_nonblocking(false).unwrap();
+    drop(_inside);
+    assert_eq!(line(&server.accept()), "second\n");
+    let limit = ["--connections-per-source-max", "1"];
+    let (_proxy, at) = start_proxy(registrar.tcp(), &limit);
+    let _first = connect(&at);
+    let _inside = server.accept();
+    let error = connect(&at).read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn connections_may_end_before_the_proxy_does() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let (proxy, at) = start_proxy(registrar.tcp(), &["--drain", "100s"]);
+    let client = connect(&at);
+    let mut inside = server.accept();
+    proxy.signal(Signal::TERM);
+    until("nothing is accepted", || TcpStream::connect(&at).is_err());
+    inside.write_all(b"the rest\n").unwrap();
+    assert_eq!(line(&client), "the rest\n");
+    drop((client, inside));
+    assert_eq!(proxy.ended().code, Some(0));
+    let (impatient, at) = start_proxy(registrar.tcp(), &["--drain", "100s"]);
+    let mut client = connect(&at);
+    let _inside = server.accept();
+    impatient.signal(Signal::TERM);
+    until("nothing is accepted", || TcpStream::connect(&at).is_err());
+    impatient.signal(Signal::TERM);
+    let error = client.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(impatient.ended().code, Some(0));
+}
+
+#[test]
+fn who_cannot_listen_says_where() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", taken.local_addr().unwrap());
+    let failed = run(&["proxy", "web", "--listen", &url, "--registrar", "tcp://127.0.0.1:1"]);
+    assert!(failed.failure(78).contains(&url), "{failed:?}");
+    let usage = ["proxy", "web", "--listen", "ftp://x", "--registrar", "tcp://127.0.0.1:1"];
+    assert_eq!(run(&usage).code, Some(2));
+}

@@ -1,0 +1,11 @@
+//! Reliable Server Pooling for programs that know nothing of it.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`attach`] | an existing server as an element of a pool |
+//! | [`proxy`] | a pool behind a local port, for existing clients |
+
+#![forbid(unsafe_code)]
+
+pub mod attach;
+pub mod proxy;

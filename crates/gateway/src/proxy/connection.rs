@@ -1,0 +1,159 @@
+//! One connection of a client, and the server it goes to.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use rserpool::PeId;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tracing::debug;
+
+use super::pool::Pool;
+use super::pump::Direction;
+use super::{Config, Removed};
+
+/// Far enough.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// Both directions have ended.
+    Whole,
+    /// No server could be reached.
+    NoServer,
+    /// It was reset: by one of its ends, for its age, or because its server is gone.
+    Reset,
+}
+
+/// Connects a client with a server of the pool, and carries what they say until both have ended or
+/// the proxy ends.
+pub(super) async fn serve(
+    client: TcpStream,
+    from: SocketAddr,
+    pool: &Pool,
+    config: &Config,
+    mut closing: watch::Receiver<bool>,
+) -> End {
+    let connected = tokio::select! {
+        // Idle connections are many, and need no room for that.
+        connected = Box::pin(connect(from, pool, config)) => connected,
+        _ = closing.wait_for(|is_closing| *is_closing) => {
+            reset(&client);
+            return End::Reset;
+        }
+    };
+    let Some((server, id)) = connected else {
+        reset(&client);
+        return End::NoServer;
+    };
+    for stream in [&client, &server] {
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(stream).set_keepalive(true);
+    }
+    let carried = tokio::select! {
+        carried = carry(&client, &server, pool, id, config) => carried,
+        _ = closing.wait_for(|is_closing| *is_closing) => Err(io::ErrorKind::Interrupted.into()),
+    };
+    match carried {
+        Ok(()) => End::Whole,
+        Err(error) => {
+            debug!(client = %from, server = %id, %error, "reset");
+            reset(&client);
+            reset(&server);
+            End::Reset
+        }
+    }
+}
+
+/// An answer that was cut has to look cut.
+fn reset(stream: &TcpStream) {
+    let _ = stream.set_zero_linger();
+}
+
+/// A connection to a server, of which nothing was asked yet: so the next may be tried.
+async fn connect(from: SocketAddr, pool: &Pool, config: &Config) -> Option<(TcpStream, PeId)> {
+    let source = config.stick_to_source.then(|| from.ip());
+    let deadline = Instant::now() + config.wait.min(NEVER);
+    let mut tried = Vec::new();
+    loop {
+        let mut candidates = pool.candidates(source).await;
+        candidates.retain(|candidate| !tried.contains(&candidate.id));
+        let Some(next) = candidates.into_iter().next() else {
+            // All that is known was tried, or nothing is known.
+            if timeout_at(deadline, pool.changed()).await.is_err() {
+                return None;
+            }
+            continue;
+        };
+        for at in &next.at {
+            match timeout(config.connect_timeout, TcpStream::connect(at)).await {
+                Ok(Ok(server)) => return Some((server, next.id)),
+                Ok(Err(error)) => debug!(server = %next.id, %at, %error, "cannot connect"),
+                Err(_) => debug!(server = %next.id, %at, "does not accept in time"),
+            }
+        }
+        pool.failed(next.id);
+        tried.push(next.id);
+        if tried.len() >= config.tries as usize {
+            return None;
+        }
+    }
+}
+
+async fn carry(
+    client: &TcpStream,
+    server: &TcpStream,
+    pool: &Pool,
+    id: PeId,
+    config: &Config,
+) -> io::Result<()> {
+    let (mut up, mut down) = (Direction::default(), Direction::default());
+    let (mut active, mut asked) = (Instant::now(), None::<Instant>);
+    let mut removed = Box::pin(pool.removed(id));
+    let mut is_removed = false;
+    loop {
+        let is_half = up.has_ended() || down.has_ended();
+        let idle = if is_half { config.half_closed } else { config.idle };
+        let mut deadline = active + idle.min(NEVER);
+        if let (true, Removed::Silent(silence), Some(asked)) = (is_removed, config.removed, asked) {
+            deadline = deadline.min(asked + silence.min(NEVER));
+        }
+        let before = (up.octets, down.octets);
+        tokio::select! {
+            moved = poll_fn(|cx| {
+                let there = up.poll(cx, client, server)?;
+                let back = down.poll(cx, server, client)?;
+                match there.is_ready() || back.is_ready() {
+                    true => Poll::Ready(io::Result::Ok(())),
+                    false => Poll::Pending,
+                }
+            }) => moved?,
+            () = sleep_until(deadline) => return Err(io::ErrorKind::TimedOut.into()),
+            () = &mut removed, if !is_removed => {
+                is_removed = true;
+                if config.removed == Removed::Close {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                // What was asked before may still be answered.
+                asked = asked.map(|_| Instant::now());
+                continue;
+            }
+        }
+        active = Instant::now();
+        if up.octets > before.0 {
+            asked = Some(active);
+        }
+        if down.octets > before.1 {
+            asked = None;
+        }
+        if up.has_ended() && down.has_ended() {
+            return Ok(());
+        }
+    }
+}
