@@ -48,9 +48,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 impl Registrar {
     /// Asks for an association; its name.
     pub(super) fn dial(&mut self, target: Target, protocol: Protocol, dial: Dial) -> Peer {
-        self.dialed += 1;
-        let peer = Peer::dialed(self.dialed);
-        self.dials.insert(peer, dial);
+        let peer = self.dials.begin(dial);
         self.outputs.push_back(Output::Connect(peer, target, protocol));
         peer
     }

@@ -10,9 +10,6 @@ use super::{Event, Misbehaviour, Registrar, State};
 use crate::machine::{Output, Peer};
 use crate::time::Time;
 
-/// So many addresses with this registrar's identifier are told to the application.
-pub(super) const DUPLICATES_MAX: usize = 64;
-
 impl Registrar {
     pub(super) fn on_enrp(&mut self, now: Time, link: Peer, message: Enrp) {
         let Enrp { sender, receiver, body } = message;
@@ -28,9 +25,7 @@ impl Registrar {
                 if !self.heard(now, link, sender, asks) {
                     return;
                 }
-                if self.config.dialect.is_foreign(receiver, &body)
-                    && !std::mem::replace(&mut self.dialect_told, true)
-                {
+                if self.config.dialect.is_foreign(receiver, &body) && self.notices.other_dialect() {
                     let event = Event::OtherDialect { peer: sender, from: self.remote_addr(link) };
                     self.outputs.push_back(Output::Event(event));
                 }
@@ -140,7 +135,7 @@ impl Registrar {
     }
 
     fn tell_duplicate(&mut self, addresses: Vec<IpAddr>, port: Option<u16>) {
-        if self.duplicates.len() < DUPLICATES_MAX && self.duplicates.insert(addresses.clone()) {
+        if self.notices.duplicate(&addresses) {
             self.outputs.push_back(Output::Event(Event::DuplicateId { addresses, port }));
         }
     }

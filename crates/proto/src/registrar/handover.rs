@@ -141,7 +141,7 @@ impl Registrar {
         self.foreign_claims = super::ForeignClaims::default();
         self.hearsay = super::Hearsay::default();
         self.downloads.clear();
-        let dialed = std::mem::take(&mut self.dials).into_keys().map(Output::Abort);
+        let dialed = self.dials.end_all().map(Output::Abort);
         self.outputs.extend(dialed);
         let closed = std::mem::take(&mut self.associations).into_keys().map(Output::Close);
         self.outputs.extend(closed);

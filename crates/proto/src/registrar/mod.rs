@@ -17,9 +17,10 @@
 //! | `reach` | who may be told of which addresses | RFC 4007 |
 //! | `idle` | associations that nobody uses | |
 //! | `held` | requests that wait while it starts | |
-//! | `dialing` | setting up associations | |
+//! | `dialing`, `dials` | setting up associations; those under way | |
 //! | `join` | mentor, list and table: becoming a registrar among others | RFC 5353 §3.2 |
 //! | `enrp` | what other registrars send, and who may | RFC 5353 §2 |
+//! | `notices` | what the application is told once | |
 //! | `misbehaviour` | what they should not do | |
 //! | `peers` | the peer list | RFC 5353 §3.4.1 |
 //! | `proof` | who is believed to be which registrar | |
@@ -43,6 +44,7 @@ mod association;
 mod config;
 mod contest;
 mod dialing;
+mod dials;
 mod enrp;
 mod event;
 mod evidence;
@@ -54,6 +56,7 @@ mod held;
 mod idle;
 mod join;
 mod misbehaviour;
+mod notices;
 mod peers;
 mod presence;
 mod proof;
@@ -77,7 +80,6 @@ mod update;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use rand::rngs::StdRng;
@@ -115,7 +117,8 @@ use adoption::Adopting;
 use announce::Announcing;
 use association::Association;
 use contest::Contests;
-use dialing::{ConfiguredPeer, Dial};
+use dialing::ConfiguredPeer;
+use dials::Dials;
 use evidence::Ended;
 use fair_share::{FairShare, RoundRobin};
 use foreign_claim::ForeignClaims;
@@ -124,6 +127,7 @@ use hearsay::Hearsay;
 use held::Held;
 use join::Join;
 use misbehaviour::Complaints;
+use notices::Notices;
 use peers::PeerRegistrar;
 use quota::Usage;
 use reports::Reports;
@@ -171,9 +175,7 @@ pub struct Registrar {
     peers: BTreeMap<RegistrarId, PeerRegistrar>,
     configured: Vec<ConfiguredPeer>,
     /// Associations that are being set up.
-    dials: BTreeMap<Peer, Dial>,
-    /// How many associations were asked for.
-    dialed: u64,
+    dials: Dials,
     /// Associations over which handle tables are being told.
     downloads: BTreeSet<Peer>,
     /// How many presences were told.
@@ -185,13 +187,7 @@ pub struct Registrar {
     hearsay: Hearsay,
     handover: Handover,
     suggesting: Suggesting,
-    /// The application knows that there are as many registrars as there may be.
-    peers_full_told: bool,
-    /// The application knows that a registrar of rsplib is there, and that this scope does not speak
-    /// as rsplib does.
-    dialect_told: bool,
-    /// Where this registrar's identifier was heard from, as far as the application was told.
-    duplicates: BTreeSet<Vec<IpAddr>>,
+    notices: Notices,
     complaints: Complaints,
     outputs: VecDeque<Output<Event>>,
     /// When the last input came.
@@ -324,8 +320,7 @@ impl Registrar {
             join: Join::default(),
             peers: BTreeMap::new(),
             configured: (0..config.peers).map(|_| ConfiguredPeer::default()).collect(),
-            dials: BTreeMap::new(),
-            dialed: 0,
+            dials: Dials::default(),
             downloads: BTreeSet::new(),
             ticks: 0,
             life_shown: None,
@@ -334,9 +329,7 @@ impl Registrar {
             hearsay: Hearsay::default(),
             handover: Handover::default(),
             suggesting: Suggesting::new(config.suggestion_rate_max),
-            peers_full_told: false,
-            dialect_told: false,
-            duplicates: BTreeSet::new(),
+            notices: Notices::default(),
             complaints: Complaints::default(),
             outputs: VecDeque::new(),
             clock: Time::ZERO,

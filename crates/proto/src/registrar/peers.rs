@@ -355,7 +355,7 @@ impl Registrar {
         let has_room = is_configured || self.has_seat_for(source);
         if id == self.id || !has_room || self.peers.len() >= self.config.peers_max {
             self.stats.peers_refused += 1;
-            if !std::mem::replace(&mut self.peers_full_told, true) {
+            if self.notices.peers_full() {
                 self.outputs.push_back(Output::Event(Event::PeersFull));
             }
             return false;

@@ -5,6 +5,7 @@ use super::contest::Contests;
 use super::foreign_claim::CLAIMS_MAX;
 use super::hearsay::WAITING_MAX;
 use super::misbehaviour::COMPLAINTS_MAX;
+use super::notices::DUPLICATES_MAX;
 
 /// How much there is of one thing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,7 +74,7 @@ impl Registrar {
             of("hearsay", self.hearsay.len(), WAITING_MAX),
             of("downloads", self.downloads.len(), associations),
             of("complaints", self.complaints.len(), COMPLAINTS_MAX),
-            of("duplicates", self.duplicates.len(), super::enrp::DUPLICATES_MAX),
+            of("duplicates", self.notices.duplicates(), DUPLICATES_MAX),
             of("held_octets", self.held.octets(), self.config.quotas.held_octets),
             of(
                 "subscriptions",
