@@ -50,7 +50,9 @@ fn without_file_descriptors_it_says_so() {
     };
     for count in 4..=12 {
         let (code, text) = limited(count);
-        assert!(text.starts_with("rserpool: ") && !text.contains("panicked"), "{count}: {text}");
+        // With enough of them it waits for the registrar before, and says so.
+        let last = text.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
+        assert!(last.starts_with("rserpool: ") && !text.contains("panicked"), "{count}: {text}");
         assert!(matches!(code, Some(1..=100)), "{count}: {code:?}");
     }
     let (_, text) = limited(6);
