@@ -162,8 +162,6 @@ impl Chaos {
             .collect();
         let policies: Vec<Policy> = pools.iter().map(|_| self.policy()).collect();
         let has_sessions = self.rng.random_bool(0.5) && self.scope.duplicate_ids.is_none();
-        // A session may choose a server that means no good.
-        let has_sessions = has_sessions && self.scope.hostile.is_empty();
         let serving = has_sessions.then(|| self.serving());
         for number in 0..self.rng.random_range(1..=9) {
             let which = number % pools.len();
@@ -193,8 +191,14 @@ impl Chaos {
             first += count;
         }
         asked.extend(crowded);
-        let attacked: Vec<(PoolHandle, Policy)> =
+        let mut attacked: Vec<(PoolHandle, Policy)> =
             pools.iter().cloned().zip(policies.iter().cloned()).collect();
+        attacked.extend(
+            asked
+                .last()
+                .filter(|it| !pools.contains(it))
+                .map(|crowded| (crowded.clone(), Policy::round_robin())),
+        );
         for kind in self.scope.hostile.clone() {
             let pause = self.pace.mul_f64(self.rng.random_range(0.03..=0.3));
             self.world.add_hostile(kind, attacked.clone(), pause);

@@ -1,13 +1,16 @@
 //! What has to hold, whatever happens.
 
 mod duplicate_id;
+mod honest;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rserpool_proto::registrar::{PeerState, State};
 use rserpool_proto::time::Time;
-use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
+use rserpool_wire::param::{PeChecksum, PeId, PoolHandle, RegistrarId};
+
+use honest::Honest;
 
 use crate::hostile::LINKS_MAX;
 use crate::node::{NodeId, Program};
@@ -216,10 +219,7 @@ impl World {
                 self.check_members(registrar, &mut findings);
             }
             self.check_homes(&registrars, &mut findings);
-            if self.hostile == 0 {
-                // Strangers come and go all the time.
-                self.check_checksums(&registrars, &mut findings);
-            }
+            self.check_checksums(&registrars, &mut findings);
             self.check_peers(&registrars, &mut findings);
         }
         for node in self.nodes() {
@@ -235,20 +235,14 @@ impl World {
     }
 
     fn check_members(&self, node: NodeId, findings: &mut Vec<(Invariant, String)>) {
-        let Some(registrar) = self.registrar(node) else { return };
-        let mut known = Members::new();
-        for pool in registrar.handlespace().pools() {
-            let ids = pool.elements().map(|element| element.element.id).collect();
-            known.insert(pool.handle().clone(), ids);
-        }
+        let known = self.honest(node).members;
         let missing = surplus(&self.members(), &known);
         if !missing.is_empty() {
             let detail = format!("{} does not know {missing}", self.name(node));
             findings.push((Invariant::LivingAreKnown, detail));
         }
         let dead = surplus(&known, &self.members());
-        // A stranger may be whoever is no more.
-        if !dead.is_empty() && self.hostile == 0 {
+        if !dead.is_empty() {
             let detail = format!("{} still knows {dead}", self.name(node));
             findings.push((Invariant::DeadAreNowhere, detail));
         }
@@ -309,10 +303,9 @@ impl World {
     }
 
     fn check_checksums(&self, registrars: &[NodeId], findings: &mut Vec<(Invariant, String)>) {
-        let machines = || registrars.iter().filter_map(|node| self.registrar(*node));
-        for home in machines().map(|registrar| registrar.id()) {
-            let sums: BTreeSet<_> =
-                machines().map(|other| other.handlespace().checksum(home)).collect();
+        let known: Vec<Honest> = registrars.iter().map(|node| self.honest(*node)).collect();
+        for home in registrars.iter().filter_map(|node| self.registrar(*node)).map(|it| it.id()) {
+            let sums: BTreeSet<PeChecksum> = known.iter().map(|it| it.checksum(home)).collect();
             if sums.len() > 1 {
                 let detail = format!("of the elements of {home}: {sums:?}");
                 findings.push((Invariant::ChecksumsAgree, detail));

@@ -73,18 +73,8 @@ impl Scope {
         let hostile = (0..count).filter_map(|_| PLAYED.choose(&mut rng).copied());
 
         let hostile: Vec<Kind> = hostile.filter(|_| is_hostile).collect();
-        if hostile.is_empty() {
-            return Self {
-                rsplib,
-                is_announced_only,
-                duplicate_ids,
-                suggestion_pause,
-                crowds,
-                hostile,
-            };
-        }
-        // Whose identifiers are given cannot draw another one, and the rule for duplicate identifiers holds for few of them.
-        let (duplicate_ids, crowds) = (None, Vec::new());
+        // Whose identifiers are given cannot draw another one.
+        let duplicate_ids = duplicate_ids.filter(|_| hostile.is_empty());
         Self { rsplib, is_announced_only, duplicate_ids, suggestion_pause, crowds, hostile }
     }
 
