@@ -69,6 +69,9 @@ struct Adoption {
 /// Elements that two registrars look after asked at once: what they decide has to reach the other
 /// registrar, so no more is told than its association takes.
 const DISPUTES_MAX: usize = 256;
+/// Elements given up at once, and how soon the next are.
+const GIVEN_UP_AT_ONCE: usize = 64;
+const GIVEN_UP_PAUSE: Duration = Duration::from_millis(1);
 /// Elements' transports dialed at once.
 const DIALS_MAX: usize = 256;
 
@@ -194,6 +197,26 @@ impl Registrar {
         }
         self.dial_elements();
         self.ask_elements(now);
+    }
+
+    /// Gives up what a registrar told that is not believed, and that is gone: nobody else says that
+    /// these elements exist, so nobody is told of them as this registrar's own. One that lives
+    /// registers. Some at a time, so that others have their answers in between.
+    pub(super) fn give_up(&mut self, now: Time, elements: Vec<ElementIndex>) {
+        let is_foreign = |index: &ElementIndex| {
+            !self.supervised.contains(*index) && !self.adopting.contains(*index)
+        };
+        let elements: Vec<ElementIndex> = elements.into_iter().filter(is_foreign).collect();
+        let mut at = now;
+        for some in elements.chunks(GIVEN_UP_AT_ONCE) {
+            for &index in some {
+                // It waits for nothing.
+                let adoption = Adoption { extensions: EXTENSIONS_MAX, ..Adoption::default() };
+                self.adopting.elements.insert(index, adoption);
+                self.deadlines.arm(Deadline::Supervision(index), at);
+            }
+            at = at + GIVEN_UP_PAUSE;
+        }
     }
 
     /// So many elements have been taken over, and are going to be asked.

@@ -147,6 +147,12 @@ impl Registrar {
         self.peers.get(&id).is_some_and(|peer| peer.proof.is_vouched_for())
     }
 
+    /// True where what a registrar says counts as that of any other: the operator knows of it, or
+    /// has named none.
+    pub(super) fn is_believed(&self, id: RegistrarId) -> bool {
+        self.config.peers == 0 || self.is_vouched_for(id)
+    }
+
     fn accept_link(&mut self, now: Time, link: Peer, id: RegistrarId, proof: Proof) {
         if let Some(association) = self.associations.get_mut(&link) {
             association.registrar = Some(id);

@@ -116,12 +116,11 @@ impl Registrar {
     /// of, get elements.
     fn candidates(&self, now: Time) -> Vec<(RegistrarId, Peer)> {
         let pause = self.suggestion_pause();
-        let takes_any = self.config.peers == 0;
-        let steady = self.peers.iter().filter(|(_, peer)| {
+        let steady = self.peers.iter().filter(|(id, peer)| {
             peer.met
                 && peer.status == Status::Active
                 && now >= peer.alive_since + pause
-                && (takes_any || peer.proof.is_vouched_for())
+                && self.is_believed(**id)
         });
         let reached = steady.filter_map(|(&id, peer)| Some((id, *peer.links.first()?)));
         // Who takes less than it is sent gets nothing to do.

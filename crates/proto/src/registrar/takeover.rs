@@ -224,6 +224,9 @@ impl Registrar {
         let done = Body::TakeoverDone(Takeover { target: Some(target) });
         self.group_cast(done, Some(target));
         let reach = self.reach_of_elements_from(target);
+        // Of one that was never met somebody else has told: the mentor, with its table.
+        let was_met = self.peers.get(&target).is_some_and(|peer| peer.met);
+        let is_believed = !was_met || self.is_believed(target);
         self.remove_peer(now, target);
         let elements: Vec<ElementIndex> = self.handlespace.owned_by(target).collect();
         for &index in &elements {
@@ -234,7 +237,10 @@ impl Registrar {
             self.note_takeover(now, count);
         }
         self.outputs.push_back(Output::Event(Event::TakeoverWon { target, elements: count }));
-        self.adopt(now, elements, reach);
+        match is_believed {
+            true => self.adopt(now, elements, reach),
+            false => self.give_up(now, elements),
+        }
     }
 
     /// Another registrar has taken over the elements of the target.

@@ -2,6 +2,7 @@
 //! rewrites anything that lives, and others go on being served.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rserpool_wire::asap::{Asap, Deregistration};
 use rserpool_wire::enrp::Body;
@@ -315,6 +316,38 @@ fn elements_that_strangers_invented_are_not_dialed() {
     // It was dialed itself.
     assert_eq!((dialed, lab.len()), (1, 0));
     assert_eq!(lab.registrar.stats().elements_not_dialed, 500);
+}
+
+#[test]
+fn what_a_stranger_told_is_nobodys_once_it_is_gone() {
+    let mut lab = Lab::among_configured(&[B], |_| {});
+    lab.meet(STRANGER);
+    for id in 1..=200 {
+        lab.enrp(STRANGER, add(homed(id, STRANGER)));
+    }
+    lab.enrp(B, add(homed(300, B)));
+    // One of them is this registrar's own by now.
+    lab.enrp(STRANGER, delete(homed(1, STRANGER)));
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    lab.input(Input::Down(from(STRANGER)));
+    while !lab.events.iter().any(|event| matches!(event, Event::TakeoverWon { .. })) {
+        lab.timeout();
+        lab.enrp(B, presence(B, EMPTY, false));
+        lab.enrp(B, Body::TakeoverAck(takeover(STRANGER)));
+    }
+    // Some at a time, and all of them long before the grace of elements that may live.
+    let (won, mut told) = (lab.now, 0);
+    while lab.len() > 2 {
+        let outputs = lab.timeout();
+        let is_given_up =
+            |it: &&Event| matches!(it, Event::Left { reason: LeaveReason::Orphaned, .. });
+        let count = lab.events.iter().filter(is_given_up).count();
+        assert!(count <= 64, "{:?}", lab.events);
+        assert_eq!(dials(&outputs), 0);
+        told += count;
+    }
+    assert_eq!((told, lab.now - won), (199, Duration::from_millis(3)));
+    assert_eq!((lab.home(1), lab.home(300)), (Some(rid(SELF)), Some(rid(B))));
 }
 
 #[test]
