@@ -252,27 +252,31 @@ impl Registrar {
     }
 
     /// The element is gone from its home: if another registrar says that it has it, that one is
-    /// believed now. False where nobody does.
+    /// believed now. False where nobody does, or what it says does not go with the pool.
     pub(super) fn yield_claimed(&mut self, index: ElementIndex) -> bool {
         let Some(claim) = self.foreign_claims.take(index) else { return false };
         if !self.peers.contains_key(&claim.by) {
             return false;
         }
-        self.yield_to(index, claim);
-        true
+        self.yield_to(index, claim)
     }
 
-    fn yield_to(&mut self, index: ElementIndex, claim: ForeignClaim) {
+    /// False where what it says does not go with the pool here: then nothing has changed.
+    fn yield_to(&mut self, index: ElementIndex, claim: ForeignClaim) -> bool {
         let ForeignClaim { by, element, .. } = claim;
-        let Some(view) = self.handlespace.element(index) else { return };
+        let Some(view) = self.handlespace.element(index) else { return false };
         let (handle, id) = (view.handle.clone(), view.element.id);
         match self.handlespace.register(&handle, element) {
             Ok(registered) => {
                 self.stats.updates_received += 1;
                 self.let_go(index, by);
                 self.subscriptions.mark(&handle, registered.outcome);
+                true
             }
-            Err(refused) => self.refused_update(by, &handle, id, &refused),
+            Err(refused) => {
+                self.refused_update(by, &handle, id, &refused);
+                false
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rserpool_wire::asap::{Asap, Deregistration};
 use rserpool_wire::enrp::Body;
-use rserpool_wire::param::{PeId, PoolElement, ServerInformation};
-use rserpool_wire::registry::CauseCode;
+use rserpool_wire::param::{PeId, Policy, PoolElement, ServerInformation};
+use rserpool_wire::registry::{CauseCode, PolicyType};
 use rserpool_wire::{Message, Protocol};
 
 use super::colleague::{
@@ -90,6 +90,18 @@ fn what_another_one_said_of_a_dead_element_counts_when_it_is_dead() {
     }
     assert_eq!(lab.home(1), Some(rid(B)));
     assert_eq!(lab.registrar.stats().moved_away, 1);
+}
+
+#[test]
+fn a_dead_element_goes_though_what_another_one_said_of_it_does_not_go_with_its_pool() {
+    let mut lab = Lab::among(&[B]);
+    lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS]));
+    lab.register(OTHER, element(2, &[OTHER_ADDRESS]));
+    let policy = Policy::of_type(PolicyType::RANDOM);
+    lab.enrp(B, add(PoolElement { policy, ..homed(1, B) }));
+    lab.input(Input::Down(ELEMENT));
+    assert_eq!((lab.home(1), lab.home(2)), (None, Some(rid(SELF))));
+    assert_eq!(lab.registrar.stats().updates_refused, 1);
 }
 
 #[test]
