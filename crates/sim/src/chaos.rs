@@ -16,7 +16,7 @@ use rserpool_proto::session::KeepAlive;
 use rserpool_proto::session::client::{self, NextServer};
 use rserpool_proto::timing::{Profile, Timing};
 use rserpool_proto::{element, registrar};
-use rserpool_wire::param::{Load, PeId, Policy, PoolHandle, RegistrarId};
+use rserpool_wire::param::{Load, PeId, Policy, PoolHandle, RegistrarId, TransportUse};
 
 use crate::hostile::Kind;
 use crate::invariant::{Invariant, Violation};
@@ -191,13 +191,16 @@ impl Chaos {
             first += count;
         }
         asked.extend(crowded);
-        let mut attacked: Vec<(PoolHandle, Policy)> =
-            pools.iter().cloned().zip(policies.iter().cloned()).collect();
+        let serves = match has_sessions {
+            true => TransportUse::DataPlusControl,
+            false => TransportUse::DataOnly,
+        };
+        let of_pools = pools.iter().cloned().zip(policies.iter().cloned());
+        let mut attacked: Vec<(PoolHandle, Policy, TransportUse)> =
+            of_pools.map(|(handle, policy)| (handle, policy, serves)).collect();
+        let crowded = asked.last().filter(|it| !pools.contains(it));
         attacked.extend(
-            asked
-                .last()
-                .filter(|it| !pools.contains(it))
-                .map(|crowded| (crowded.clone(), Policy::round_robin())),
+            crowded.map(|crowded| (crowded.clone(), Policy::round_robin(), TransportUse::DataOnly)),
         );
         for kind in self.scope.hostile.clone() {
             let pause = self.pace.mul_f64(self.rng.random_range(0.03..=0.3));

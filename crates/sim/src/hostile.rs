@@ -19,7 +19,9 @@ use rserpool_proto::machine::{Input, Machine, Output, Peer, Target};
 use rserpool_proto::time::Time;
 use rserpool_wire::asap::Asap;
 use rserpool_wire::enrp::Body;
-use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrarId, Transport};
+use rserpool_wire::param::{
+    PeId, Policy, PoolElement, PoolHandle, RegistrarId, Transport, TransportUse,
+};
 use rserpool_wire::{Message, Protocol};
 
 /// What a hostile node is.
@@ -70,8 +72,9 @@ impl Kind {
 pub struct Config {
     /// What it is.
     pub kind: Kind,
-    /// The pools of honest elements.
-    pub pools: Vec<(PoolHandle, Policy)>,
+    /// The pools of honest elements, and what goes with each: whoever comes first into a pool that
+    /// is empty says that for all.
+    pub pools: Vec<(PoolHandle, Policy, TransportUse)>,
     /// About so long it rests between two deeds.
     pub pause: Duration,
     /// How many registrars the driver knows by number.
@@ -173,12 +176,14 @@ impl Hostile {
     }
 
     /// Its own transport, with another port each time.
-    fn transport(&mut self) -> Transport {
+    fn transport(&mut self, serves: TransportUse) -> Transport {
         let port = self.rng.random_range(1..=u16::MAX);
         let mut transport = self.config.transport.clone();
         match &mut transport {
-            Transport::Sctp(sctp) => sctp.port = port,
-            Transport::Tcp { port: own, .. } => *own = port,
+            Transport::Sctp(sctp) => (sctp.port, sctp.transport_use) = (port, serves),
+            Transport::Tcp { port: own, transport_use, .. } => {
+                (*own, *transport_use) = (port, serves)
+            }
             _ => {}
         }
         transport

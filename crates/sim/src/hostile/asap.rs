@@ -9,7 +9,7 @@ use rserpool_wire::asap::{
     Announce, Asap, BusinessCard, Deregistration, HandleResolution, KeepAlive, KeepAliveAck,
     Registration, RegistrationResponse, Unreachable,
 };
-use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife};
+use rserpool_wire::param::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife, TransportUse};
 
 use super::{Hostile, Kind};
 
@@ -28,14 +28,14 @@ impl Hostile {
 
     /// Asks for all elements of a pool.
     fn look_around(&mut self, peer: Peer) {
-        if let Some((handle, _)) = self.some_pool() {
+        if let Some((handle, ..)) = self.some_pool() {
             let want_updates = self.rng.random_bool(0.3);
             let question = HandleResolution { want_updates, handle, items: None };
             self.say(peer, Asap::HandleResolution(question));
         }
     }
 
-    fn some_pool(&mut self) -> Option<(PoolHandle, Policy)> {
+    fn some_pool(&mut self) -> Option<(PoolHandle, Policy, TransportUse)> {
         let row = self.any(self.config.pools.len())?;
         self.config.pools.get(row).cloned()
     }
@@ -44,12 +44,12 @@ impl Hostile {
         PoolHandle::new(format!("taken {}", self.rng.random_range(0..500)))
     }
 
-    fn element(&mut self, id: PeId, policy: Policy) -> PoolElement {
+    fn element(&mut self, id: PeId, policy: Policy, serves: TransportUse) -> PoolElement {
         let life = match self.rng.random_range(0..4) {
             0 => RegistrationLife::FOREVER,
             _ => RegistrationLife(self.rng.random_range(1..1_000)),
         };
-        let user_transport = self.transport();
+        let user_transport = self.transport(serves);
         PoolElement { id, home: None, life, user_transport, policy, asap_transport: None }
     }
 
@@ -58,9 +58,9 @@ impl Hostile {
     }
 
     fn register_own(&mut self, peer: Peer) {
-        if let Some((handle, policy)) = self.some_pool() {
+        if let Some((handle, policy, serves)) = self.some_pool() {
             let id = self.made_up_id();
-            let element = self.element(id, policy);
+            let element = self.element(id, policy, serves);
             self.register(peer, handle, element);
         }
     }
@@ -68,7 +68,8 @@ impl Hostile {
     /// Registers somebody else's identifier.
     fn register_victim(&mut self, peer: Peer) {
         if let Some((handle, victim)) = self.victim() {
-            let mut element = self.element(victim.id, victim.policy.clone());
+            let serves = victim.user_transport.transport_use();
+            let mut element = self.element(victim.id, victim.policy.clone(), serves);
             if self.rng.random_bool(0.5) {
                 element.user_transport = victim.user_transport;
             }
@@ -82,7 +83,7 @@ impl Hostile {
                 // A pool that nobody else has.
                 if let Some(handle) = self.made_up_pool() {
                     let id = self.made_up_id();
-                    let element = self.element(id, Policy::round_robin());
+                    let element = self.element(id, Policy::round_robin(), TransportUse::DataOnly);
                     self.register(peer, handle, element);
                 }
             }
@@ -109,9 +110,9 @@ impl Hostile {
 
     /// What nobody can mean.
     fn register_nonsense(&mut self, peer: Peer) {
-        let Some((handle, policy)) = self.some_pool() else { return };
+        let Some((handle, policy, serves)) = self.some_pool() else { return };
         let id = self.made_up_id();
-        let mut element = self.element(id, policy);
+        let mut element = self.element(id, policy, serves);
         let mut of = handle;
         match self.rng.random_range(0..5) {
             0 => element.id = PeId(0),
@@ -166,7 +167,7 @@ impl Hostile {
 
     pub(super) fn ask_much(&mut self, peer: Peer) {
         for _ in 0..BURST / 4 {
-            let Some((handle, _)) = self.some_pool() else { return };
+            let Some((handle, ..)) = self.some_pool() else { return };
             let question = HandleResolution { want_updates: true, handle, items: None };
             self.say(peer, Asap::HandleResolution(question));
         }

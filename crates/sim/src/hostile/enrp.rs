@@ -75,7 +75,7 @@ impl Hostile {
         let (handle, mut element) = self.victim()?;
         element.home = home;
         if self.rng.random_bool(0.7) {
-            element.user_transport = self.transport();
+            element.user_transport = self.transport(element.user_transport.transport_use());
             if let Transport::Sctp(sctp) = &self.config.transport {
                 element.asap_transport = Some(sctp.clone());
             }

@@ -107,7 +107,7 @@ impl World {
     pub fn add_hostile(
         &mut self,
         kind: hostile::Kind,
-        pools: Vec<(PoolHandle, Policy)>,
+        pools: Vec<(PoolHandle, Policy, TransportUse)>,
         pause: Duration,
     ) -> NodeId {
         self.hostile += 1;
