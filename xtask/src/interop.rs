@@ -14,6 +14,7 @@ mod hostile;
 mod hosts;
 mod judge;
 mod lab;
+mod loss;
 mod networks;
 mod octets;
 mod paths;
@@ -165,6 +166,10 @@ const SCENARIOS: &[Scenario] = &[
     ours("multihomed", KERNEL, Place::Guest, networks::multihomed),
     ours("addresses", KERNEL, Place::Guest, networks::addresses),
     ours("encapsulated", "userland SCTP and the kernel's", Place::Guest, networks::encapsulated),
+    ours("loss-kernel", "ours, kernel SCTP, 3 % loss", Place::Guest, loss::over_kernel_sctp),
+    ours("loss-userland", "ours, SCTP over UDP, 3 % loss", Place::Guest, loss::over_userland_sctp),
+    ours("loss-tcp", "ours, TCP, 3 % loss", Place::Guest, loss::over_tcp),
+    ours("cut-tcp", "ours, TCP, a wire is cut", Place::Guest, loss::cut_over_tcp),
     Scenario {
         // What is said in it is of no protocol that `decode` reads.
         is_hostile: true,
@@ -272,6 +277,16 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     println!("{}", table.join("\n"));
     ensure!(failed == 0, "{failed} of {} scenarios failed", table.len());
     Ok(())
+}
+
+/// The scenarios by name, and who is asked by whom in each.
+pub(crate) fn help() -> String {
+    let rows = SCENARIOS.iter().map(|one| {
+        let asked_for = if one.measures { ", only where it is named" } else { "" };
+        format!("  {:20} {}{asked_for}", one.name, one.direction)
+    });
+    let rows: Vec<String> = rows.collect();
+    format!("usage: cargo xtask interop [NAME...]\n\n{}", rows.join("\n"))
 }
 
 /// Runs one scenario where it belongs; this is the program there.

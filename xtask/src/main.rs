@@ -35,6 +35,10 @@ fn main() -> ExitCode {
         ["compliance", "--check"] => compliance::run(true),
         ["dashboard"] => dashboard::run(),
         ["counts"] => counts::run(),
+        ["interop", "--help"] => {
+            println!("{}", interop::help());
+            Ok(())
+        }
         ["interop", "--inside", name] => interop::inside(name),
         ["interop", ref names @ ..] => interop::run(names),
         ["uml-test", ref filter @ ..] => uml_test::run(filter),

@@ -182,7 +182,7 @@ impl Hostile {
         match &mut transport {
             Transport::Sctp(sctp) => (sctp.port, sctp.transport_use) = (port, serves),
             Transport::Tcp { port: own, transport_use, .. } => {
-                (*own, *transport_use) = (port, serves)
+                (*own, *transport_use) = (port, serves);
             }
             _ => {}
         }

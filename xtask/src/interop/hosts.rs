@@ -67,6 +67,31 @@ impl Hosts {
         tc(&format!("-n {} qdisc del dev eth{net} root", host_name(n)))
     }
 
+    /// Takes a host's plug out of a network: its kernel knows, nobody else does.
+    pub(super) fn unplug(&self, n: u32, net: u8) -> anyhow::Result<()> {
+        ip(&format!("-n {} link set eth{net} down", host_name(n)))
+    }
+
+    /// Undoes [`unplug`](Self::unplug).
+    pub(super) fn plug_in(&self, n: u32, net: u8) -> anyhow::Result<()> {
+        ip(&format!("-n {} link set eth{net} up", host_name(n)))
+    }
+
+    /// How many connections of TCP with this address the kernel of a host has, those that it still
+    /// tries to end included.
+    pub(super) fn tcp_connections(&self, n: u32, with: &str) -> anyhow::Result<usize> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &host_name(n), "cat", "/proc/net/tcp"]);
+        let output = command.output().context("ip")?;
+        ensure!(output.status.success(), "no list of connections on host {n}");
+        let address: Ipv4Addr = with.parse().context("an address")?;
+        // As the kernel lists it: the octets as a number of this machine.
+        let wanted = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let peers = text.lines().skip(1).filter_map(|row| row.split_whitespace().nth(2));
+        Ok(peers.filter(|peer| peer.starts_with(&wanted)).count())
+    }
+
     /// Whether all paths of all associations of these hosts are in use: those that had failed are
     /// asked by heartbeats.
     pub(super) fn all_paths_work(&self, numbers: &[u32]) -> anyhow::Result<bool> {
