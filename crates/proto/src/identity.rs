@@ -30,6 +30,24 @@ impl Identity {
     pub fn names(&self) -> &[String] {
         &self.0.names
     }
+
+    /// What the certificate says that it is for, such as `registrar`; nothing where it does not say.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        let roles = self.0.names.iter().filter_map(|name| name.strip_prefix("rserpool:"));
+        roles.filter(|role| !role.contains(':'))
+    }
+
+    /// True where both are the same one's: the same key, or the same names, which a new key does not
+    /// change. What says what a certificate is for is no name.
+    pub fn is_same_owner(&self, other: &Self) -> bool {
+        fn names(identity: &Identity) -> Vec<&String> {
+            let names = identity.names().iter().filter(|name| !name.starts_with("rserpool:"));
+            let mut names: Vec<&String> = names.collect();
+            names.sort();
+            names
+        }
+        self.key() == other.key() || (!names(self).is_empty() && names(self) == names(other))
+    }
 }
 
 /// So many names are shown.

@@ -69,6 +69,10 @@ fn keys(config: &Config, library: &registrar::Config, found: &mut Vec<String>) {
         }
         true => {}
     }
+    if config.access.file.is_some() && config.tls.key.is_none() {
+        found
+            .push("[access] says who may do what, but without keys ([tls]) nobody is known".into());
+    }
     let tls = &config.tls;
     if tls.key.is_none() && (!tls.ca.is_empty() || tls.cert.is_some() || !tls.pins.is_empty()) {
         found.push("[tls] says whom to trust, but there is no own key in it".into());

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::handlespace;
 use rserpool::proto::registrar::{self as protocol, AddressScope, Quotas};
 use rserpool::proto::timing::{Profile, Timing};
+use rserpool::registrar::access::Rules;
 use rserpool::transport::Address;
 use rserpool::transport::multicast::Group;
 use rserpool::transport::tls::KeyError;
@@ -19,6 +21,7 @@ use rserpool::{TransportLimits, registrar};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::AdminConfig;
+use crate::access::{Access, AccessError};
 use crate::check::complaints;
 use crate::listen::default_urls;
 use crate::misspelt::suggestion;
@@ -101,6 +104,17 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Its keys.
     pub tls: Tls,
+    /// Who may do what.
+    pub access: AccessFile,
+}
+
+/// Where it says who may do what.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessFile {
+    /// See [`Access`]; absent, whoever is trusted may do everything but be a registrar with a
+    /// certificate for another role.
+    pub file: Option<PathBuf>,
 }
 
 /// Announcing a registrar by multicast (RFC 5352 §3.6).
@@ -195,6 +209,8 @@ pub enum ConfigError {
     Value(String),
     /// Its keys cannot be used.
     Keys(KeyError),
+    /// Its rules cannot be used.
+    Access(AccessError),
 }
 
 impl fmt::Display for ConfigError {
@@ -211,6 +227,7 @@ impl fmt::Display for ConfigError {
             }
             Self::Value(what) => f.write_str(what),
             Self::Keys(error) => error.fmt(f),
+            Self::Access(error) => error.fmt(f),
         }
     }
 }
@@ -248,6 +265,7 @@ impl Config {
             toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))?;
         if let Some(here) = path.parent() {
             config.tls.resolve(here);
+            config.access.file = config.access.file.map(|file| here.join(file));
         }
         Ok(config)
     }
@@ -262,12 +280,13 @@ impl Config {
             addresses.iter().map(|&address| self.announce.group(address)).collect()
         };
         let asap = self.asap.clone().unwrap_or_else(|| default_urls(self.tls.key.is_some()));
+        let access = self.access().map_err(ConfigError::Access)?.unwrap_or_default();
         let library = registrar::Config::new(asap)
             .enrp(self.enrp.clone())
-            .peers(self.peers.clone())
+            .peers([self.peers.clone(), access.urls].concat())
             .announce(groups(&self.announce.groups))
             .discover(groups(&self.announce.enrp_groups))
-            .protocol(self.protocol())
+            .protocol(self.protocol(self.access.file.is_some().then_some(access.rules)))
             .transport(self.limits.transport())
             .plaintext_ok(self.tls.plaintext_ok);
         let complaints = complaints(self, &library);
@@ -278,8 +297,14 @@ impl Config {
         Ok(library.tls(keys.transpose().map_err(ConfigError::Keys)?))
     }
 
-    fn protocol(&self) -> protocol::Config {
+    /// Who may do what, read anew; `None` where nothing says so.
+    pub(crate) fn access(&self) -> Result<Option<Access>, AccessError> {
+        self.access.file.as_deref().map(Access::load).transpose()
+    }
+
+    fn protocol(&self, rules: Option<Rules>) -> protocol::Config {
         let mut protocol = protocol::Config::default();
+        protocol.access = rules.map(Arc::new);
         protocol.id = self.id.map(|number| number.0);
         protocol.timing = self.timing.over(self.dialect.timing(Timing::of(self.profile)));
         protocol.dialect = self.dialect;
@@ -492,6 +517,7 @@ mod tests {
         assert_eq!(config.admin.tokens.take(), Some("/etc/rserpool/tokens".into()));
         // Its files are elsewhere, and its URLs show that there need not be keys.
         assert!(std::mem::take(&mut config.tls).files().is_some());
+        assert_eq!(config.access.file.take(), Some("access.toml".into()));
         config.to_library().unwrap();
         assert_eq!(config.id, Some("0x11".parse().unwrap()));
         assert_eq!(config.announce.groups.len(), 2);

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod admin;
 mod check;
 mod config;
@@ -16,8 +17,9 @@ mod run;
 mod timing;
 mod tls;
 
+pub use access::{Access, AccessError};
 pub use admin::{AdminConfig, DEFAULT_URL as DEFAULT_ADMIN_URL};
-pub use config::{Announce, Config, ConfigError, Limits, RegistrarNumber};
+pub use config::{AccessFile, Announce, Config, ConfigError, Limits, RegistrarNumber};
 pub use listen::default_urls;
 pub use reload::Source;
 pub use run::{Ready, run};

@@ -24,13 +24,27 @@ impl Reload<'_> {
     pub(crate) async fn run(&self) {
         match (&self.source, &self.keys) {
             (Some(source), _) => self.configuration(source()).await,
-            (None, Some(keys)) => match keys.reload() {
-                Ok(()) => tell_of_keys(),
-                Err(error) => warn!(%error, "the old keys stay"),
-            },
+            (None, Some(keys)) => self.keys_and_rules(keys),
             (None, None) => {
                 warn!("SIGHUP is ignored: there is no configuration file to read again (--config)");
             }
+        }
+    }
+
+    /// Reads the keys and the rules of the command line again, both or neither.
+    fn keys_and_rules(&self, keys: &Tls) {
+        let access = match self.started.access() {
+            Ok(access) => access,
+            Err(error) => return warn!(%error, "the old keys stay, and the old rules"),
+        };
+        match keys.reload() {
+            Ok(()) => {
+                if let Some(access) = access {
+                    self.registrar.set_rules(access.rules);
+                }
+                tell_of_keys();
+            }
+            Err(error) => warn!(%error, "the old keys stay"),
         }
     }
 
@@ -51,6 +65,7 @@ impl Reload<'_> {
             }
         };
         let has_keys = library.tls.is_some() && self.keys.is_some();
+        let rules = library.protocol.access.as_deref().cloned();
         // What has changed the registrar says itself.
         let mut needs_restart = match self.registrar.reconfigure(library).await {
             Ok(done) => done.needs_restart,
@@ -59,6 +74,7 @@ impl Reload<'_> {
                 return;
             }
         };
+        self.registrar.set_rules(rules);
         if has_keys {
             tell_of_keys();
         }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod access;
 mod attach;
 mod calcapp;
 mod check_config;
@@ -69,6 +70,7 @@ pub(crate) enum Command {
     Man(man::Args),
     Sim(sim::Args),
     Tls(tls::Args),
+    Access(access::Args),
 }
 
 impl Command {
@@ -103,6 +105,7 @@ impl Command {
             Self::Completions(args) => args.run(output),
             Self::Man(args) => args.run(output),
             Self::Tls(args) => args.run(output),
+            Self::Access(args) => args.run(output),
             Self::Sim(args) => args.run(output),
         }
     }

@@ -86,6 +86,11 @@ pub(crate) struct Args {
     )]
     admin: Vec<Endpoint>,
 
+    /// A file that says who may do what; access.example.toml shows every key. By default whoever is
+    /// trusted may do everything.
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
+
     /// End with standard input: for programs that start it.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -147,6 +152,7 @@ impl Args {
             config.tls = Tls { plaintext_ok, tls12, ..Tls::from(files) };
         }
         config.announce.interface = self.interface.clone().or(config.announce.interface);
+        config.access.file = self.access.clone().or(config.access.file);
         if self.allow_advertised {
             config.allow_advertised = Some(true);
         }

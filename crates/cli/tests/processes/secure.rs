@@ -422,3 +422,84 @@ fn openssl_agrees() {
         "{text}"
     );
 }
+
+// RFC 5355 §2.5; RFC 5353 §6; checklist 203.
+#[test]
+fn a_key_for_another_role_makes_no_registrar() {
+    let keys = Keys::of_all_roles();
+    let mut registrar = keys.registrar(&["--id", "0x11"]);
+    let enrp = registrar.enrp[0].clone();
+    let join = ["--asap", "tls://127.0.0.1:0", "--id", "0x22", "--peer", &enrp];
+    let _intruder = Registrar::with(&[&join[..], &strs(&keys.of("c"))].concat());
+    let line = registrar.program.log_line();
+    assert!(line.contains("refused to peer: the certificate is for another role"), "{line}");
+    // Whoever only looks on needs no role without rules.
+    assert_eq!(keys.run("c", &["dump", "--json", "--enrp", &enrp]).code, Some(0));
+}
+
+// RFC 5355 §2.3, §2.4, §2.17; checklist 204.
+#[test]
+fn rules_say_who_may_register_and_find_what_and_are_read_again() {
+    let keys = Keys::of_all_roles();
+    keys.issue("db", &["--role", "server", "--san", "db1.example"]);
+    let access = keys.path("access.toml");
+    let clients = "[[allow]]\nwho = 'san:rserpool:client'\nmay = ['resolve']\npools = ['Echo*']\n";
+    let rule = |pool: &str| {
+        format!(
+            "{clients}[[allow]]\nwho = 'san:*.example'\nmay = ['register']\npools = ['{pool}']\n"
+        )
+    };
+    fs::write(&access, rule("Echo*")).unwrap();
+    let mut registrar = keys.registrar(&["--access", access.to_str().unwrap()]);
+    let url = registrar.url("tls").to_owned();
+    let server = keys.server(&[&url], "db", &["echo"]);
+    assert_eq!(keys.members(&url, "EchoPool"), [&*server.id]);
+    let resolve = ["resolve", "EchoPool", "--registrar", &url];
+    assert_eq!(keys.run("s", &resolve).code, Some(68));
+    let line = registrar.program.log_line();
+    assert!(line.contains("refused to resolve: no rule allows it"), "{line}");
+    let serve = ["serve", "echo", "--wait", "1s", "--registrar", &url];
+    assert_ne!(keys.run("s", &serve).code, Some(0));
+    let line = registrar.program.log_line();
+    assert!(line.contains("refused to register: no rule allows it"), "{line}");
+    // Handle tables are for administrators.
+    let dump = ["dump", "--json", "--enrp", &registrar.enrp[0]];
+    assert_ne!(keys.run("c", &dump).code, Some(0));
+    let line = registrar.program.log_line();
+    assert!(line.contains("refused to peer: no rule allows it"), "{line}");
+
+    // What cannot be used changes nothing.
+    fs::write(&access, "[[allow]]\nwho = 'x'\n").unwrap();
+    registrar.program.signal(Signal::HUP);
+    let said = registrar.program.log_line();
+    assert!(said.contains("the old rules") && said.contains("line 2, column 7"), "{said}");
+    assert_eq!(keys.members(&url, "EchoPool"), [&*server.id]);
+
+    fs::write(&access, rule("Bank*")).unwrap();
+    registrar.program.signal(Signal::HUP);
+    until("the server is gone", || keys.members(&url, "EchoPool").is_empty());
+}
+
+#[test]
+fn access_check_says_which_rule_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("access.toml");
+    let text =
+        "[[allow]]\nwho = 'san:db1.example'\nmay = ['register']\npools = ['Bank*']\nids = [1]\n";
+    fs::write(&file, text).unwrap();
+    let check = |args: &[&str]| {
+        run(&[&["access", "check", file.to_str().unwrap(), "--who", "san:db1.example"], args]
+            .concat())
+    };
+    let register = ["--do", "register", "--pool", "Bank1"];
+    let allowed = check(&register);
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    assert!(allowed.stdout.contains("line 1"), "{allowed:?}");
+    assert_eq!(check(&[&register[..], &["--id", "2"]].concat()).code, Some(77));
+    assert_eq!(check(&["--do", "resolve", "--pool", "Bank1"]).code, Some(77));
+    assert_eq!(check(&["--do", "resolve"]).code, Some(2));
+    fs::write(&file, "[[allow]]\nwho = 'x'\nmay = ['y']\n").unwrap();
+    let said = check(&register);
+    assert_eq!(said.code, Some(78));
+    assert!(said.stderr.contains("line 2") && said.stderr.contains("line 3"), "{said:?}");
+}

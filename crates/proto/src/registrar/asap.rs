@@ -8,6 +8,7 @@ use rserpool_wire::asap::{
 use rserpool_wire::param::{Cause, PeId, Policy, PolicyField, PoolElement, PoolHandle};
 use rserpool_wire::registry::CauseCode;
 
+use super::access::{Denial, Verb};
 use super::admission::admit;
 use super::{Event, LeaveReason, Registrar};
 use crate::handlespace::{ElementIndex, Reach, Refused};
@@ -27,10 +28,14 @@ impl Registrar {
         let known = self.handlespace.find(&handle, id);
         let admitted = admit(&self.config, &association.link, element);
         let admitted = admitted.and_then(|element| match known {
-            Some(index) if !self.is_here_over(index, peer) => {
-                self.contest(now, peer, index, element)
+            Some(index) if self.is_here_over(index, peer) => Ok(Some(element)),
+            Some(index) if self.is_anothers(index, peer) => {
+                let what = (Verb::Register, Some(handle.clone()));
+                self.refuse(now, peer, what, Denial::Owner);
+                Err(Cause::new(CauseCode::SECURITY))
             }
-            _ => Ok(Some(element)),
+            Some(index) => self.contest(now, peer, index, element),
+            None => Ok(Some(element)),
         });
         match admitted {
             // It is answered when the element that is there has answered, or not.

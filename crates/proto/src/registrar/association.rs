@@ -23,6 +23,8 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct Association {
     pub(super) link: Link,
+    /// The rules that are about its other end.
+    pub(super) rules: Box<[usize]>,
     /// Why this registrar set it up; `None` where the other end did.
     pub(super) dial: Option<Dial>,
     /// The elements that registered over it, or acknowledged this registrar as home over it.
@@ -108,15 +110,18 @@ impl Registrar {
             // It came up before the driver heard that it is wanted no more: its end is under way.
             return;
         }
-        if !self.makes_room(now, peer, &link) {
+        if !self.makes_room(now, peer, &link) || !self.admits(now, peer, &link) {
             self.outputs.push_back(Output::Abort(peer));
             return;
         }
         let protocol = link.protocol;
+        let rules = self.config.access.as_ref();
+        let rules = rules.map_or_else(Vec::new, |rules| rules.about(link.identity()));
         let association = Association {
             source: link.source(),
             reach: reach_over(&link),
             link,
+            rules: rules.into(),
             dial: dial.clone(),
             elements: BTreeSet::new(),
             answers: Answers::default(),
@@ -136,6 +141,7 @@ impl Registrar {
         self.associations.insert(peer, association);
         self.count_association(now, peer);
         match (protocol, dial) {
+            (Protocol::Enrp, _) if !self.may_speak_enrp(now, peer) => {}
             (Protocol::Enrp, _) => self.link_up(now, peer),
             (Protocol::Asap, Some(Dial::Elements(transport))) => {
                 self.elements_reached(now, peer, &transport);

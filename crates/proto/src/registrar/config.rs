@@ -1,9 +1,11 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 
+use super::access::Rules;
 use super::quota::Quotas;
 use crate::dialect::Dialect;
 use crate::handlespace;
@@ -63,6 +65,9 @@ pub struct Config {
     /// TCP. Unspecified addresses stand for those of each association. `None` tells nothing: then
     /// nobody can dial back, and registrars of rsplib do not listen.
     pub enrp: Option<SctpTransport>,
+    /// Who may do what; `None`, everybody everything, but that a certificate for another role than
+    /// `registrar` makes nobody a registrar. Default: `None`.
+    pub access: Option<Arc<Rules>>,
     /// Registrars may come over TCP, which RFC 5353 §2 leaves to SCTP. Default: true. Where false,
     /// such an association is ended with cause 0xa.
     pub enrp_tcp: bool,
@@ -134,6 +139,7 @@ impl Default for Config {
             announced: None,
             peers: 0,
             enrp: None,
+            access: None,
             enrp_tcp: true,
             peers_max: 256,
             peers_per_source_max: 32,

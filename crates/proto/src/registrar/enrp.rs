@@ -13,6 +13,11 @@ use crate::time::Time;
 impl Registrar {
     pub(super) fn on_enrp(&mut self, now: Time, link: Peer, message: Enrp) {
         let Enrp { sender, receiver, body } = message;
+        if let Some(sender) = sender
+            && !self.may_be(now, link, sender)
+        {
+            return;
+        }
         match sender {
             Some(sender) if sender == self.id => self.on_own_id(now, link, &body),
             _ if receiver.is_some_and(|receiver| receiver != self.id) => {
@@ -81,6 +86,9 @@ impl Registrar {
 
     /// Someone who looks on, and is no registrar: it gets lists and tables, and nothing else.
     fn on_observer(&mut self, now: Time, link: Peer, body: Body) {
+        if !self.may_look_on(now, link) {
+            return;
+        }
         if let Some(association) = self.associations.get_mut(&link) {
             association.is_observer = true;
         }

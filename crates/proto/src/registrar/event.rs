@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
+use super::access::{Denial, Rules, Verb};
 use super::evidence::Evidence;
 use super::misbehaviour::Misbehaviour;
 use super::reload::Reloadable;
 use super::sync::SyncFailure;
+use crate::identity::Identity;
 use crate::machine::{Malformed, Peer, Source};
 
 /// What the application may ask of a registrar.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Command {
     /// Join the scope: dial the configured registrars, fetch the handlespace from one of them, then
     /// serve, and announce where announces are configured. Without it a registrar that knows of
@@ -25,6 +29,10 @@ pub enum Command {
     /// Go by these values from now on, all of them at once. [`Event::Reconfigured`] tells what that
     /// changed.
     Reconfigure(Box<Reloadable>),
+    /// These rules hold from now on, in the place of
+    /// [`Config::access`](super::Config::access); none opens the scope. The associations of whoever
+    /// has something that they do not allow end.
+    Rules(Option<Arc<Rules>>),
 }
 
 /// What a registrar tells the application.
@@ -68,6 +76,20 @@ pub enum Event {
         cause: Cause,
         /// Where it came from, as far as the transport knows.
         from: Option<SocketAddr>,
+    },
+    /// Somebody may not do what it wanted. Told once a minute for each one and each thing to do; all
+    /// of it is counted.
+    Refused {
+        /// Who it has proved to be.
+        who: Option<Identity>,
+        /// Where it is, as far as the transport knows.
+        from: Option<SocketAddr>,
+        /// What it wanted to do.
+        verb: Verb,
+        /// In which pool, where it is about one.
+        handle: Option<PoolHandle>,
+        /// Why not.
+        denial: Denial,
     },
     /// A message could not be read, or not all of it.
     Malformed {

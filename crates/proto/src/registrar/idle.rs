@@ -83,6 +83,7 @@ impl Registrar {
 
     /// An association is over: what is counted for it is counted no more, but its elements.
     pub(super) fn discount_association(&mut self, peer: Peer, association: &Association) {
+        self.dismiss(peer, &association.link);
         let source = association.source;
         let subscriptions = count(self.subscriptions.forget(peer));
         let held_octets = self.held.forget(peer);

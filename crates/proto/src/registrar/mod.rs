@@ -3,6 +3,8 @@
 //! | module | what it holds | source |
 //! |---|---|---|
 //! | `asap` | registration, deregistration, resolution | RFC 5352 §3.1 to §3.3 |
+//! | `access` | rules: who may do what | RFC 5355 |
+//! | `permission` | what they say of each request | |
 //! | `admission` | what a registration must bring along | RFC 5352 §2.2.1 |
 //! | `contest` | who has an identifier that two want | RFC 5352 §3.1 |
 //! | `evidence` | why an element was removed | |
@@ -36,6 +38,7 @@
 //! | `view` | what operators see, a page at a time | RFC 5525 |
 //! | `suggestion` | giving elements to registrars that are better for them | |
 
+pub mod access;
 mod admission;
 mod adoption;
 mod announce;
@@ -58,6 +61,7 @@ mod join;
 mod misbehaviour;
 mod notices;
 mod peers;
+mod permission;
 mod presence;
 mod proof;
 mod quota;
@@ -101,6 +105,7 @@ pub use evidence::Evidence;
 pub use join::Phase;
 pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
+pub use permission::Holder;
 pub use proof::Proof;
 pub use quota::{Quota, QuotaCounts, Quotas};
 pub use reload::{CONFIGURED_MAX, Reloadable};
@@ -129,6 +134,7 @@ use join::Join;
 use misbehaviour::Complaints;
 use notices::Notices;
 use peers::PeerRegistrar;
+use permission::Holders;
 use quota::Usage;
 use reports::Reports;
 use subscription::Subscriptions;
@@ -150,6 +156,10 @@ pub struct Registrar {
     subscriptions: Subscriptions,
     /// What each source has.
     usage: Usage,
+    /// Whom rules are about.
+    holders: Holders,
+    /// Somebody has proved who it is.
+    is_keyed: bool,
     /// Associations over which nothing was said yet.
     silent: BTreeSet<(Source, Peer)>,
     /// Requests of elements and users that wait until it serves.
@@ -305,6 +315,8 @@ impl Registrar {
             supervised: PerElement::default(),
             subscriptions: Subscriptions::default(),
             usage: Usage::default(),
+            holders: Holders::default(),
+            is_keyed: false,
             silent: BTreeSet::new(),
             held: Held::default(),
             announcing: Announcing::default(),
@@ -367,6 +379,9 @@ impl Registrar {
 
     /// A message of an element or a user; one that `may_wait` does where this registrar is not ready.
     fn on_asap(&mut self, now: Time, peer: Peer, message: Asap, may_wait: bool) {
+        if self.config.access.is_some() && !self.permits(now, peer, &message, may_wait) {
+            return;
+        }
         match message {
             Asap::Registration(_)
             | Asap::Deregistration(_)
@@ -474,6 +489,7 @@ impl Machine for Registrar {
             Input::Command(Command::Start) => self.start(now),
             Input::Command(Command::Leave) => self.leave(now),
             Input::Command(Command::Reconfigure(new)) => self.reconfigure(now, &new),
+            Input::Command(Command::Rules(rules)) => self.change_rules(now, rules),
             Input::Up(peer, link) => self.on_up(now, peer, link),
             Input::Down(peer) => self.on_down(now, peer),
             Input::Known(dialed, there) => self.on_known(now, dialed, there),

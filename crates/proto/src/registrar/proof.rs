@@ -17,7 +17,7 @@ use crate::machine::Peer;
 use crate::time::Time;
 
 /// What shows that the other end of an association is the registrar that it says it is. The order
-/// is that of strength. A key that the other end has shown to own will be stronger than all.
+/// is that of strength.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Proof {
     /// Nothing: it comes from somewhere else than that registrar is known to be.
@@ -32,12 +32,14 @@ pub enum Proof {
     Listed,
     /// It answered where it is configured.
     Configured,
+    /// It has the key or the name that a rule binds to its identifier.
+    Key,
 }
 
 impl Proof {
     /// True where the operator knows of this registrar, or one does that he knows of.
     pub const fn is_vouched_for(self) -> bool {
-        matches!(self, Self::Listed | Self::Configured)
+        matches!(self, Self::Listed | Self::Configured | Self::Key)
     }
 }
 
@@ -60,6 +62,9 @@ impl Registrar {
     /// What shows that this association is with that registrar.
     fn proof_of(&self, link: Peer, id: RegistrarId) -> Proof {
         let Some(association) = self.associations.get(&link) else { return Proof::Nothing };
+        if self.is_bound(link, id) {
+            return Proof::Key;
+        }
         let peer = self.peers.get(&id);
         match association.dial {
             Some(Dial::Configured(_)) => return Proof::Configured,

@@ -6,6 +6,7 @@ use super::foreign_claim::CLAIMS_MAX;
 use super::hearsay::WAITING_MAX;
 use super::misbehaviour::COMPLAINTS_MAX;
 use super::notices::DUPLICATES_MAX;
+use super::permission::Holders;
 
 /// How much there is of one thing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,6 +72,7 @@ impl Registrar {
             of("links", links.sum(), associations),
             of("links_of_one", links_of_one, LINKS_OF_PEER_MAX),
             of("dials", self.dials.len(), dials_max),
+            of("holders", self.holders.len(), Holders::limit(associations)),
             of("hearsay", self.hearsay.len(), WAITING_MAX),
             of("downloads", self.downloads.len(), associations),
             of("complaints", self.complaints.len(), COMPLAINTS_MAX),

@@ -18,6 +18,17 @@ counters! {
         contests_lost => "contests_lost_total",
         /// Registrations rejected at once, because too many contests were waiting.
         contests_refused => "contests_refused_total",
+        /// Registrations and deregistrations that rules do not allow, or that are about another
+        /// identity's element.
+        refused_register => "access_refused_total" [verb = "register"],
+        /// Resolutions, and associations, that rules do not allow.
+        refused_resolve => "access_refused_total" [verb = "resolve"],
+        /// Reports that rules do not allow.
+        refused_report => "access_refused_total" [verb = "report"],
+        /// Requests for lists and tables that rules do not allow.
+        refused_administer => "access_refused_total" [verb = "administer"],
+        /// Associations whose other ends may not be the registrar that they say they are.
+        refused_peer => "access_refused_total" [verb = "peer"],
         /// Deregistrations done.
         deregistrations => "deregistrations_total" [result = "done"],
         /// Deregistrations of other people's elements, refused.
@@ -157,6 +168,7 @@ counters! {
     }
     families {
         "registrations_total": "Registrations and re-registrations, by what came of them.",
+        "access_refused_total": "What somebody may not do, by what it is.",
         "deregistrations_total": "Deregistrations, by what came of them.",
         "resolutions_total": "Handle resolutions, by whether elements were found.",
         "wait_extensions_total": "Waits for an answer that were extended, by whose answer it was.",

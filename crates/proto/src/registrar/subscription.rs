@@ -83,6 +83,11 @@ impl Subscriptions {
         self.by_peer.get(&peer).map_or(0, |subscriber| subscriber.handles.len())
     }
 
+    /// The pools that one association subscribes to.
+    pub(super) fn of(&self, peer: Peer) -> impl Iterator<Item = &PoolHandle> {
+        self.by_peer.get(&peer).into_iter().flat_map(|subscriber| &subscriber.handles)
+    }
+
     fn contains(&self, peer: Peer, handle: &PoolHandle) -> bool {
         self.by_peer.get(&peer).is_some_and(|subscriber| subscriber.handles.contains(handle))
     }

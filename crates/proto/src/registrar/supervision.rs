@@ -298,7 +298,9 @@ impl Registrar {
     pub(super) fn acknowledge(&mut self, now: Time, peer: Peer, message: KeepAliveAck) {
         let index = self.handlespace.find(&message.handle, message.id);
         if let Some(index) = index.filter(|index| self.adopting.is_asked(*index, peer)) {
-            self.adopted(now, peer, index);
+            if self.may_keep(peer, index) {
+                self.adopted(now, peer, index);
+            }
             return;
         }
         let supervised = index.and_then(|index| self.supervised.get_mut(index));

@@ -149,6 +149,15 @@ pub(crate) fn of(event: &Event) -> (&'static str, Value) {
             let object = json!({ "from": from(*address), "error": what });
             ("malformed", object, format!("a message was not understood: {what}"))
         }
+        Event::Refused { who, from: address, verb, handle, denial } => {
+            let pool = handle.as_ref().map(|handle| text(handle, HANDLE_OCTETS_MAX));
+            let who = who.as_ref().map_or_else(|| "anonymous".to_owned(), ToString::to_string);
+            let object = json!({
+                "who": who, "from": from(*address), "verb": verb.label(), "pool": pool,
+                "why": denial.to_string(),
+            });
+            ("refused", object, format!("{who} was refused to {verb}: {denial}"))
+        }
         Event::LimitReached { limit, by } => {
             let by = by.map(|by| by.to_string());
             let whose = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();

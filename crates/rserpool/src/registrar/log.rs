@@ -115,6 +115,11 @@ fn complaint(event: &Event) {
             target: ENRP, %peer, from = from.map(display),
             "this registrar seems to be rsplib's: start ours with --dialect rsplib, and elements too"
         ),
+        Event::Refused { who, from, verb, handle, denial } => {
+            let (who, from) = (who.as_ref().map(display), from.map(display));
+            let pool = handle.as_ref().map(pool);
+            warn!(who, from, pool, "refused to {verb}: {denial}");
+        }
         Event::LimitReached { limit, by: Some(by) } => {
             warn!(limit, %by, "quota {limit} reached by {by}");
         }

@@ -6,6 +6,7 @@ mod reload;
 mod view;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_proto::handlespace::PoolView;
@@ -35,6 +36,7 @@ pub use config::Config;
 pub use reload::Reconfigured;
 pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, LimitCounts, Limits};
 pub use rserpool_proto::machine::Peer;
+pub use rserpool_proto::registrar::access;
 pub use rserpool_proto::registrar::{
     AddressScope, AssociationRow, Config as ProtocolConfig, ElementQuery, ElementRow, Event,
     Evidence, LeaveReason, Misbehaviour, Overview, Page, PeerCounts, PeerState, PeerView, Phase,
@@ -248,6 +250,12 @@ impl Registrar {
             Ok(state) if *state != State::Departed => Ok(()),
             _ => Err(Stopped),
         }
+    }
+
+    /// These rules hold from now on, in the place of [`ProtocolConfig::access`]; none opens the scope.
+    /// The associations of whoever has something that they do not allow end.
+    pub fn set_rules(&self, rules: impl Into<Option<access::Rules>>) {
+        self.requests.command(Command::Rules(rules.into().map(Arc::new)));
     }
 
     /// What happens from now on. A receiver that lags loses the oldest events, beyond 1024.

@@ -241,6 +241,12 @@ impl Identity {
         Self(Arc::new(Proved { key, names, not_after: Some(not_after) }))
     }
 
+    /// Who has this key, which is pinned for a role: nobody vouches for what else its certificate says.
+    pub(super) fn pinned(&self, role: Option<Role>) -> Self {
+        let names = role.map(|role| Name::Uri(role.uri())).into_iter().collect();
+        Self(Arc::new(Proved { key: self.0.key, names, not_after: self.0.not_after }))
+    }
+
     /// SHA-256 of the public key (SubjectPublicKeyInfo).
     #[must_use]
     pub fn key(&self) -> &[u8; 32] {

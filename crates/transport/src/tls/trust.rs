@@ -127,7 +127,8 @@ impl Trust {
             let wants_other = wanted.is_some_and(|(wanted, _)| {
                 pin.role.is_some() && wanted.role.is_some() && pin.role != wanted.role
             });
-            return if wants_other { Err(IdentityError::WrongRole) } else { Ok(identity) };
+            let pinned = identity.pinned(pin.role);
+            return if wants_other { Err(IdentityError::WrongRole) } else { Ok(pinned) };
         }
         // A resumed session brings the certificates of its beginning.
         if identity.not_after().is_some_and(|end| UnixTime::now().as_secs() > end) {

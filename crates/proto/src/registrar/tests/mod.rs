@@ -1,5 +1,6 @@
 //! Tables of what a registrar does with each input, and scopes of several registrars.
 
+mod access;
 mod audit;
 mod bounds;
 mod chaos;
