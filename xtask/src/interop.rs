@@ -66,6 +66,8 @@ struct Scenario {
     is_silent: bool,
     /// Its result are figures: it runs only when it is asked for, and as quick as we can.
     measures: bool,
+    /// It takes minutes: it runs only when it is asked for.
+    is_long: bool,
     run: fn(&mut Lab) -> anyhow::Result<Value>,
 }
 
@@ -128,8 +130,18 @@ const fn ours(
         is_hostile: false,
         is_silent: false,
         measures: false,
+        is_long: false,
         run,
     }
+}
+
+/// A scenario of minutes in the guest, in which all programs are ours.
+const fn long(
+    name: &'static str,
+    direction: &'static str,
+    run: fn(&mut Lab) -> anyhow::Result<Value>,
+) -> Scenario {
+    Scenario { is_long: true, ..ours(name, direction, Place::Guest, run) }
 }
 
 /// A scenario with rsplib, which needs SCTP of the kernel.
@@ -166,10 +178,10 @@ const SCENARIOS: &[Scenario] = &[
     ours("multihomed", KERNEL, Place::Guest, networks::multihomed),
     ours("addresses", KERNEL, Place::Guest, networks::addresses),
     ours("encapsulated", "userland SCTP and the kernel's", Place::Guest, networks::encapsulated),
-    ours("loss-kernel", "ours, kernel SCTP, 3 % loss", Place::Guest, loss::over_kernel_sctp),
-    ours("loss-userland", "ours, SCTP over UDP, 3 % loss", Place::Guest, loss::over_userland_sctp),
-    ours("loss-tcp", "ours, TCP, 3 % loss", Place::Guest, loss::over_tcp),
-    ours("cut-tcp", "ours, TCP, a wire is cut", Place::Guest, loss::cut_over_tcp),
+    long("loss-kernel", "ours, kernel SCTP, 3 % loss", loss::over_kernel_sctp),
+    long("loss-userland", "ours, SCTP over UDP, 3 % loss", loss::over_userland_sctp),
+    long("loss-tcp", "ours, TCP, 3 % loss", loss::over_tcp),
+    long("cut-tcp", "ours, TCP, a wire is cut", loss::cut_over_tcp),
     Scenario {
         // What is said in it is of no protocol that `decode` reads.
         is_hostile: true,
@@ -232,14 +244,15 @@ enum Outcome {
     Failed(String),
 }
 
-/// Runs the scenarios of these names, or all, and prints a table.
+/// Runs the scenarios of these names, or all that neither measure nor take minutes, and prints a
+/// table.
 pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     for name in names {
         find(name)?;
     }
     let is_named = |scenario: &Scenario| names.contains(&scenario.name);
     let chosen = |scenario: &&Scenario| match names.is_empty() {
-        true => !scenario.measures,
+        true => !scenario.measures && !scenario.is_long,
         false => is_named(scenario),
     };
     build("demo")?;
@@ -282,7 +295,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
 /// The scenarios by name, and who is asked by whom in each.
 pub(crate) fn help() -> String {
     let rows = SCENARIOS.iter().map(|one| {
-        let asked_for = if one.measures { ", only where it is named" } else { "" };
+        let asked_for = if one.measures || one.is_long { ", only where it is named" } else { "" };
         format!("  {:20} {}{asked_for}", one.name, one.direction)
     });
     let rows: Vec<String> = rows.collect();
