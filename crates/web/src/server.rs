@@ -160,6 +160,13 @@ impl Shared {
         self.limits.streams_max - self.streams.available_permits()
     }
 
+    /// Resolves when no stream is open. Nothing is changed where it is dropped before.
+    pub async fn no_streams(&self) {
+        let seats = u32::try_from(self.limits.streams_max).unwrap_or(u32::MAX);
+        // All seats are free together; the semaphore is never closed.
+        drop(self.streams.acquire_many(seats).await);
+    }
+
     /// What was refused.
     pub fn refusals(&self) -> Refusals {
         let [connections, streams, broken] =

@@ -149,12 +149,7 @@ async fn run(
     for listening in listening {
         let _ = listening.await;
     }
-    let quiet = async {
-        while site.shared.streams() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let _ = tokio::time::timeout(FAREWELL_MAX, quiet).await;
+    let _ = tokio::time::timeout(FAREWELL_MAX, site.shared.no_streams()).await;
 }
 
 /// Makes the directory of a socket that nobody gave a path.
