@@ -35,6 +35,8 @@ pub(super) struct ConfiguredPeer {
     pub(super) peer: Option<Peer>,
     /// Attempts that failed since it last answered.
     pub(super) failures: u32,
+    /// Since its last pause began it was dialed before that was over.
+    was_hurried: bool,
     /// It is this registrar itself: never dialed again.
     pub(super) is_self: bool,
     /// It is no longer configured: not dialed again unless it is once more.
@@ -72,6 +74,28 @@ impl Registrar {
         let target = Target::Configured(number);
         let peer = self.dial(target, Protocol::Enrp, Dial::Configured(number));
         self.configured[number].peer = Some(peer);
+    }
+
+    /// The pause before a configured registrar is dialed again is over.
+    pub(super) fn on_redial(&mut self, now: Time, number: usize) {
+        if let Some(configured) = self.configured.get_mut(number) {
+            configured.was_hurried = false;
+        }
+        self.dial_configured(now, number);
+    }
+
+    /// Somebody came by itself who may be a configured registrar that did not listen yet when it was
+    /// dialed. Those are dialed now: until one has answered there, what it has counts for little.
+    /// Once in each pause, whoever comes.
+    pub(super) fn look_for_configured(&mut self, now: Time) {
+        for number in 0..self.configured.len() {
+            let configured = &mut self.configured[number];
+            let is_missed = configured.id.is_none() && configured.peer.is_none();
+            if is_missed && configured.failures > 0 && !configured.was_hurried {
+                configured.was_hurried = true;
+                self.dial_configured(now, number);
+            }
+        }
     }
 
     /// The numbers of the configured registrars.

@@ -453,7 +453,7 @@ impl Registrar {
                 Deadline::Sync(id) => self.on_sync_timeout(now, due, id),
                 Deadline::Download(link) => self.on_download_timeout(now, due, link),
                 Deadline::Introduction(link) => self.on_introduction_timeout(now, due, link),
-                Deadline::Redial(number) => self.dial_configured(now, number as usize),
+                Deadline::Redial(number) => self.on_redial(now, number as usize),
                 Deadline::Adoption => self.ask_elements(now),
                 Deadline::Suggestion => self.make_suggestions(now),
                 Deadline::Settle(id) => self.on_settle_timeout(now, id),

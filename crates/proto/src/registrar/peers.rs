@@ -309,6 +309,9 @@ impl Registrar {
             Some(Dial::Elements(_)) | None => None,
         };
         let is_believed = self.introduce(now, link, id);
+        if is_believed && !self.is_vouched_for(id) {
+            self.look_for_configured(now);
+        }
         // Another one has come in its place: it has been restarted with another identifier.
         if let Some(expected) = expected.filter(|expected| *expected != id) {
             self.is_unreachable(now, expected);

@@ -192,6 +192,43 @@ fn configured_registrars_are_dialed_for_ever_but_not_too_often() {
     assert!(lab.now.since_origin() >= Duration::from_secs(60));
 }
 
+/// Two registrars that start at the same time: the one that was first found nobody, and is dialed by
+/// the other one. It knows that for one that is configured as soon as it has answered where it is
+/// configured; if it dies before, its elements count for what a stranger has told.
+#[test]
+fn who_comes_may_be_a_configured_registrar_and_those_are_dialed_then() {
+    let dials = |outputs: &[Output<Event>]| -> Vec<(Peer, usize)> {
+        let dial = |output: &Output<Event>| match output {
+            Output::Connect(peer, Target::Configured(number), _) => Some((*peer, *number)),
+            _ => None,
+        };
+        outputs.iter().filter_map(dial).collect()
+    };
+    let mut lab = Lab::with(Config { peers: 2, ..Config::default() });
+    let begun = dials(&lab.input(Input::Command(Command::Start)));
+    let [(first, 0), (second, 1)] = begun[..] else { panic!("{begun:?}") };
+    lab.input(Input::Down(first));
+    // The second answers, and is looked for no longer.
+    lab.input(Input::Up(second, enrp_link(Carrier::Sctp, 0x33)));
+    lab.enrp_over(second, 0x33, presence(0x33, EMPTY, false));
+    lab.input(Input::Up(from(0x22), enrp_link(Carrier::Tcp, 0x22)));
+    let again = dials(&lab.enrp(0x22, presence(0x22, EMPTY, false)));
+    let [(first, 0)] = again[..] else { panic!("{again:?}") };
+    // It was somebody else. Many of those make no more dials.
+    lab.input(Input::Down(first));
+    lab.input(Input::Up(from(0x44), enrp_link(Carrier::Tcp, 0x44)));
+    assert_eq!(dials(&lab.enrp(0x44, presence(0x44, EMPTY, false))), []);
+    // The next pause is over, and the next one who comes is looked for.
+    let first = loop {
+        if let [(first, 0)] = dials(&lab.timeout())[..] {
+            break first;
+        }
+    };
+    lab.input(Input::Down(first));
+    lab.input(Input::Up(from(0x55), enrp_link(Carrier::Tcp, 0x55)));
+    assert_eq!(dials(&lab.enrp(0x55, presence(0x55, EMPTY, false))).len(), 1);
+}
+
 /// The other end had set up the association over which a configured registrar is reached.
 #[test]
 fn a_configured_registrar_is_dialed_again_whoever_had_dialed_before() {
