@@ -23,7 +23,7 @@ pub use self::files::{
     KeyError, KeyFiles, KeyProblem, PIN_PREFIX, Pin, PinError, key_of, read_certificates,
 };
 pub use self::identity::{Expected, Identity, IdentityError, Name, ParsedCertificate, Role};
-pub(crate) use self::trust::{Shown, Side, judgement};
+pub(crate) use self::trust::{Checked, Shown, Side, judgement};
 
 use crate::ready::Source;
 

@@ -36,6 +36,9 @@ impl Runtime {
         let run = move || {
             // Nothing is ever sent: what is waited for is that the other end is dropped.
             let _ = runtime.block_on(ended);
+            // What its tasks hold is dropped; a look-up of a name that still goes on is not waited
+            // for.
+            runtime.shutdown_background();
         };
         let thread = thread::Builder::new().name("rserpool".into()).spawn(run).map_err(refused)?;
         Ok(Self(Arc::new(Thread { handle, end: Some(end), thread: Some(thread) })))
@@ -75,5 +78,36 @@ impl Drop for Thread {
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    // A look-up of a name is such a call, and may take as long as its resolver likes.
+    #[test]
+    fn the_end_does_not_wait_for_calls_that_block() {
+        /// Far more than any end takes.
+        const TIMEOUT: Duration = Duration::from_secs(30);
+        let runtime = Runtime::start().unwrap();
+        let (begins, has_begun) = mpsc::channel();
+        let (answer, answered) = mpsc::channel::<()>();
+        runtime.within(|| {
+            tokio::task::spawn_blocking(move || {
+                let _ = begins.send(());
+                let _ = answered.recv();
+            })
+        });
+        has_begun.recv_timeout(TIMEOUT).unwrap();
+        let (ends, has_ended) = mpsc::channel();
+        thread::spawn(move || {
+            drop(runtime);
+            let _ = ends.send(());
+        });
+        assert_eq!(has_ended.recv_timeout(TIMEOUT), Ok(()));
+        drop(answer);
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::connection::reason;
 use super::stream::{Stream, TlsStream, Wanted, Writer, feed, poll_write_tls, tls_reason};
 use crate::endpoint::{AssocId, DownReason};
-use crate::tls::{Config, Identity, Shown, Side};
+use crate::tls::{Checked, Config, Identity, Shown, Side};
 
 /// A connection whose TLS handshake goes on.
 pub(super) struct Handshake {
@@ -102,7 +102,9 @@ impl Handshake {
                 if let Poll::Ready(Err(error)) = written {
                     return Poll::Ready(self.fail(reason(&error), error.to_string()));
                 }
-                if !connection.is_handshaking() && written.is_ready() {
+                if !connection.is_handshaking() {
+                    // What the peer says from here on waits until the stream is read.
+                    ready!(written.map(drop));
                     return Poll::Ready(self.finish(cx));
                 }
             }
@@ -188,7 +190,11 @@ impl Handshake {
         let form = (if self.wanted.is_some() { Side::Server } else { Side::Client }, *shown);
         let wanted = self.wanted.as_ref().map(|wanted| (&wanted.expected, wanted.ip));
         let certificates = connection.peer_certificates().unwrap_or_default();
-        match self.config.identify(form, certificates, wanted, true) {
+        let checked = match connection.handshake_kind() {
+            Some(HandshakeKind::Resumed) => Checked::Earlier,
+            _ => Checked::Now,
+        };
+        match self.config.identify(form, certificates, wanted, checked) {
             Ok(identity) => {
                 self.identity = Some((identity, form));
                 Progress::Done

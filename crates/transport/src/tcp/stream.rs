@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::endpoint::DownReason;
-use crate::tls::{Config, Expected, Identity, IdentityError, Shown, Side, judgement};
+use crate::tls::{Checked, Config, Expected, Identity, IdentityError, Shown, Side, judgement};
 
 /// Octets that TLS takes at once: what it has taken and the peer has not counts as waiting.
 const WRITE_MAX: usize = 32 << 10;
@@ -152,7 +152,7 @@ impl TlsStream {
         let wanted = self.wanted.as_ref().map(|wanted| (&wanted.expected, wanted.ip));
         let certificates: &[CertificateDer<'static>] =
             self.connection.peer_certificates().unwrap_or_default();
-        config.identify(self.form, certificates, wanted, false)
+        config.identify(self.form, certificates, wanted, Checked::ByOthers)
     }
 
     fn poll_read(
@@ -234,16 +234,17 @@ impl TlsStream {
     }
 }
 
-/// Gives TLS some of the octets that arrived.
+/// Gives TLS some of the octets that arrived. What follows the peer's goodbye is ignored (RFC 8446
+/// §6.1).
 pub(super) fn feed(
     connection: &mut rustls::Connection,
     octets: &mut &[u8],
 ) -> Result<(), rustls::Error> {
     // Only a full buffer is refused, and what was decrypted is taken each time.
-    let read = connection.read_tls(octets);
-    debug_assert!(read.is_ok(), "{read:?}");
-    if read.is_err() {
-        return Err(rustls::Error::General("more than is taken".into()));
+    match connection.read_tls(octets) {
+        Ok(0) => *octets = &[],
+        Ok(_) => {}
+        Err(_) => return Err(rustls::Error::General("more than is taken".into())),
     }
     connection.process_new_packets().map(drop)
 }

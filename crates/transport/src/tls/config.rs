@@ -9,7 +9,7 @@ use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{
     AlwaysResolvesServerRawPublicKeys, CertificateType, ClientHello, NoServerSessionStorage,
-    ProducesTickets, ResolvesServerCert,
+    ResolvesServerCert,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection, Error, ServerConfig, SupportedProto
 
 use super::files::Loaded;
 use super::identity::{Expected, Identity, IdentityError, digest};
-use super::trust::{Shown, Side, Trust, Verifier};
+use super::trust::{Checked, Shown, Side, Trust, Verifier};
 
 /// Servers whose tickets are kept, each with up to eight.
 const SESSIONS_KEPT: usize = 4096;
@@ -37,14 +37,12 @@ impl Config {
     pub(super) fn new(loaded: Loaded) -> Self {
         let Loaded { roots, chain, raw, pins, tls12 } = loaded;
         let trust = Arc::new(Trust::new(roots, pins));
-        // Keys of tickets are drawn anew: nothing that was proved before the change is resumed.
-        let ticketer = Ticketer::new().ok();
         let server = |shown: Shown, wanted: Shown| {
             let key = match shown {
                 Shown::Certificates => chain.as_ref()?,
                 Shown::RawKey => &raw,
             };
-            server(key, shown, &trust, wanted, tls12, ticketer.clone()).ok()
+            server(key, shown, &trust, wanted, tls12).ok()
         };
         let servers = [Shown::Certificates, Shown::RawKey]
             .map(|shown| [Shown::Certificates, Shown::RawKey].map(|wanted| server(shown, wanted)));
@@ -88,9 +86,9 @@ impl Config {
         form: (Side, Shown),
         certificates: &[CertificateDer<'static>],
         wanted: Option<(&Expected, IpAddr)>,
-        is_checked: bool,
+        checked: Checked,
     ) -> Result<Identity, IdentityError> {
-        self.trust.identify(form, certificates, wanted, is_checked)
+        self.trust.identify(form, certificates, wanted, checked)
     }
 }
 
@@ -140,7 +138,6 @@ fn server(
     trust: &Arc<Trust>,
     wanted: Shown,
     tls12: bool,
-    ticketer: Option<Arc<dyn ProducesTickets>>,
 ) -> Result<Arc<ServerConfig>, Error> {
     // Raw public keys are of TLS 1.3 here.
     let has_raw = shown == Shown::RawKey || wanted == Shown::RawKey;
@@ -155,7 +152,9 @@ fn server(
         .with_cert_resolver(resolver);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = TICKETS;
-    if let Some(ticketer) = ticketer {
+    // Keys of tickets are of this form of proof and of this trust: who has proved one thing resumes
+    // as nobody else, and nothing that was proved before a change of the keys is resumed.
+    if let Ok(ticketer) = Ticketer::new() {
         config.ticketer = ticketer;
     }
     Ok(Arc::new(config))

@@ -241,9 +241,10 @@ impl Identity {
         Self(Arc::new(Proved { key, names, not_after: Some(not_after) }))
     }
 
-    /// Who has this key, which is pinned for a role: nobody vouches for what else its certificate says.
-    pub(super) fn pinned(&self, role: Option<Role>) -> Self {
-        let names = role.map(|role| Name::Uri(role.uri())).into_iter().collect();
+    /// Who has this key, which is pinned for these roles, or for any: nobody vouches for what else
+    /// its certificate says.
+    pub(super) fn pinned(&self, roles: &[Role]) -> Self {
+        let names = roles.iter().map(|role| Name::Uri(role.uri())).collect();
         Self(Arc::new(Proved { key: self.0.key, names, not_after: self.0.not_after }))
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
+use super::trust::Trust;
 use super::*;
 
 /// A directory with what `text` says in files that only their owner may read.
@@ -152,4 +153,37 @@ fn the_key_of_a_file_is_that_of_its_certificate() {
     assert_eq!(Tls::new(keys.files()).unwrap().public_key(), parsed.key);
     assert_eq!((parsed.subject.as_str(), parsed.issuer.as_str()), ("CN=good", "CN=ca"));
     assert!(!parsed.is_ca);
+}
+
+// Nothing but time passes between a handshake and the one that resumes its session.
+#[test]
+fn an_intermediate_that_has_expired_since_ends_resumption() {
+    let named = |name: &str, is_ca: bool, until: i32| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(until, 1, 1));
+        if is_ca {
+            params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        params
+    };
+    let key = || KeyPair::generate().unwrap();
+    let (root_key, root) = (key(), named("root", true, 2400));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.self_signed(&root_key).unwrap().der().clone()).unwrap();
+    let (trust, root) = (Trust::new(Arc::new(roots), Vec::new()), Issuer::new(root, root_key));
+    for (until, expected) in [(2400, None), (2002, Some(IdentityError::Expired))] {
+        let (between_key, between) = (key(), named("between", true, until));
+        let certificate = between.signed_by(&between_key, &root).unwrap();
+        let between = Issuer::new(between, between_key);
+        let leaf = named("leaf", false, 2400).signed_by(&key(), &between).unwrap();
+        let chain = [leaf.der().clone(), certificate.der().clone()];
+        for side in [Side::Client, Side::Server] {
+            for checked in [Checked::Earlier, Checked::ByOthers] {
+                let form = (side, Shown::Certificates);
+                let refused = trust.identify(form, &chain, None, checked).err();
+                assert_eq!(refused, expected, "{side:?} {checked:?}");
+            }
+        }
+    }
 }

@@ -19,7 +19,7 @@ use rustls::{
 
 use super::Pin;
 use super::config::provider;
-use super::identity::{Expected, Identity, IdentityError, ParsedCertificate};
+use super::identity::{Expected, Identity, IdentityError, ParsedCertificate, Role};
 
 /// Whom a node trusts.
 #[derive(Debug)]
@@ -37,6 +37,17 @@ pub(super) struct Trust {
 pub(crate) enum Shown {
     Certificates,
     RawKey,
+}
+
+/// When what a peer shows was checked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Checked {
+    /// In this handshake.
+    Now,
+    /// In an earlier one, by this trust: this one resumes its session.
+    Earlier,
+    /// By other trust, or never.
+    ByOthers,
 }
 
 /// Which end of the TLS connection a peer is.
@@ -61,8 +72,11 @@ impl Trust {
         if self.roots.is_empty() { Shown::RawKey } else { Shown::Certificates }
     }
 
-    fn pin(&self, key: &[u8; 32]) -> Option<&Pin> {
-        self.pins.iter().find(|pin| pin.key == *key)
+    /// For what a key is pinned; `None` where it is not, nothing where it may be anything.
+    fn pinned(&self, key: &[u8; 32]) -> Option<Vec<Role>> {
+        let mut pins = self.pins.iter().filter(|pin| pin.key == *key).peekable();
+        pins.peek()?;
+        Some(pins.map(|pin| pin.role).collect::<Option<_>>().unwrap_or_default())
     }
 
     /// Checks what a peer shows, but not whose it is.
@@ -76,11 +90,11 @@ impl Trust {
     ) -> Result<(), Error> {
         if shown == Shown::RawKey {
             let key = super::identity::digest(end_entity);
-            return self.pin(&key).map(drop).ok_or_else(|| refusal(IdentityError::NotPinned));
+            return self.pinned(&key).map(drop).ok_or_else(|| refusal(IdentityError::NotPinned));
         }
         let verifiable = Verifiable::try_from(end_entity)?;
         let key = super::identity::digest(&verifiable.subject_public_key_info());
-        if self.pin(&key).is_some() {
+        if self.pinned(&key).is_some() {
             return Ok(());
         }
         match (side, &self.clients) {
@@ -114,20 +128,26 @@ impl Trust {
         (side, shown): (Side, Shown),
         certificates: &[CertificateDer<'static>],
         wanted: Option<(&Expected, IpAddr)>,
-        is_checked: bool,
+        checked: Checked,
     ) -> Result<Identity, IdentityError> {
         let (end_entity, intermediates) =
             certificates.split_first().ok_or(IdentityError::Missing)?;
         let identity = identity(shown, end_entity)?;
+        // The end entity's end is looked at below, and trust that has changed has other tickets.
+        let is_checked = match checked {
+            Checked::Now => true,
+            Checked::Earlier => intermediates.is_empty(),
+            Checked::ByOthers => false,
+        };
         if !is_checked {
             self.check(side, shown, end_entity, intermediates, UnixTime::now())
                 .map_err(|error| judgement(&error).unwrap_or(IdentityError::Unusable))?;
         }
-        if let Some(pin) = self.pin(identity.key()) {
-            let wants_other = wanted.is_some_and(|(wanted, _)| {
-                pin.role.is_some() && wanted.role.is_some() && pin.role != wanted.role
+        if let Some(roles) = self.pinned(identity.key()) {
+            let wants_other = wanted.and_then(|(wanted, _)| wanted.role).is_some_and(|wanted| {
+                !roles.is_empty() && !roles.contains(&wanted)
             });
-            let pinned = identity.pinned(pin.role);
+            let pinned = identity.pinned(&roles);
             return if wants_other { Err(IdentityError::WrongRole) } else { Ok(pinned) };
         }
         // A resumed session brings the certificates of its beginning.

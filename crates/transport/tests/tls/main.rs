@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
-#[path = "keys/mod.rs"]
+#[path = "../keys/mod.rs"]
 mod keys;
+
+mod hostile;
 
 use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
@@ -241,31 +243,41 @@ async fn raw_public_keys_are_taken_where_they_are_pinned() {
 }
 
 #[tokio::test]
-async fn a_pin_is_for_its_role() {
+async fn a_pin_is_for_its_roles() {
     let authority = Authority::new();
     let (r, c) = (authority.node("r"), authority.node("c"));
-    let pinned = |role| {
+    let pinned = |roles: &[Option<Role>]| {
         with(&c, |files| {
             files.ca.clear();
-            files.pins = vec![Pin { role: Some(role), ..pin(&r) }];
+            files.pins = roles.iter().map(|role| Pin { role: *role, ..pin(&r) }).collect();
         })
     };
     let (mut server, to) = server(&r);
     let expected = Expected { role: Some(Role::Registrar), ..Expected::default() };
     let to = Remote { expected, ..to };
-    let met = meet(&mut server, &mut dialer(&pinned(Role::Registrar)), &to).await;
-    assert!(met.is_ok(), "{met:?}");
-    let refused = meet(&mut server, &mut dialer(&pinned(Role::Server)), &to).await;
-    assert_eq!(refused.unwrap_err(), DownReason::Identity(IdentityError::WrongRole));
+    let (registrar, other) = (Some(Role::Registrar), Some(Role::Server));
+    let wrong = Err(DownReason::Identity(IdentityError::WrongRole));
+    for (roles, expected) in [
+        (&[registrar][..], Ok(())),
+        (&[other], wrong),
+        // One key may be several things.
+        (&[other, registrar], Ok(())),
+        (&[registrar, other], Ok(())),
+        (&[other, Some(Role::Client)], wrong),
+        (&[other, None], Ok(())),
+    ] {
+        let met = meet(&mut server, &mut dialer(&pinned(roles)), &to).await.map(drop);
+        assert_eq!(met, expected, "{roles:?}");
+    }
 }
 
 /// Sends octets to a server, and returns what comes back until it hangs up.
-async fn shout(server: &mut TcpEndpoint, octets: &'static [u8]) -> (Vec<u8>, Vec<Event>) {
-    let port = server.local().port;
+async fn shout(server: &mut TcpEndpoint, octets: &[u8]) -> (Vec<u8>, Vec<Event>) {
+    let (port, octets) = (server.local().port, octets.to_vec());
     let (sender, mut done) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.write_all(octets).unwrap();
+        stream.write_all(&octets).unwrap();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let _ = sender.send(answer);
