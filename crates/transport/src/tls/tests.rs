@@ -161,7 +161,8 @@ fn an_intermediate_that_has_expired_since_ends_resumption() {
     let named = |name: &str, is_ca: bool, until: i32| {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
-        (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(until, 1, 1));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2001, 1, 1), date_time_ymd(until, 1, 1));
         if is_ca {
             params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         }

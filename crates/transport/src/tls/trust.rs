@@ -144,9 +144,9 @@ impl Trust {
                 .map_err(|error| judgement(&error).unwrap_or(IdentityError::Unusable))?;
         }
         if let Some(roles) = self.pinned(identity.key()) {
-            let wants_other = wanted.and_then(|(wanted, _)| wanted.role).is_some_and(|wanted| {
-                !roles.is_empty() && !roles.contains(&wanted)
-            });
+            let wants_other = wanted
+                .and_then(|(wanted, _)| wanted.role)
+                .is_some_and(|wanted| !roles.is_empty() && !roles.contains(&wanted));
             let pinned = identity.pinned(&roles);
             return if wants_other { Err(IdentityError::WrongRole) } else { Ok(pinned) };
         }
