@@ -120,7 +120,7 @@ impl EventLog {
         let first = kept.entries.partition_point(|entry| entry.seq <= seq);
         let entries: Vec<Arc<Entry>> =
             kept.entries.iter().skip(first).take(TOLD_MAX).map(Arc::clone).collect();
-        let mut expected = seq + 1;
+        let mut expected = seq.saturating_add(1);
         let mut missed = 0;
         for entry in &entries {
             missed += entry.seq.saturating_sub(expected);
@@ -177,6 +177,8 @@ mod tests {
         let part = log.after(4);
         assert_eq!((part.missed, seqs(&part)), (10, vec![5, 16]));
         assert_eq!(log.counts(), (16, 10));
+        let part = log.after(u64::MAX);
+        assert_eq!((part.missed, part.entries.is_empty()), (0, true));
     }
 
     #[test]

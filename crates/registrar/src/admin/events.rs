@@ -62,8 +62,11 @@ fn begin(site: &Site, call: &mut Call, is_stream: bool) -> Result<u64, Problem> 
         Some((boot, seq)) if boot == site.boot => seq.parse().unwrap_or(0),
         _ => 0,
     });
-    let newest = if is_stream { site.log.counts().0 } else { 0 };
-    Ok(last.or(after).or_else(|| Some(site.log.before(since?))).unwrap_or(newest))
+    let newest = site.log.counts().0;
+    let default = if is_stream { newest } else { 0 };
+    let asked = last.or(after).or_else(|| Some(site.log.before(since?))).unwrap_or(default);
+    // Behind a number that nothing has yet is what happens from now on.
+    Ok(asked.min(newest))
 }
 
 /// A time, or how long ago it was.

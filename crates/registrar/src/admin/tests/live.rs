@@ -1,11 +1,10 @@
 //! What operators see while things happen.
 
-use std::io::{Read as _, Write as _};
-
 use rserpool_web::StatusCode;
 use rserpool_web::client::Lines;
 use rserpool_web::listen::Endpoint;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::lists::NDJSON;
 use super::{AdminConfig, HOSTILE, HOSTILE_SHOWN, Lab, soon};
@@ -140,23 +139,40 @@ async fn who_watches_sees_an_element_die_and_the_registrar_leave() {
     soon(ended).await.unwrap();
 }
 
+/// A stream of events as browsers ask for it.
+struct Sse {
+    stream: tokio::net::TcpStream,
+    text: String,
+}
+
+impl Sse {
+    async fn open(lab: &Lab, path: &str, last: Option<&str>) -> Self {
+        let Endpoint::Http { host, port } = lab.endpoint() else { unreachable!() };
+        let mut stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await.unwrap();
+        let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{last}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Self { stream, text: String::new() }
+    }
+
+    /// Reads until this has come.
+    async fn read_to(&mut self, wanted: &str) {
+        let mut octets = [0; 4096];
+        while !self.text.contains(wanted) {
+            let count = soon(self.stream.read(&mut octets)).await.unwrap();
+            assert!(count > 0, "{}", self.text);
+            self.text.push_str(std::str::from_utf8(&octets[..count]).unwrap());
+        }
+    }
+}
+
 /// What comes first over a stream of events for people's browsers.
 async fn sse(lab: &Lab, path: &str, last: Option<&str>) -> Vec<String> {
-    let Endpoint::Http { host, port } = lab.endpoint() else { unreachable!() };
-    let mut stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await.unwrap();
-    let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{last}\r\n"
-    );
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    let mut octets = [0; 4096];
-    while !text.contains("data:") {
-        let count = soon(stream.read(&mut octets)).await.unwrap();
-        assert!(count > 0, "{text}");
-        text.push_str(std::str::from_utf8(&octets[..count]).unwrap());
-    }
+    let mut stream = Sse::open(lab, path, last).await;
+    stream.read_to("data:").await;
+    let text = stream.text;
     assert!(text.contains("content-type: text/event-stream"), "{text}");
     text.lines().filter(|line| line.contains(": ")).map(ToOwned::to_owned).collect()
 }
@@ -181,8 +197,34 @@ async fn a_stream_that_broke_off_goes_on_and_says_what_is_gone() {
     assert!(has(&lines, r#""missed":4"#), "{lines:?}");
 }
 
+/// Numbers that nobody has had yet, up to the greatest there is: what follows them is what happens
+/// from now on. A stream that took them at their word would look for ever, and for nothing.
+#[tokio::test]
+async fn a_number_of_the_future_is_the_newest() {
+    let mut lab = Lab::new().await;
+    let boot = lab.json("/v1/registrar").await["boot"].as_str().unwrap().to_owned();
+    for after in ["3", "18446744073709551614", "18446744073709551615"] {
+        let page = lab.json(&format!("/v1/events?after={after}")).await;
+        assert_eq!((&page["last"], &page["missed"]), (&2.into(), &0.into()), "{page}");
+        assert_eq!((&page["items"], &page["next"]), (&Value::Array(vec![]), &Value::Null));
+    }
+    let path = "/v1/events?after=18446744073709551615";
+    let mut lines = soon(lab.client.lines(path, NDJSON)).await.unwrap().unwrap();
+    assert_eq!(soon(lines.next()).await.unwrap().as_deref(), Some(""));
+    lab.join(b"EchoPool", 3).await;
+    assert_eq!(next(&mut lines).await.unwrap()["seq"], 3);
+    let last = format!("{boot}-18446744073709551615");
+    let mut stream = Sse::open(&lab, "/v1/events", Some(&last)).await;
+    // It is there: what happens from then on comes.
+    stream.read_to("\n:\n").await;
+    lab.join(b"EchoPool", 4).await;
+    stream.read_to("data:").await;
+    assert!(stream.text.contains(&format!("id: {boot}-4\n")), "{}", stream.text);
+}
+
 #[tokio::test]
 async fn a_registrar_that_hangs_is_not_healthy() {
+    use std::io::{Read as _, Write as _};
     let lab = Lab::new().await;
     assert_eq!(lab.get("/healthz").await.status, StatusCode::OK);
     assert_eq!(lab.json("/readyz").await["ready"], true);
