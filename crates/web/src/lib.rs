@@ -6,6 +6,7 @@
 //! | [`server`] | connections and their limits |
 //! | [`access`] | who asks, and what that one may; tokens |
 //! | [`route`] | the list of what can be asked for |
+//! | [`body`] | what comes with a request, read once it is known who asks |
 //! | [`query`] | parameters; the unknown ones are errors |
 //! | [`problem`] | what went wrong, as JSON (RFC 9457) |
 //! | [`response`] | answers, whole or as they come |
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod body;
 pub mod client;
 pub mod exposition;
 pub mod listen;

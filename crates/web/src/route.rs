@@ -7,13 +7,14 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
 
 use crate::access::{self, Identity, Role, Tokens};
+use crate::body::Unread;
 use crate::listen::Origin;
 use crate::problem::{Kind, Problem};
 use crate::query::{Query, decoded};
 use crate::response::Response;
 
 /// A request, as far as it came in good order.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Request {
     /// Its number.
     pub id: u64,
@@ -25,8 +26,8 @@ pub struct Request {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body; empty where there is none.
-    pub body: Bytes,
+    /// The body, which nobody has read yet.
+    pub body: Unread,
     /// Who is at the other end.
     pub origin: Origin,
 }
@@ -134,8 +135,11 @@ pub async fn answer<S>(
     };
     let query = Query::of(&request.query);
     let Request { headers, body, .. } = request;
-    let answer = (route.answer)(state, Call { parameters, query, headers, body, who }).await;
-    (Some(route.path), answer.unwrap_or_else(|problem| problem.response(id)))
+    let answer = async {
+        let body = body.read().await?;
+        (route.answer)(state, Call { parameters, query, headers, body, who }).await
+    };
+    (Some(route.path), answer.await.unwrap_or_else(|problem| problem.response(id)))
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::Method;
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
 use crate::access::{is_own_host, is_own_page};
+use crate::body::Unread;
 use crate::listen::{Endpoint, Listener, Origin};
 use crate::problem::{Kind, Problem};
 use crate::response::Response;
@@ -28,9 +28,9 @@ use crate::stalling::Stalling;
 /// The most that strangers may take of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Connections at once. Default 64.
+    /// Connections at once; [`Limits::MOST`] where it is above. Default 64.
     pub connections_max: usize,
-    /// Answers at once that go on, such as events. Default 64.
+    /// Answers at once that go on, such as events; [`Limits::MOST`] where it is above. Default 64.
     pub streams_max: usize,
     /// Octets of a request's head; 8192 is the least. Default 8192.
     pub head_octets_max: usize,
@@ -42,6 +42,17 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long the other end may take nothing of an answer. Default 30 s.
     pub stall_timeout: Duration,
+}
+
+impl Limits {
+    /// The most connections, and the most streams: each connection may take some 100 kB.
+    pub const MOST: usize = 65_536;
+
+    fn within_bounds(self) -> Self {
+        let (connections_max, streams_max) =
+            (self.connections_max.min(Self::MOST), self.streams_max.min(Self::MOST));
+        Self { connections_max, streams_max, ..self }
+    }
 }
 
 impl Default for Limits {
@@ -131,6 +142,7 @@ impl Drop for Seat<'_> {
 impl Shared {
     /// A server with these limits that answers to these names, too, until `stop` is true.
     pub fn new(limits: Limits, hosts: Vec<String>, stop: watch::Receiver<bool>) -> Arc<Self> {
+        let limits = limits.within_bounds();
         Arc::new(Self {
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             told: Arc::new(Semaphore::new(TOLD_MAX)),
@@ -266,7 +278,7 @@ async fn converse<H: Handler>(
         let id = shared.requests.fetch_add(1, Ordering::Relaxed);
         let admitted = match refusal() {
             Some(problem) => Err(problem),
-            None => admit(request, id, origin, endpoint, shared).await,
+            None => admit(request, id, origin, endpoint, shared),
         };
         Ok::<_, Infallible>(match admitted {
             Ok(request) => handler.answer(request, Arc::clone(shared)).await,
@@ -298,8 +310,8 @@ async fn converse<H: Handler>(
     }
 }
 
-/// Refuses what browsers can be made to send by pages of others, and reads the body.
-async fn admit(
+/// Refuses what browsers can be made to send by pages of others.
+fn admit(
     request: hyper::Request<Incoming>,
     id: u64,
     origin: Origin,
@@ -317,7 +329,6 @@ async fn admit(
             "this name is none of this server's: see hosts in its configuration",
         ));
     }
-    let mut octets = Bytes::new();
     if method != Method::GET {
         if head.headers.contains_key(ORIGIN)
             && !text(&head.headers, &ORIGIN).is_some_and(|origin| is_own_page(origin, host))
@@ -329,34 +340,20 @@ async fn admit(
         if !media.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(Kind::MEDIA, "Content-Type must be application/json"));
         }
-        octets = read(body, &shared.limits).await?;
     }
+    let body = match method {
+        Method::GET => Unread::none(),
+        _ => Unread::new(body, shared.limits.body_octets_max, shared.limits.body_timeout),
+    };
     Ok(Request {
         id,
         method,
         path: head.uri.path().into(),
         query: head.uri.query().unwrap_or_default().into(),
         headers: head.headers,
-        body: octets,
+        body,
         origin,
     })
-}
-
-async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
-    let too_long = || {
-        let detail = format!("a body may have {} octets", limits.body_octets_max);
-        Problem::new(Kind::TOO_LONG, detail)
-    };
-    if body.size_hint().lower() > limits.body_octets_max as u64 {
-        return Err(too_long());
-    }
-    let whole = Limited::new(body, limits.body_octets_max).collect();
-    match tokio::time::timeout(limits.body_timeout, whole).await {
-        Err(_) => Err(Kind::TOO_SLOW.into()),
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => Err(Problem::new(Kind::BAD_QUERY, error.to_string())),
-    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &hyper::header::HeaderName) -> Option<&'a str> {

@@ -177,13 +177,19 @@ async fn what_is_refused_says_why() {
     assert!(shared.refusals().broken >= 1);
 }
 
-/// A connection in virtual time, and what the server makes of it.
+/// A connection in virtual time of somebody who may everything, and what the server makes of it.
 fn connect(limits: Limits) -> (DuplexStream, Arc<Shared>, watch::Sender<bool>) {
+    connect_from(Origin::Process { uid: 7, pid: None }, limits)
+}
+
+fn connect_from(
+    origin: Origin,
+    limits: Limits,
+) -> (DuplexStream, Arc<Shared>, watch::Sender<bool>) {
     let (stop, stopped) = watch::channel(false);
     let shared = Shared::new(limits, Vec::new(), stopped);
     let (client, stream) = tokio::io::duplex(4096);
     let endpoint = Endpoint::Unix("/nowhere".into());
-    let origin = Origin::Process { uid: 7, pid: None };
     let served = Arc::clone(&shared);
     tokio::spawn(async move {
         server::connection(stream, origin, &endpoint, site(), served).await;
@@ -228,6 +234,46 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let answer = rest(client).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert_eq!(before.elapsed().as_secs(), 5);
+}
+
+/// Who may not, or asks for what there is not, is told so at once: nothing more is taken from them.
+#[tokio::test(start_paused = true)]
+async fn the_body_of_who_may_not_is_not_waited_for() {
+    let local = Origin::Address("127.0.0.1:5".parse().unwrap());
+    for (line, header, status) in [
+        ("POST /echo", "", 401),
+        ("POST /echo", "Authorization: Bearer view\r\n", 403),
+        ("POST /echo", "Authorization: Bearer wrong\r\n", 401),
+        ("POST /nothing", "", 404),
+        ("POST /hello", "", 405),
+    ] {
+        for length in [9, 1 << 30] {
+            let (mut client, _shared, _stop) = connect_from(local, Limits::default());
+            let head = format!(
+                "{line} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Connection: close\r\n{header}Content-Length: {length}\r\n\r\n1234"
+            );
+            client.write_all(head.as_bytes()).await.unwrap();
+            let before = Instant::now();
+            let answer = rest(client).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+            assert_eq!(before.elapsed().as_secs(), 0, "{line}");
+        }
+    }
+}
+
+/// Limits of a configuration are numbers that somebody wrote.
+#[tokio::test]
+async fn the_greatest_limits_there_are_are_bounded() {
+    let (stop, stopped) = watch::channel(false);
+    let all = usize::MAX;
+    let limits = Limits { connections_max: all, streams_max: all, ..Limits::default() };
+    let shared = Shared::new(limits, Vec::new(), stopped);
+    let seat = shared.stream().unwrap();
+    assert_eq!(shared.streams(), 1);
+    drop(seat);
+    shared.no_streams().await;
+    drop(stop);
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,7 +68,8 @@ impl Proxy {
     /// # Panics
     ///
     /// Outside of a runtime with IO and time.
-    pub async fn start(config: Config) -> Result<Self, ProxyError> {
+    pub async fn start(mut config: Config) -> Result<Self, ProxyError> {
+        config.connections_max = config.connections_max.min(Semaphore::MAX_PERMITS);
         let mut listeners = Vec::new();
         for &at in &config.listen {
             let bound = TcpListener::bind(at).await;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rserpool::wire::param::RegistrarId;
 use rserpool_web::access::Tokens;
 use rserpool_web::listen::Endpoint;
+use rserpool_web::server::Limits;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// What `--admin` without a URL adds.
@@ -39,7 +40,7 @@ const AUTO: &str = "unix:auto";
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        let limits = rserpool_web::server::Limits::default();
+        let limits = Limits::default();
         Self {
             listen: vec![AUTO.into()],
             tokens: None,
@@ -82,11 +83,15 @@ impl AdminConfig {
                 found.push(format!("admin.{name} is 0: everything would be refused"));
             }
         }
-        if self.events_max > EVENTS_MAX {
-            found.push(format!("admin.events_max is above {EVENTS_MAX}"));
-        }
-        if self.metrics_pools_max > METRICS_POOLS_MAX {
-            found.push(format!("admin.metrics_pools_max is above {METRICS_POOLS_MAX}"));
+        for (name, value, most) in [
+            ("connections_max", self.connections_max, Limits::MOST),
+            ("streams_max", self.streams_max, Limits::MOST),
+            ("events_max", self.events_max, EVENTS_MAX),
+            ("metrics_pools_max", self.metrics_pools_max, METRICS_POOLS_MAX),
+        ] {
+            if value > most {
+                found.push(format!("admin.{name} is above {most}"));
+            }
         }
         if let Err(error) = self.load_tokens() {
             found.push(format!("admin.tokens: {error}"));
@@ -188,6 +193,15 @@ mod tests {
             "metrics_pools_max is above",
             "admin.tokens: cannot read",
         ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let config = AdminConfig {
+            connections_max: usize::MAX,
+            streams_max: 1 << 61,
+            ..AdminConfig::default()
+        };
+        let said = complaints(&config);
+        for part in ["connections_max is above 65536", "streams_max is above 65536"] {
             assert!(said.contains(part), "{part}: {said}");
         }
     }

@@ -24,9 +24,10 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// So many in all. One source has at most `per_source_max`; by default it leaves a quarter.
+    /// So many in all, within what a semaphore takes. One source has at most `per_source_max`; by default it leaves a quarter.
     pub(super) fn new(count: usize, per_source_max: Option<usize>) -> Self {
-        let per_source_max = per_source_max.unwrap_or(count - count / 4);
+        let count = count.min(Semaphore::MAX_PERMITS);
+        let per_source_max = per_source_max.unwrap_or(count - count / 4).min(count);
         let all = Arc::new(Semaphore::new(count));
         Self { count, all, per_source_max, sources: Mutex::default() }
     }
@@ -92,6 +93,14 @@ mod tests {
         // Who has none is forgotten.
         takes(&places, 9).await.unwrap();
         assert_eq!(places.sources.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_may_be_as_many_as_anybody_writes() {
+        for per_source_max in [None, Some(usize::MAX)] {
+            let places = Places::new(usize::MAX, per_source_max);
+            assert!(takes(&places, 1).await.is_some());
+        }
     }
 
     #[tokio::test(start_paused = true)]
