@@ -228,7 +228,7 @@ impl Registrar {
     /// asked. A home that had many asked each of them rarely, and as late they find out that it is
     /// silent: after one and a half of their rhythm and a question.
     pub(super) fn grace_among(&self, count: usize) -> Duration {
-        self.config.adoption_grace.max(self.pace.interval_of_each(count) * 2)
+        self.config.adoption_grace.max(self.keep_alive_rate.tokens.interval_of_each(count) * 2)
     }
 
     /// Asks elements that have registered here whether they still want this registrar.

@@ -8,13 +8,12 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::RegistrarId;
 
 use super::dialing::Dial;
-use super::evidence::Ended;
 use super::fair_share::Queue;
 use super::proof::Proof;
 use super::quota::count;
 use super::reach::reach_over;
 use super::table::Download;
-use super::{Deadline, LeaveReason, Registrar};
+use super::{Deadline, Registrar};
 use crate::handlespace::{ElementIndex, Reach};
 use crate::machine::{Link, Output, Peer, Source};
 use crate::time::Time;
@@ -95,9 +94,6 @@ impl Answers {
     }
 }
 
-/// So many elements are taken out at once: some 0.1 ms.
-const LOST_AT_ONCE: usize = 64;
-
 impl Registrar {
     /// Where the other end of an association is, for people.
     pub(super) fn remote_addr(&self, peer: Peer) -> Option<SocketAddr> {
@@ -105,7 +101,7 @@ impl Registrar {
     }
 
     pub(super) fn on_up(&mut self, now: Time, peer: Peer, link: Link) {
-        let dial = self.dials.remove(&peer);
+        let dial = self.dialing.under_way.remove(&peer);
         if peer.is_dialed() && dial.is_none() {
             // It came up before the driver heard that it is wanted no more: its end is under way.
             return;
@@ -151,7 +147,7 @@ impl Registrar {
     }
 
     pub(super) fn on_down(&mut self, now: Time, peer: Peer) {
-        if let Some(dial) = self.dials.remove(&peer) {
+        if let Some(dial) = self.dialing.under_way.remove(&peer) {
             self.dial_failed(now, dial);
             return;
         }
@@ -159,65 +155,16 @@ impl Registrar {
             return;
         };
         self.forget_contests(peer);
-        self.fair_share.resize(association.elements.len(), 0);
+        self.keep_alive_rate.share.resize(association.elements.len(), 0);
         self.discount_association(peer, &association);
         let elements = count(association.elements.len());
         self.usage.change(association.source, |used| used.elements -= elements);
         let elements = std::mem::take(&mut association.elements);
-        if !elements.is_empty() {
-            self.ended.insert(peer, Ended::of(&association));
-        }
-        if elements.len() <= LOST_AT_ONCE {
-            for index in elements {
-                self.lose(now, index);
-            }
-            self.ended.remove(&peer);
-        } else {
-            self.lost.extend(elements.into_iter().map(|index| (peer, index)));
-            self.arm_lost(now);
-        }
+        self.lose_all(now, peer, &association, elements);
         if association.link.protocol == Protocol::Enrp {
             self.deadlines.disarm(Deadline::Introduction(peer));
             self.end_download(peer);
             self.link_lost(now, peer, &association);
-        }
-    }
-
-    /// Takes out some of those whose associations are gone. Of very many it takes out few at a time,
-    /// and between them others have their answers.
-    pub(super) fn remove_lost(&mut self, now: Time) {
-        let count = self.lost.len().min(LOST_AT_ONCE);
-        let taken: Vec<(Peer, ElementIndex)> = self.lost.drain(..count).collect();
-        for &(peer, index) in &taken {
-            // It may have registered again meanwhile.
-            if self.supervised.get(index).is_some_and(|it| it.association == Some(peer)) {
-                self.lose(now, index);
-            }
-        }
-        // Those of one association stand together: of all but the next these were the last.
-        let next = self.lost.front().map(|(peer, _)| *peer);
-        for (peer, _) in taken.iter().filter(|(peer, _)| Some(*peer) != next) {
-            self.ended.remove(peer);
-        }
-        if !self.lost.is_empty() {
-            self.arm_lost(now);
-        }
-    }
-
-    /// At once, but not before what has arrived is handed in.
-    fn arm_lost(&mut self, now: Time) {
-        self.deadlines.arm(Deadline::Lost, now + Duration::from_nanos(1));
-    }
-
-    /// The association of an element is gone.
-    fn lose(&mut self, now: Time, index: ElementIndex) {
-        if self.succeed(now, index) {
-            return;
-        }
-        if self.is_on_its_way(now, index) {
-            self.await_other_home(now, index);
-        } else {
-            self.remove(now, index, LeaveReason::AssociationLost);
         }
     }
 
@@ -228,7 +175,7 @@ impl Registrar {
         if association.elements.insert(index) {
             self.usage.change(association.source, |used| used.elements += 1);
         }
-        self.fair_share.resize(before, association.elements.len());
+        self.keep_alive_rate.share.resize(before, association.elements.len());
     }
 
     /// An element is not looked after over this association any more.
@@ -241,7 +188,7 @@ impl Registrar {
                 used.elements = used.elements.saturating_sub(1);
             });
         }
-        self.fair_share.resize(before, association.elements.len());
+        self.keep_alive_rate.share.resize(before, association.elements.len());
     }
 
     /// True where this association is there, and goes to the port of this protocol.

@@ -8,6 +8,7 @@ use rand::RngExt;
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{RegistrarId, SctpTransport};
 
+use super::dials::Dials;
 use super::peers::{PeerRegistrar, Status};
 use super::{Deadline, Phase, Registrar, State};
 use crate::machine::{Output, Peer, Target};
@@ -43,6 +44,23 @@ pub(super) struct ConfiguredPeer {
     pub(super) is_removed: bool,
 }
 
+/// Whom this registrar dials.
+#[derive(Debug)]
+pub(super) struct Dialing {
+    /// By number.
+    pub(super) configured: Vec<ConfiguredPeer>,
+    /// Associations that are being set up.
+    pub(super) under_way: Dials,
+}
+
+impl Dialing {
+    /// So many registrars are configured, and none is dialed yet.
+    pub(super) fn new(configured: usize) -> Self {
+        let configured = (0..configured).map(|_| ConfiguredPeer::default()).collect();
+        Self { configured, under_way: Dials::default() }
+    }
+}
+
 /// The longest pause between two attempts, whatever the profile.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -50,14 +68,14 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 impl Registrar {
     /// Asks for an association; its name.
     pub(super) fn dial(&mut self, target: Target, protocol: Protocol, dial: Dial) -> Peer {
-        let peer = self.dials.begin(dial);
+        let peer = self.dialing.under_way.begin(dial);
         self.outputs.push_back(Output::Connect(peer, target, protocol));
         peer
     }
 
     /// Dials a configured registrar, unless there is an association to it already.
     pub(super) fn dial_configured(&mut self, now: Time, number: usize) {
-        let Some(configured) = self.configured.get(number) else { return };
+        let Some(configured) = self.dialing.configured.get(number) else { return };
         let is_wanted = !configured.is_self && !configured.is_removed;
         if configured.peer.is_some() || !is_wanted || self.state == State::Departed {
             return;
@@ -73,12 +91,12 @@ impl Registrar {
         self.stats.peer_dials += 1;
         let target = Target::Configured(number);
         let peer = self.dial(target, Protocol::Enrp, Dial::Configured(number));
-        self.configured[number].peer = Some(peer);
+        self.dialing.configured[number].peer = Some(peer);
     }
 
     /// The pause before a configured registrar is dialed again is over.
     pub(super) fn on_redial(&mut self, now: Time, number: usize) {
-        if let Some(configured) = self.configured.get_mut(number) {
+        if let Some(configured) = self.dialing.configured.get_mut(number) {
             configured.was_hurried = false;
         }
         self.dial_configured(now, number);
@@ -88,8 +106,8 @@ impl Registrar {
     /// dialed. Those are dialed now: until one has answered there, what it has counts for little.
     /// Once in each pause, whoever comes.
     pub(super) fn look_for_configured(&mut self, now: Time) {
-        for number in 0..self.configured.len() {
-            let configured = &mut self.configured[number];
+        for number in 0..self.dialing.configured.len() {
+            let configured = &mut self.dialing.configured[number];
             let is_missed = configured.id.is_none() && configured.peer.is_none();
             if is_missed && configured.failures > 0 && !configured.was_hurried {
                 configured.was_hurried = true;
@@ -100,18 +118,19 @@ impl Registrar {
 
     /// The numbers of the configured registrars.
     pub(super) fn configured_numbers(&self) -> impl Iterator<Item = usize> {
-        let rows = self.configured.iter().enumerate();
+        let rows = self.dialing.configured.iter().enumerate();
         rows.filter(|(_, configured)| !configured.is_removed).map(|(number, _)| number)
     }
 
     /// From now on these are configured, and no others: new ones are dialed, and others no longer.
     /// Associations that are up stay.
     pub(super) fn configure_peers(&mut self, now: Time, numbers: &BTreeSet<usize>) {
-        let len = numbers.last().map_or(0, |last| last + 1).max(self.configured.len());
+        let len = numbers.last().map_or(0, |last| last + 1).max(self.dialing.configured.len());
         let unknown = || ConfiguredPeer { is_removed: true, ..ConfiguredPeer::default() };
-        self.configured.resize_with(len, unknown);
+        self.dialing.configured.resize_with(len, unknown);
         for number in 0..len {
-            let (is_wanted, configured) = (numbers.contains(&number), &mut self.configured[number]);
+            let (is_wanted, configured) =
+                (numbers.contains(&number), &mut self.dialing.configured[number]);
             if std::mem::replace(&mut configured.is_removed, !is_wanted) != is_wanted {
                 continue;
             }
@@ -123,7 +142,7 @@ impl Registrar {
                 }
                 continue;
             }
-            let dialing = configured.peer.filter(|peer| self.dials.contains_key(peer));
+            let dialing = configured.peer.filter(|peer| self.dialing.under_way.contains_key(peer));
             if let Ok(number) = u32::try_from(number) {
                 self.deadlines.disarm(Deadline::Redial(number));
             }
@@ -136,7 +155,7 @@ impl Registrar {
     /// Dials a registrar whose associations have all ended.
     pub(super) fn dial_registrar(&mut self, now: Time, id: RegistrarId) {
         let is_one = |c: &ConfiguredPeer| c.id == Some(id) && !c.is_self && !c.is_removed;
-        let row = self.configured.iter().position(is_one);
+        let row = self.dialing.configured.iter().position(is_one);
         if let Some(number) = row {
             self.dial_configured(now, number);
             return;
@@ -158,7 +177,7 @@ impl Registrar {
 
     /// The other end had set up what this registrar asked for.
     pub(super) fn on_known(&mut self, now: Time, dialed: Peer, there: Peer) {
-        let Some(dial) = self.dials.remove(&dialed) else { return };
+        let Some(dial) = self.dialing.under_way.remove(&dialed) else { return };
         let Some(association) = self.associations.get(&there) else {
             self.dial_failed(now, dial);
             return;
@@ -167,7 +186,7 @@ impl Registrar {
         self.raise_proof(now, there, &dial);
         match &dial {
             Dial::Configured(number) => {
-                if let Some(configured) = self.configured.get_mut(*number) {
+                if let Some(configured) = self.dialing.configured.get_mut(*number) {
                     configured.peer = Some(there);
                     configured.id = registrar.or(configured.id);
                 }
@@ -189,7 +208,7 @@ impl Registrar {
         match dial {
             Dial::Configured(number) => {
                 self.redial_later(now, number);
-                if let Some(id) = self.configured.get(number).and_then(|c| c.id) {
+                if let Some(id) = self.dialing.configured.get(number).and_then(|c| c.id) {
                     self.is_unreachable(now, id);
                 }
                 self.seek_mentor(now);
@@ -207,7 +226,7 @@ impl Registrar {
 
     /// The association to a configured registrar is over: another one comes, later each time.
     pub(super) fn redial_later(&mut self, now: Time, number: usize) {
-        let Some(configured) = self.configured.get_mut(number) else { return };
+        let Some(configured) = self.dialing.configured.get_mut(number) else { return };
         configured.peer = None;
         if configured.is_self || configured.is_removed {
             return;
@@ -223,7 +242,7 @@ impl Registrar {
     /// An association has ended: each configured registrar that was reached over it is dialed again,
     /// whichever end had set it up, and whatever for.
     pub(super) fn redial_over(&mut self, now: Time, link: Peer) {
-        let rows = self.configured.iter().enumerate();
+        let rows = self.dialing.configured.iter().enumerate();
         let numbers: Vec<usize> =
             rows.filter(|(_, it)| it.peer == Some(link)).map(|(number, _)| number).collect();
         for number in numbers {

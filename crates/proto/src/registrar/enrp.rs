@@ -119,7 +119,7 @@ impl Registrar {
         let Some(association) = self.associations.get(&link) else { return };
         let addresses: Vec<IpAddr> = association.link.remote.clone();
         let port = Some(association.link.remote_port);
-        for configured in &mut self.configured {
+        for configured in &mut self.dialing.configured {
             if configured.peer == Some(link) {
                 configured.is_self = is_self;
                 // Only an operator can help; the pauses are the longest ones.

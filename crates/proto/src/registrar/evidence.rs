@@ -53,7 +53,7 @@ impl Registrar {
         };
         let peer = supervised.association;
         let live = peer.and_then(|peer| self.associations.get(&peer)).map(Ended::of);
-        let ended = peer.and_then(|peer| self.ended.get(&peer));
+        let ended = peer.and_then(|peer| self.lost.association(peer));
         let association = live.as_ref().or(ended);
         Box::new(Evidence {
             remote: association.and_then(|it| it.remote),

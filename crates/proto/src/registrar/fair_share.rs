@@ -5,8 +5,28 @@ use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::token_bucket::TokenBucket;
 use crate::handlespace::ElementIndex;
 use crate::machine::Peer;
+
+/// How often, and in which order, this registrar's elements are asked.
+#[derive(Debug)]
+pub(super) struct KeepAliveRate {
+    /// How many in a second.
+    pub(super) tokens: TokenBucket,
+    /// Whose elements wait for that.
+    pub(super) turns: RoundRobin,
+    /// How often those of each association.
+    pub(super) share: FairShare,
+}
+
+impl KeepAliveRate {
+    /// At most `rate_max` a second.
+    pub(super) fn new(rate_max: NonZeroU32) -> Self {
+        let tokens = TokenBucket::new(rate_max);
+        Self { tokens, turns: RoundRobin::default(), share: FairShare::default() }
+    }
+}
 
 /// How many elements the associations have.
 ///

@@ -124,7 +124,7 @@ impl Registrar {
     /// Who has left waits for nothing more, whatever else the last input did.
     pub(super) fn forget_timers(&mut self) {
         self.deadlines = crate::deadlines::Deadlines::default();
-        self.lost.clear();
+        self.lost = super::Lost::default();
     }
 
     /// Ends every association. Nobody is told of the elements that are left: their home is found
@@ -135,13 +135,12 @@ impl Registrar {
         self.forget_timers();
         self.supervised.clear();
         self.reports = crate::handlespace::PerElement::default();
-        self.lost.clear();
         self.adopting = super::Adopting::new(self.config.adoption_rate_max);
         self.contests = super::Contests::default();
         self.foreign_claims = super::ForeignClaims::default();
         self.hearsay = super::Hearsay::default();
         self.downloads.clear();
-        let dialed = self.dials.end_all().map(Output::Abort);
+        let dialed = self.dialing.under_way.end_all().map(Output::Abort);
         self.outputs.extend(dialed);
         let closed = std::mem::take(&mut self.associations).into_keys().map(Output::Close);
         self.outputs.extend(closed);
@@ -149,7 +148,7 @@ impl Registrar {
         self.subscriptions = Subscriptions::default();
         self.held = Held::default();
         self.usage = Usage::default();
-        self.silent.clear();
+        self.silent = super::Silent::default();
         let handed_over = self.handover.done;
         let event = Event::Departed { handed_over, left_behind };
         self.outputs.push_back(Output::Event(event));

@@ -4,6 +4,7 @@
 //! registered, subscribed or asked anything for [`Config::idle_timeout`](super::Config::idle_timeout)
 //! ends: a user that wants something again comes again. Those of elements and subscribers stay.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rserpool_wire::Protocol;
@@ -21,6 +22,26 @@ const SILENT_MIN: Duration = Duration::from_secs(1);
 const LOOKED_AT_MAX: usize = 64;
 /// The wait for what may lie in a queue that this registrar had no time to read.
 const EXTENSION: Duration = Duration::from_secs(1);
+
+/// Associations over which nothing was said yet, by the source that each came from.
+#[derive(Debug, Default)]
+pub(super) struct Silent(BTreeSet<(Source, Peer)>);
+
+impl Silent {
+    fn enter(&mut self, source: Option<Source>, peer: Peer) {
+        self.0.extend(source.map(|source| (source, peer)));
+    }
+
+    fn leave(&mut self, source: Option<Source>, peer: Peer) {
+        source.and_then(|source| self.0.take(&(source, peer)));
+    }
+
+    /// Those of one source, the oldest first.
+    fn of(&self, source: Source) -> impl Iterator<Item = Peer> + '_ {
+        let from_there = self.0.range((source, Peer::accepted(0))..);
+        from_there.take_while(move |(of, _)| *of == source).map(|(_, peer)| *peer)
+    }
+}
 
 impl Registrar {
     /// Somebody comes to the ASAP port. False where there are as many of its source as may be, and
@@ -56,8 +77,7 @@ impl Registrar {
         carrier: Option<Carrier>,
     ) -> Option<Peer> {
         let source = source?;
-        let silent = self.silent.range((source, Peer::accepted(0))..).take(LOOKED_AT_MAX);
-        let mut silent = silent.take_while(|(of, _)| *of == source).map(|(_, peer)| *peer);
+        let mut silent = self.silent.of(source).take(LOOKED_AT_MAX);
         silent.find(|peer| {
             self.associations.get(peer).is_some_and(|it| {
                 let is_meant = carrier.is_none_or(|carrier| it.link.carrier == carrier);
@@ -72,7 +92,7 @@ impl Registrar {
         if association.link.protocol != Protocol::Asap || peer.is_dialed() {
             return;
         }
-        self.silent.extend(association.source.map(|source| (source, peer)));
+        self.silent.enter(association.source, peer);
         let is_tcp = association.link.carrier == Carrier::Tcp;
         self.usage.change(association.source, |used| {
             used.associations += 1;
@@ -96,7 +116,7 @@ impl Registrar {
             used.held_octets -= held_octets;
         });
         self.deadlines.disarm(Deadline::Idle(peer));
-        source.and_then(|source| self.silent.take(&(source, peer)));
+        self.silent.leave(source, peer);
     }
 
     /// Something came over an association to the port of this protocol. False where there is no
@@ -109,7 +129,7 @@ impl Registrar {
         association.last_used = now;
         self.arrival = Some((peer, association.reach));
         if !std::mem::replace(&mut association.has_spoken, true) {
-            association.source.and_then(|source| self.silent.take(&(source, peer)));
+            self.silent.leave(association.source, peer);
         }
         true
     }

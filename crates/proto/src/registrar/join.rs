@@ -63,7 +63,7 @@ impl Registrar {
             self.announce(now);
             self.arm_suggestions(now);
         }
-        for number in 0..self.configured.len() {
+        for number in 0..self.dialing.configured.len() {
             self.dial_configured(now, number);
         }
         self.seek_mentor(now);
@@ -79,7 +79,7 @@ impl Registrar {
             (is_there && !self.join.tried.contains(id)).then_some(*id)
         };
         let mut mentors: Vec<RegistrarId> = self.peers.iter().filter_map(is_one).collect();
-        let is_pending = self.configured.iter().any(|configured| {
+        let is_pending = self.dialing.configured.iter().any(|configured| {
             let known = configured.id.is_some_and(|id| self.join.tried.contains(&id));
             !configured.is_self && configured.peer.is_some() && !known
         });

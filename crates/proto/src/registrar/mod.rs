@@ -9,6 +9,7 @@
 //! | `contest` | who has an identifier that two want | RFC 5352 §3.1 |
 //! | `evidence` | why an element was removed | |
 //! | `supervision` | keep-alives, expiry, removal | RFC 5352 §3.5 |
+//! | `lost` | elements whose association has ended | RFC 5352 §3.5 |
 //! | `fair_share` | in which order, and how often, elements are asked | |
 //! | `reports` | users that cannot reach an element | RFC 5352 §3.5 |
 //! | `subscription` | users that are told of changes | RFC 5352 §2.2.5 |
@@ -58,6 +59,7 @@ mod hearsay;
 mod held;
 mod idle;
 mod join;
+mod lost;
 mod misbehaviour;
 mod notices;
 mod peers;
@@ -96,7 +98,7 @@ use rserpool_wire::{Message, Protocol};
 
 use crate::deadlines::{Deadlines, Key};
 use crate::handlespace::{ElementIndex, Handlespace, PerElement, Reach};
-use crate::machine::{Input, Machine, Malformed, Output, Peer, Source};
+use crate::machine::{Input, Machine, Malformed, Output, Peer};
 use crate::time::Time;
 
 pub use config::{AddressScope, Config};
@@ -122,25 +124,25 @@ use adoption::Adopting;
 use announce::Announcing;
 use association::Association;
 use contest::Contests;
-use dialing::ConfiguredPeer;
-use dials::Dials;
-use evidence::Ended;
-use fair_share::{FairShare, RoundRobin};
+use dialing::Dialing;
+use fair_share::KeepAliveRate;
 use foreign_claim::ForeignClaims;
 use handover::Handover;
 use hearsay::Hearsay;
 use held::Held;
+use idle::Silent;
 use join::Join;
+use lost::Lost;
 use misbehaviour::Complaints;
 use notices::Notices;
 use peers::PeerRegistrar;
 use permission::Holders;
+use presence::Heartbeat;
 use quota::Usage;
 use reports::Reports;
 use subscription::Subscriptions;
 use suggestion::Suggesting;
 use supervision::Supervised;
-use token_bucket::TokenBucket;
 
 /// The registrar.
 ///
@@ -160,21 +162,14 @@ pub struct Registrar {
     holders: Holders,
     /// Somebody has proved who it is.
     is_keyed: bool,
-    /// Associations over which nothing was said yet.
-    silent: BTreeSet<(Source, Peer)>,
+    silent: Silent,
     /// Requests of elements and users that wait until it serves.
     held: Held,
     announcing: Announcing,
     deadlines: Deadlines<Deadline>,
     /// How often elements are asked whether they live.
-    pace: TokenBucket,
-    /// Whose elements wait for the pace.
-    round_robin: RoundRobin,
-    fair_share: FairShare,
-    /// Elements to take out, and the associations that they are lost with.
-    lost: VecDeque<(Peer, ElementIndex)>,
-    /// The associations of these.
-    ended: BTreeMap<Peer, Ended>,
+    keep_alive_rate: KeepAliveRate,
+    lost: Lost,
     /// Registrations with identifiers that elements have which are being asked.
     contests: Contests,
     /// Reports that elements are unreachable, since they answered or registered.
@@ -183,15 +178,10 @@ pub struct Registrar {
     join: Join,
     /// The other registrars.
     peers: BTreeMap<RegistrarId, PeerRegistrar>,
-    configured: Vec<ConfiguredPeer>,
-    /// Associations that are being set up.
-    dials: Dials,
+    dialing: Dialing,
     /// Associations over which handle tables are being told.
     downloads: BTreeSet<Peer>,
-    /// How many presences were told.
-    ticks: u32,
-    /// When everyone was last told, beyond that, that this registrar lives.
-    life_shown: Option<Time>,
+    heartbeat: Heartbeat,
     adopting: Adopting,
     foreign_claims: ForeignClaims,
     hearsay: Hearsay,
@@ -317,25 +307,20 @@ impl Registrar {
             usage: Usage::default(),
             holders: Holders::default(),
             is_keyed: false,
-            silent: BTreeSet::new(),
+            silent: Silent::default(),
             held: Held::default(),
             announcing: Announcing::default(),
             deadlines: Deadlines::default(),
-            pace: TokenBucket::new(config.supervision_rate_max),
-            round_robin: RoundRobin::default(),
-            fair_share: FairShare::default(),
-            lost: VecDeque::new(),
-            ended: BTreeMap::new(),
+            keep_alive_rate: KeepAliveRate::new(config.supervision_rate_max),
+            lost: Lost::default(),
             contests: Contests::default(),
             reports: PerElement::default(),
             state: if is_alone { State::Serving } else { State::Starting(Phase::Waiting) },
             join: Join::default(),
             peers: BTreeMap::new(),
-            configured: (0..config.peers).map(|_| ConfiguredPeer::default()).collect(),
-            dials: Dials::default(),
+            dialing: Dialing::new(config.peers),
             downloads: BTreeSet::new(),
-            ticks: 0,
-            life_shown: None,
+            heartbeat: Heartbeat::default(),
             adopting: Adopting::new(config.adoption_rate_max),
             foreign_claims: ForeignClaims::default(),
             hearsay: Hearsay::default(),

@@ -296,10 +296,12 @@ impl Registrar {
             return false;
         }
         let expected = match dial {
-            Some(Dial::Configured(number)) => self.configured.get_mut(number).and_then(|c| {
-                c.failures = 0;
-                c.id.replace(id)
-            }),
+            Some(Dial::Configured(number)) => {
+                self.dialing.configured.get_mut(number).and_then(|c| {
+                    c.failures = 0;
+                    c.id.replace(id)
+                })
+            }
             Some(Dial::Registrar(expected) | Dial::Listed(expected)) => {
                 if let Some(peer) = self.peers.get_mut(&expected) {
                     peer.dialing = None;
@@ -402,11 +404,11 @@ impl Registrar {
         }
         self.forget_doubts(now, peer.doubted);
         if let Some(dialing) = peer.dialing {
-            self.dials.remove(&dialing);
+            self.dialing.under_way.remove(&dialing);
             // It may be up already, and nobody has said yet who is there.
             self.abort_link(now, dialing);
         }
-        for configured in &mut self.configured {
+        for configured in &mut self.dialing.configured {
             if configured.id == Some(id) {
                 configured.id = None;
             }

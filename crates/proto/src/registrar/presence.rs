@@ -35,6 +35,32 @@ const AUDIT_CALM: u32 = 4;
 const EXTENSIONS_MAX: u8 = 32;
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
+/// When this registrar told everyone that it lives.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeat {
+    /// How many presences were told.
+    ticks: u32,
+    /// When everyone was last told beyond those.
+    life_shown: Option<Time>,
+}
+
+impl Heartbeat {
+    /// One more presence was told. True where it is time to ask for a peer list, too.
+    fn tick(&mut self) -> bool {
+        self.ticks = self.ticks.wrapping_add(1);
+        self.ticks.is_multiple_of(TICKS_PER_LIST)
+    }
+
+    /// True where somebody who doubts that this registrar lives is to be answered: once in a pause.
+    pub(super) fn may_show_life(&mut self, now: Time, pause: Duration) -> bool {
+        let may = self.life_shown.is_none_or(|shown| now >= shown + pause);
+        if may {
+            self.life_shown = Some(now);
+        }
+        may
+    }
+}
+
 impl Registrar {
     pub(super) fn arm_presence(&mut self, now: Time) {
         if self.deadlines.deadline(Deadline::Presence).is_none() {
@@ -61,8 +87,8 @@ impl Registrar {
             let message = Enrp { sender: Some(self.id), receiver: None, body };
             self.outputs.push_back(Output::Announce(Message::Enrp(message)));
         }
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.is_serving() && self.ticks.is_multiple_of(TICKS_PER_LIST) {
+        let asks_for_list = self.heartbeat.tick();
+        if asks_for_list && self.is_serving() {
             self.ask_someone_for_list();
         }
     }
@@ -341,7 +367,7 @@ impl Registrar {
     pub(super) fn is_unreachable(&mut self, now: Time, id: RegistrarId) {
         let Some(peer) = self.peers.get(&id) else { return };
         let is_being_dialed = peer.dialing.is_some()
-            || self.configured.iter().any(|c| c.id == Some(id) && c.peer.is_some());
+            || self.dialing.configured.iter().any(|c| c.id == Some(id) && c.peer.is_some());
         if peer.met
             && peer.status == Status::Suspected
             && peer.links.is_empty()

@@ -204,7 +204,7 @@ impl Registrar {
         let changed = self.reloadable().differences(&new);
         self.config = self.config.clone().with(&new);
         self.handlespace.reconfigure(new.handlespace);
-        self.pace.set_rate(new.supervision_rate_max);
+        self.keep_alive_rate.tokens.set_rate(new.supervision_rate_max);
         self.adopting.set_rate(new.adoption_rate_max);
         self.suggesting.set_rate(new.suggestion_rate_max);
         let is_serving = self.state == State::Serving;

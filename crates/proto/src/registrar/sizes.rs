@@ -53,15 +53,16 @@ impl Registrar {
         let links = self.peers.values().map(|peer| peer.links.len() + peer.doubted.len());
         let links_of_one = links.clone().max().unwrap_or(0);
         let [adopting, to_ask, awaiting, disputed] = self.adopting.lens();
-        let dials_max = self.configured.len() + peers_max + 256;
+        let [lost, ended] = self.lost.lens();
+        let dials_max = self.dialing.configured.len() + peers_max + 256;
         vec![
             of("elements", elements, elements_max),
             of("pools", self.handlespace.pool_count(), limits.pools_max as usize),
             of("supervised", self.supervised.len(), elements),
             of("reports", self.reports.len(), self.supervised.len()),
             // Some that are gone still wait.
-            of("lost", self.lost.len(), STALE * elements_max),
-            of("ended", self.ended.len(), self.lost.len()),
+            of("lost", lost, STALE * elements_max),
+            of("ended", ended, lost),
             of("adopting", adopting, elements_max),
             of("to_ask", to_ask, adopting.max(elements)),
             of("awaiting", awaiting, elements_max),
@@ -71,7 +72,7 @@ impl Registrar {
             of("peers", self.peers.len(), peers_max),
             of("links", links.sum(), associations),
             of("links_of_one", links_of_one, LINKS_OF_PEER_MAX),
-            of("dials", self.dials.len(), dials_max),
+            of("dials", self.dialing.under_way.len(), dials_max),
             of("holders", self.holders.len(), Holders::limit(associations)),
             of("hearsay", self.hearsay.len(), WAITING_MAX),
             of("downloads", self.downloads.len(), associations),

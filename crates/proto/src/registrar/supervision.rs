@@ -102,7 +102,7 @@ impl Registrar {
         let association = || peer.and_then(|peer| self.associations.get(&peer));
         let size = || association().map_or(0, |association| association.elements.len());
         let rate = self.config.supervision_rate_max;
-        let stretched = self.fair_share.interval(size, interval, rate);
+        let stretched = self.keep_alive_rate.share.interval(size, interval, rate);
         // ±50 % around two thirds of the interval: never later than the interval.
         let spread = self.rng.random_range(1.0 / 3.0..=1.0);
         let mut wait = interval.mul_f64(spread).max(stretched);
@@ -184,7 +184,7 @@ impl Registrar {
         let floor = self.config.timing.keep_alive_timeout_floor;
         if association.answers.is_followed(now, probed, pause)
             || association.answers.are_behind(now, probed, floor)
-            || !self.pace.take_spare(now)
+            || !self.keep_alive_rate.tokens.take_spare(now)
         {
             return;
         }
@@ -248,18 +248,20 @@ impl Registrar {
         let Some(association) = self.associations.get_mut(&peer) else { return };
         supervised.is_queued = true;
         association.queue.tidy(&association.elements);
-        self.round_robin.enqueue(peer, &mut association.queue, index);
+        self.keep_alive_rate.turns.enqueue(peer, &mut association.queue, index);
     }
 
     /// Asks those elements whose turn it is, as many as the pace allows: of each association one
     /// after the other, so that none waits for the many elements of another one.
     pub(super) fn probe_waiting(&mut self, now: Time) {
-        while let Some(peer) = self.round_robin.next() {
+        while let Some(peer) = self.keep_alive_rate.turns.next() {
             let Some(index) = self.first_queued(peer) else {
-                self.round_robin.pass(self.associations.get_mut(&peer).map(|it| &mut it.queue));
+                self.keep_alive_rate
+                    .turns
+                    .pass(self.associations.get_mut(&peer).map(|it| &mut it.queue));
                 continue;
             };
-            if let Err(at) = self.pace.take(now) {
+            if let Err(at) = self.keep_alive_rate.tokens.take(now) {
                 self.deadlines.arm(Deadline::Pace, at);
                 return;
             }
@@ -267,7 +269,7 @@ impl Registrar {
             if let Some(queue) = &mut queue {
                 queue.elements.pop_front();
             }
-            self.round_robin.pass(queue);
+            self.keep_alive_rate.turns.pass(queue);
             if let Some(supervised) = self.supervised.get_mut(index) {
                 supervised.is_queued = false;
             }
@@ -339,7 +341,7 @@ impl Registrar {
         if is_asked || self.adopting.contains(index) {
             return;
         }
-        if self.pace.take_spare(now) || is_needed {
+        if self.keep_alive_rate.tokens.take_spare(now) || is_needed {
             self.probe(now, index, true);
         }
     }

@@ -103,8 +103,7 @@ impl Registrar {
     /// Tells everyone that this registrar lives; once for many that doubt it.
     fn show_life(&mut self, now: Time) {
         let pause = self.config.timing.response_timeout / 4;
-        if self.life_shown.is_none_or(|shown| now >= shown + pause) {
-            self.life_shown = Some(now);
+        if self.heartbeat.may_show_life(now, pause) {
             self.group_cast_presence();
         }
     }
