@@ -18,12 +18,13 @@ use rserpool_proto::timing::{Profile, Timing};
 use rserpool_proto::{element, registrar};
 use rserpool_wire::param::{Load, PeId, Policy, PoolHandle, RegistrarId, TransportUse};
 
+use crate::application::Asking;
 use crate::hostile::Kind;
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Impairment, Stack};
-use crate::node::NodeId;
+use crate::program::NodeId;
 use crate::session::{Calling, Serving};
-use crate::world::{Acquaintance, Asking, Counts, Setup, World};
+use crate::world::{Acquaintance, Counts, Setup, World};
 use scope::Scope;
 
 /// What came of a world.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::network::Impairment;
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 /// Something that happens to a world from outside.
 #[derive(Clone, Debug, PartialEq)]

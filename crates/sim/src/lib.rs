@@ -9,7 +9,9 @@
 //! |---|---|
 //! | [`world`] | nodes, time, what happens |
 //! | [`network`] | hosts, links, associations |
-//! | [`node`] | processes and their machines |
+//! | [`program`] | what a node runs, is told, and says |
+//! | [`application`] | what its application wants |
+//! | `machine`, `node` | the real machines; processes |
 //! | [`hostile`] | strangers, elements that lie, those that read nothing |
 //! | [`crowd`] | very many elements of one process |
 //! | [`session`] | sessions: a service and its clients |
@@ -24,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod application;
 pub mod bounds;
 pub mod calcapp;
 pub mod chaos;
@@ -33,8 +36,10 @@ pub mod experiment;
 pub mod fault;
 pub mod hostile;
 pub mod invariant;
+mod machine;
 pub mod network;
-pub mod node;
+mod node;
+pub mod program;
 pub mod session;
 pub mod statistics;
 pub mod trace;

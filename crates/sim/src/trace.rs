@@ -8,7 +8,7 @@ use rserpool_wire::enrp::{Body, Enrp, UpdateAction};
 use rserpool_wire::param::{Cause, PoolElement, RegistrarId};
 use rserpool_wire::{Asap, Message};
 
-use crate::node::MachineEvent;
+use crate::program::MachineEvent;
 
 /// The lines of a world, where they are wanted.
 #[derive(Debug, Default)]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rserpool_proto::registrar;
 use rserpool_proto::session::client;
+use rserpool_sim::application::Asking;
 use rserpool_sim::fault::Fault;
-use rserpool_sim::node::{MachineCommand, NodeId};
+use rserpool_sim::program::{MachineCommand, NodeId};
 use rserpool_sim::session::{Calling, Serving};
-use rserpool_sim::world::{Asking, Setup, World};
+use rserpool_sim::world::{Setup, World};
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
 fn pool() -> PoolHandle {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use rserpool_proto::registrar;
+use rserpool_sim::application::Asking;
 use rserpool_sim::fault::Fault;
 use rserpool_sim::invariant::Invariant;
-use rserpool_sim::node::NodeId;
-use rserpool_sim::world::{Asking, Setup, World};
+use rserpool_sim::program::NodeId;
+use rserpool_sim::world::{Setup, World};
 use rserpool_wire::param::PoolHandle;
 
 /// A registrar, an element and a user that is subscribed to its pool.

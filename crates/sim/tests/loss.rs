@@ -8,7 +8,7 @@ use rserpool_proto::timing::{Profile, Timing};
 use rserpool_sim::fault::Fault;
 use rserpool_sim::invariant::Invariant;
 use rserpool_sim::network::{Impairment, Stack};
-use rserpool_sim::node::NodeId;
+use rserpool_sim::program::NodeId;
 use rserpool_sim::world::{Setup, World};
 use rserpool_wire::param::PoolHandle;
 

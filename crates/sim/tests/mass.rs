@@ -6,7 +6,7 @@ use std::time::Duration;
 use rserpool_proto::machine::Carrier;
 use rserpool_proto::registrar;
 use rserpool_sim::fault::Fault;
-use rserpool_sim::node::NodeId;
+use rserpool_sim::program::NodeId;
 use rserpool_sim::world::{Acquaintance, Setup, World};
 use rserpool_wire::param::{PeId, Policy, PoolHandle, RegistrarId};
 

@@ -6,7 +6,7 @@ use rserpool_proto::registrar;
 use rserpool_proto::session::client;
 use rserpool_sim::fault::Fault;
 use rserpool_sim::invariant::Invariant;
-use rserpool_sim::node::NodeId;
+use rserpool_sim::program::NodeId;
 use rserpool_sim::session::{Calling, Serving};
 use rserpool_sim::world::{Setup, World};
 use rserpool_wire::param::PoolHandle;

@@ -13,7 +13,7 @@ use rserpool_wire::Protocol;
 use rserpool_wire::asap::{Asap, KeepAlive};
 use rserpool_wire::param::{RegistrarId, SctpTransport, Transport};
 
-use super::dialing::Dial;
+use super::dials::Dial;
 use super::supervision::{EXTENSIONS_MAX, LATENESS_TOLERATED};
 use super::token_bucket::TokenBucket;
 use super::{Deadline, Event, LeaveReason, Registrar};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rserpool_wire::Protocol;
 use rserpool_wire::param::RegistrarId;
 
-use super::dialing::Dial;
+use super::dials::Dial;
 use super::fair_share::Queue;
 use super::proof::Proof;
 use super::quota::count;

@@ -6,26 +6,13 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rserpool_wire::Protocol;
-use rserpool_wire::param::{RegistrarId, SctpTransport};
+use rserpool_wire::param::RegistrarId;
 
-use super::dials::Dials;
+use super::dials::{Dial, Dials};
 use super::peers::{PeerRegistrar, Status};
 use super::{Deadline, Phase, Registrar, State};
 use crate::machine::{Output, Peer, Target};
 use crate::time::Time;
-
-/// What an association was asked for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Dial {
-    /// The configured registrar of this number.
-    Configured(usize),
-    /// A registrar at the transport that it told.
-    Registrar(RegistrarId),
-    /// A registrar at the transport that one told which is known to the operator.
-    Listed(RegistrarId),
-    /// Elements that registered from this transport.
-    Elements(SctpTransport),
-}
 
 /// A registrar that the driver knows by number.
 #[derive(Debug, Default)]

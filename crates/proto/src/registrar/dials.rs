@@ -2,8 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::dialing::Dial;
+use rserpool_wire::param::{RegistrarId, SctpTransport};
+
 use crate::machine::Peer;
+
+/// What an association was asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Dial {
+    /// The configured registrar of this number.
+    Configured(usize),
+    /// A registrar at the transport that it told.
+    Registrar(RegistrarId),
+    /// A registrar at the transport that one told which is known to the operator.
+    Listed(RegistrarId),
+    /// Elements that registered from this transport.
+    Elements(SctpTransport),
+}
 
 /// What each association under way was asked for. Only [`begin`](Self::begin) gives names, so that
 /// none is given twice.

@@ -12,7 +12,7 @@ use rserpool_wire::param::{
 use rserpool_wire::registry::CauseCode;
 use rserpool_wire::{Message, Protocol};
 
-use super::dialing::Dial;
+use super::dials::Dial;
 use super::presence::FULL_AUDIT_INTERVAL;
 use super::proof::Proof;
 use super::reach::within;

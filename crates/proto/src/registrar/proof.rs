@@ -10,7 +10,7 @@
 
 use rserpool_wire::param::RegistrarId;
 
-use super::dialing::Dial;
+use super::dials::Dial;
 use super::peers::Status;
 use super::{Association, Deadline, Misbehaviour, Registrar};
 use crate::machine::Peer;

@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use super::Chaos;
 use crate::fault::Fault;
 use crate::network::Impairment;
-use crate::node::{self, NodeId};
+use crate::program::{MachineCommand, NodeId};
 
 impl Chaos {
     /// Faults, some at once and some one after the other; then what must not last ends.
@@ -39,7 +39,7 @@ impl Chaos {
     fn hurry(&mut self) {
         for client in self.clients.clone() {
             for _ in 0..self.rng.random_range(1..=4) {
-                self.world.order(client, node::MachineCommand::Session);
+                self.world.order(client, MachineCommand::Session);
             }
         }
         if !self.clients.is_empty() {

@@ -8,7 +8,7 @@ use rserpool_proto::machine::{Carrier, Peer};
 use rserpool_proto::time::Time;
 
 use super::Payload;
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 /// The name of an association in the network.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -5,7 +5,7 @@ use rserpool_proto::time::Time;
 
 use super::association::{Parcel, Reason, State};
 use super::{Arrival, AssocId, Network, NetworkEvent, Side};
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 impl Network {
     /// A process ends an association after what it has sent.

@@ -5,7 +5,7 @@ use rserpool_proto::time::Time;
 
 use super::association::{Association, End, Reason, State};
 use super::{Arrival, AssocId, Dial, Network, NetworkEvent, Payload, Process, Refused, Side};
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 impl Network {
     /// A process dials.

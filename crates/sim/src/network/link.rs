@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rserpool_proto::time::Time;
 
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 /// How packets fare.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -32,7 +32,7 @@ use rserpool_proto::time::Time;
 use rserpool_proto::timing::Timing;
 use rserpool_wire::Protocol;
 
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 pub use association::Reason;
 pub use link::Impairment;

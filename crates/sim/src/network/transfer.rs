@@ -7,7 +7,7 @@ use rserpool_proto::time::Time;
 
 use super::association::{Association, Parcel, Reason, State, UnderWay};
 use super::{Arrival, AssocId, Network, NetworkEvent, Payload, Refused, Side};
-use crate::node::NodeId;
+use crate::program::NodeId;
 
 impl Network {
     /// Queues a message.

@@ -6,7 +6,6 @@
 //! without gap or repeat, whatever happens to servers.
 
 mod client;
-mod invariant;
 mod pingpong;
 mod server;
 

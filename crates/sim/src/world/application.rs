@@ -1,76 +1,19 @@
 //! What applications do: elements want to be in their pools, users want elements.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
 use rserpool_proto::session::client::Input;
-use rserpool_proto::time::Time;
 use rserpool_proto::user::{Answer, Request, RequestId, ResolveError};
 use rserpool_proto::{element, registrar, user};
 use rserpool_wire::param::{PeId, PoolHandle};
 
 use super::{COST, Event, World};
+use crate::application::{Application, Asked, Asking, Membership, Open};
 use crate::invariant::Invariant;
-use crate::node::{MachineCommand, MachineEvent, NodeId, Program};
+use crate::program::{MachineCommand, MachineEvent, NodeId, Program};
 use crate::trace::told_in_words;
-
-/// What the application of a node wants, and how far it got.
-#[derive(Clone, Debug)]
-pub(crate) enum Application {
-    /// To serve.
-    Registrar(Membership),
-    /// To be in a pool.
-    Element(Membership),
-    /// To know elements.
-    User(Asking, Asked),
-    /// What its program does by itself.
-    Nothing,
-}
-
-/// The application of an element or a registrar.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Membership {
-    /// It is to be in its pool, or in its scope.
-    pub(crate) wanted: bool,
-}
-
-/// The application of a user.
-#[derive(Clone, Debug, Default)]
-pub struct Asking {
-    /// It asks about so often, with some spread; `None` for never.
-    pub period: Option<Duration>,
-    /// Pools to ask for, in turn.
-    pub pools: Vec<PoolHandle>,
-    /// A pool to be kept up to date about.
-    pub subscribed: Option<PoolHandle>,
-    /// It reports elements that it cannot reach.
-    pub reports: bool,
-}
-
-/// What came of a user's wishes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Asked {
-    /// Numbers the requests.
-    pub(super) count: u64,
-    pub(crate) open: BTreeMap<RequestId, Open>,
-    /// Associations to registrars that came up.
-    pub(crate) homes: u32,
-    /// What was told last of the subscribed pool.
-    pub(crate) told: Option<Vec<PeId>>,
-}
-
-/// A request without an end.
-#[derive(Clone, Debug)]
-pub(crate) struct Open {
-    pub(crate) since: Time,
-    pub(crate) homes: u32,
-    /// Everybody had to know already.
-    pub(crate) is_exam: bool,
-    /// The question of a session that it answers.
-    pub(crate) question: Option<u64>,
-    pub(crate) handle: PoolHandle,
-}
 
 impl World {
     /// A process has started.

@@ -8,8 +8,9 @@ use rserpool_proto::user::{self, Request};
 use super::World;
 use super::drive::protocol_text;
 use crate::invariant::{Invariant, TIMEOUTS_AT_ONCE_MAX};
+use crate::machine::{Legible, MachineInput};
 use crate::network::Arrival;
-use crate::node::{Legible, MachineCommand, MachineInput, NodeId};
+use crate::program::{MachineCommand, NodeId};
 
 impl World {
     /// Hands in what there is; how much that was.

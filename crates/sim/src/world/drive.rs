@@ -15,8 +15,10 @@ use crate::invariant::{
     ANSWERS_TO_STRANGERS_MAX, Invariant, MESSAGES_PER_SECOND_AND_ELEMENT_MAX,
     MESSAGES_PER_SECOND_MAX, OUTPUTS_PER_ROUND_AND_ELEMENT_MAX, OUTPUTS_PER_ROUND_MAX,
 };
+use crate::machine::{AnyMachine, MachineInput};
 use crate::network::{Dial, Payload, Reason, Refused};
-use crate::node::{AnyMachine, Known, MachineCommand, MachineEvent, MachineInput, NodeId, Running};
+use crate::node::{Known, Running};
+use crate::program::{MachineCommand, MachineEvent, NodeId};
 use crate::trace::summary;
 
 impl World {

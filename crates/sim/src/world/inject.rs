@@ -8,11 +8,14 @@ use rserpool_proto::{element, registrar};
 use rserpool_wire::Protocol;
 use rserpool_wire::param::{Load, PoolHandle};
 
-use super::{Application, COST, Membership, World};
+use super::{COST, World};
+use crate::application::{Application, Membership};
 use crate::clock::Clock;
 use crate::fault::Fault;
+use crate::machine::AnyMachine;
 use crate::network::{Payload, Process, Stack};
-use crate::node::{AnyMachine, MachineCommand, NodeId, Program, Running};
+use crate::node::Running;
+use crate::program::{MachineCommand, NodeId, Program};
 use crate::session::Sessions;
 
 impl World {
@@ -95,7 +98,7 @@ impl World {
         node_at.cost = COST;
         node_at.steady_since = now;
         let seed = node_at.seed.wrapping_add(node_at.starts);
-        let machine = node_at.program.begin(seed);
+        let machine = AnyMachine::begin(&node_at.program, seed);
         let sessions = Sessions::begin(node_at.role.as_ref(), seed, now);
         if let AnyMachine::Registrar(registrar) = &machine {
             self.identities[node.0] = Some(registrar.id());

@@ -5,6 +5,7 @@ mod deliver;
 mod drive;
 mod inject;
 mod nodes;
+mod quiet;
 mod sessions;
 mod setup;
 
@@ -18,16 +19,16 @@ use rserpool_proto::registrar::Registrar;
 use rserpool_proto::time::Time;
 use rserpool_wire::param::{PeId, PoolHandle, RegistrarId};
 
-pub use application::Asking;
-pub(crate) use application::{Application, Asked, Membership};
 pub use setup::{Acquaintance, Setup};
 
+use crate::application::{Application, Membership};
 use crate::bounds::Bounds;
 use crate::clock::Agenda;
 use crate::crowd::Crowd;
 use crate::invariant::{Invariant, Violation};
 use crate::network::{Links, Network, NetworkEvent, Process, Settings};
-use crate::node::{MachineCommand, Node, NodeId, Program};
+use crate::node::Node;
+use crate::program::{MachineCommand, NodeId, Program};
 use crate::trace::Trace;
 
 /// What a world has counted.

@@ -11,11 +11,13 @@ use rserpool_wire::Protocol;
 use rserpool_wire::param::{PeId, Policy, PoolHandle, SctpTransport, Transport, TransportUse};
 use rserpool_wire::registry::{ASAP_PORT, ENRP_PORT};
 
-use super::{Acquaintance, Application, Asked, Asking, COST, Membership, SERVICE_PORT, World};
+use super::{Acquaintance, COST, SERVICE_PORT, World};
+use crate::application::{Application, Asked, Asking, Membership};
 use crate::crowd;
 use crate::hostile;
 use crate::network::{Dial, Host, Payload};
-use crate::node::{Node, NodeId, Program};
+use crate::node::Node;
+use crate::program::{NodeId, Program};
 
 impl World {
     /// Adds a registrar, switched on and not started.

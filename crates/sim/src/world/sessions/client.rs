@@ -7,14 +7,16 @@ use rserpool_proto::user::{self, Request, RequestId};
 use rserpool_wire::param::{PoolElement, PoolHandle};
 use rserpool_wire::{Asap, Message};
 
+use crate::application::Application;
+use crate::application::Open;
 use crate::invariant::{COOKIE_OCTETS_MAX, Invariant, SESSION_OUTPUTS_MAX, SESSION_QUESTIONS_MAX};
 use crate::network::{Dial, Payload};
-use crate::node::{Known, MachineCommand, NodeId};
+use crate::node::Known;
+use crate::program::{MachineCommand, NodeId};
 use crate::session::{Caller, Calling, Ping, Pong, Role, SessionProgress, Sessions, Taken};
 use crate::trace::{session_in_words, summary};
-use crate::world::application::Open;
 use crate::world::drive::dial_of;
-use crate::world::{Application, Event, World};
+use crate::world::{Event, World};
 
 impl World {
     /// How far the session of a client is that runs.

@@ -1,6 +1,7 @@
 //! How processes work in sessions: the drivers of the session machines, and the applications.
 
 mod client;
+mod invariant;
 mod server;
 
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use rserpool_proto::session::client::{Input, Loss};
 use rserpool_wire::param::{PoolHandle, Transport, TransportUse};
 use rserpool_wire::{Asap, Message, Protocol};
 
-use super::{Asking, World};
+use super::World;
+use crate::application::Asking;
 use crate::invariant::Invariant;
 use crate::network::{Payload, Reason};
-use crate::node::{MachineCommand, NodeId};
+use crate::program::{MachineCommand, NodeId};
 use crate::session::{Calling, Ping, Pong, Role, Serving};
 use crate::trace::summary;
 

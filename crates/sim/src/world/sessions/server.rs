@@ -7,7 +7,7 @@ use rserpool_wire::param::{PoolElement, RegistrationLife};
 
 use crate::invariant::Invariant;
 use crate::network::Payload;
-use crate::node::{NodeId, Program};
+use crate::program::{NodeId, Program};
 use crate::session::{Ping, Post, Service, Sessions};
 use crate::world::{SERVICE_PORT, World};
 

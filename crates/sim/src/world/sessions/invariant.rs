@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rserpool_proto::time::Time;
 
-use super::Role;
 use crate::invariant::Invariant;
 use crate::network::Stack;
-use crate::node::{NodeId, Program};
+use crate::program::{NodeId, Program};
+use crate::session::Role;
 use crate::world::World;
 
 impl World {

@@ -5,7 +5,7 @@
 use rserpool_wire::param::RegistrarId;
 
 use super::{Invariant, Members, surplus};
-use crate::node::{NodeId, Program};
+use crate::program::{NodeId, Program};
 use crate::world::World;
 
 impl World {

@@ -10,7 +10,7 @@ use rserpool_wire::param::{PeChecksum, PeId, PoolHandle, RegistrarId};
 
 use super::Members;
 use crate::hostile;
-use crate::node::NodeId;
+use crate::program::NodeId;
 use crate::world::World;
 
 /// What one registrar knows, as far as no stranger had a hand in it.
