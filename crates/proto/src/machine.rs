@@ -157,6 +157,7 @@ pub enum Target {
 
 /// The ends of an association.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Link {
     /// The protocol of the port that it goes to.
     pub protocol: Protocol,
@@ -173,6 +174,19 @@ pub struct Link {
 }
 
 impl Link {
+    /// An association between these ends. Nobody has proved anything, and no own address is known.
+    #[must_use]
+    pub fn new(protocol: Protocol, carrier: Carrier, remote: Vec<IpAddr>, remote_port: u16) -> Self {
+        Self { protocol, carrier, remote, remote_port, local: Vec::new(), identity: None }
+    }
+
+    /// With these own addresses.
+    #[must_use]
+    pub fn local(mut self, local: Vec<IpAddr>) -> Self {
+        self.local = local;
+        self
+    }
+
     /// Whom to charge for what comes over this association; `None` where the transport knows no
     /// address of the peer.
     pub fn source(&self) -> Option<Source> {

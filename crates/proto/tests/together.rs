@@ -57,14 +57,8 @@ fn address(node: usize) -> IpAddr {
 }
 
 fn link(to: usize, from: usize) -> Link {
-    Link {
-        protocol: Protocol::Asap,
-        carrier: Carrier::Sctp,
-        remote: vec![address(to)],
-        remote_port: 3863,
-        local: vec![address(from)],
-        identity: None,
-    }
+    let link = Link::new(Protocol::Asap, Carrier::Sctp, vec![address(to)], 3863);
+    link.local(vec![address(from)])
 }
 
 fn pool() -> PoolHandle {

@@ -452,7 +452,8 @@ impl Associations {
             _ => Carrier::Sctp,
         };
         let AssocInfo { remote, remote_port, local, .. } = info;
-        let link = Link { protocol, carrier, remote, remote_port, local, identity };
+        let mut link = Link::new(protocol, carrier, remote, remote_port).local(local);
+        link.identity = identity;
         Input::Up(peer, link)
     }
 

@@ -27,14 +27,7 @@ pub(super) fn round(what: What, span: Duration) -> anyhow::Result<Round> {
     let mut registrar = Registrar::new(Config::default(), 1);
     registrar.handle(Time::ZERO, Input::Command(Command::Start));
     let here = IpAddr::from(Ipv4Addr::LOCALHOST);
-    let link = Link {
-        protocol: Protocol::Asap,
-        carrier: Carrier::Tcp,
-        remote: vec![here],
-        remote_port: 1,
-        local: vec![here],
-        identity: None,
-    };
+    let link = Link::new(Protocol::Asap, Carrier::Tcp, vec![here], 1).local(vec![here]);
     registrar.handle(Time::ZERO, Input::Up(CLIENT, link));
     let pool = handle("Asked")?;
     let registrations = (1..=ELEMENTS).map(|id| registration(&pool, PeId(id), id));

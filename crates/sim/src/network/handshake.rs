@@ -205,14 +205,8 @@ impl Network {
         let Payload::Protocol(protocol) = association.purpose else {
             return Arrival::Session(peer, far.host);
         };
-        let link = Link {
-            protocol,
-            carrier: association.carrier,
-            remote: self.hosts[far.host.0].addresses.clone(),
-            remote_port: far.port,
-            local: self.hosts[near.host.0].addresses.clone(),
-            identity: None,
-        };
-        Arrival::Up(peer, link)
+        let addresses = |host: NodeId| self.hosts[host.0].addresses.clone();
+        let link = Link::new(protocol, association.carrier, addresses(far.host), far.port);
+        Arrival::Up(peer, link.local(addresses(near.host)))
     }
 }
