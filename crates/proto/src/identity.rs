@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 /// Who the other end of an association has proved to be: its public key, and the names that an
 /// authority vouches for. Clones share it, so that each can have one.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -50,14 +52,15 @@ impl Identity {
     }
 }
 
+/// What is in front of a key in hexadecimal.
+pub(crate) const KEY_PREFIX: &str = "spki:";
 /// So many names are shown.
 const SHOWN_MAX: usize = 4;
 
 /// For people: `spki:` and the key in hexadecimal, then names.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("spki:")?;
-        self.0.key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
+        write!(f, "{KEY_PREFIX}{}", HEXLOWER_PERMISSIVE.encode_display(&self.0.key))?;
         let names = self.0.names.iter().take(SHOWN_MAX);
         names.into_iter().try_for_each(|name| write!(f, " {}", name.escape_debug()))
     }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,8 @@ use crate::tls::Tls;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Its identifier; absent, it draws one.
-    pub id: Option<RegistrarNumber>,
+    #[serde(deserialize_with = "id")]
+    pub id: Option<RegistrarId>,
     /// URLs to serve elements and users at; absent, [`default_urls`].
     #[serde(deserialize_with = "urls")]
     pub asap: Option<Vec<Address>>,
@@ -305,7 +305,7 @@ impl Config {
     fn protocol(&self, rules: Option<Rules>) -> protocol::Config {
         let mut protocol = protocol::Config::default();
         protocol.access = rules.map(Arc::new);
-        protocol.id = self.id.map(|number| number.0);
+        protocol.id = self.id;
         protocol.timing = self.timing.over(self.dialect.timing(Timing::of(self.profile)));
         protocol.dialect = self.dialect;
         protocol.handlespace = self.handlespace();
@@ -404,40 +404,19 @@ impl Announce {
     }
 }
 
-/// A registrar's identifier as people write it: `17`, `0x11`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct RegistrarNumber(pub RegistrarId);
-
-impl FromStr for RegistrarNumber {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = match text.strip_prefix("0x") {
-            Some(hex) => u32::from_str_radix(hex, 16),
-            None => text.parse(),
-        };
-        number
-            .ok()
-            .and_then(RegistrarId::new)
-            .map(Self)
-            .ok_or_else(|| "a registrar's identifier is 1 to 0xffffffff".into())
+/// An identifier as a number, or as text: `17`, `0x11`.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RegistrarId>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u32),
+        Text(String),
     }
-}
-
-impl<'de> Deserialize<'de> for RegistrarNumber {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(u32),
-            Text(String),
-        }
-        let text = match Written::deserialize(deserializer)? {
-            Written::Number(number) => number.to_string(),
-            Written::Text(text) => text,
-        };
-        text.parse().map_err(de::Error::custom)
-    }
+    let text = match Written::deserialize(deserializer)? {
+        Written::Number(number) => number.to_string(),
+        Written::Text(text) => text,
+    };
+    text.parse().map(Some).map_err(de::Error::custom)
 }
 
 fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Address>>, D::Error> {

@@ -19,7 +19,7 @@ mod tls;
 
 pub use access::{Access, AccessError};
 pub use admin::{AdminConfig, DEFAULT_URL as DEFAULT_ADMIN_URL};
-pub use config::{AccessFile, Announce, Config, ConfigError, Limits, RegistrarNumber};
+pub use config::{AccessFile, Announce, Config, ConfigError, Limits};
 pub use listen::default_urls;
 pub use reload::Source;
 pub use run::{Ready, run};

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::Stopped;
 use crate::associations::{Associations, Outcome};
+use crate::deadline::FAR_FUTURE;
 use crate::inspect::{Inspection, Inspector, Look};
 
 /// Changes the associations of a machine, and says what the machine is to do.
@@ -120,9 +121,6 @@ const FAREWELL_MAX: Duration = Duration::from_millis(500);
 /// tolerate, and little enough that others do not miss this one.
 const BACKLOG_PATIENCE: Duration = Duration::from_millis(40);
 
-/// A deadline that never comes: some 30 years, as far as any clock can add.
-const NEVER: Duration = Duration::from_secs(1 << 30);
-
 /// How often it is asked in a row whether more has arrived, before others have their turn.
 const ROUNDS_MAX: usize = 4;
 
@@ -175,7 +173,7 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
         let ready = Ready::default();
         let requests = (requests, ready.source(REQUESTS));
         requests.1.queue();
-        let timer = (Box::pin(tokio::time::sleep(NEVER)), ready.source(TIMER));
+        let timer = (Box::pin(tokio::time::sleep(FAR_FUTURE)), ready.source(TIMER));
         let origin = Instant::now();
         let (now, armed) = (Time::ZERO, None);
         Self { machine, associations, on_event, origin, now, ready, requests, timer, armed }
@@ -249,13 +247,13 @@ impl<M: Machine, F: FnMut(M::Event)> Driver<M, F> {
 
     /// Ready when the machine wants to be called: by now, though maybe not at the time of this poll.
     fn poll_timer(&mut self) -> Poll<()> {
-        let at = self.machine.next_timeout().unwrap_or(Time::ZERO + NEVER);
+        let at = self.machine.next_timeout().unwrap_or(Time::ZERO + FAR_FUTURE);
         if self.armed == Some(at) {
             return Poll::Pending;
         }
         self.armed = Some(at);
         let (timer, source) = &mut self.timer;
-        timer.as_mut().reset(self.origin + at.since_origin().min(NEVER));
+        timer.as_mut().reset(self.origin + at.since_origin().min(FAR_FUTURE));
         let result = timer.as_mut().poll(&mut Context::from_waker(&source.waker()));
         if result.is_ready() {
             // It wakes nobody any more.

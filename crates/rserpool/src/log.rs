@@ -13,13 +13,7 @@ const LISTED_MAX: usize = 4;
 
 /// The beginning of a pool handle, which may have 65 000 octets.
 pub(crate) fn pool(handle: &PoolHandle) -> String {
-    let octets = handle.as_bytes();
-    match octets.get(..HANDLE_OCTETS_MAX).and_then(PoolHandle::new) {
-        Some(beginning) if octets.len() > HANDLE_OCTETS_MAX => {
-            format!("{beginning}… ({} octets)", octets.len())
-        }
-        _ => handle.to_string(),
-    }
+    handle.shortened(HANDLE_OCTETS_MAX)
 }
 
 /// Addresses of one port, where it is known.

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use rserpool::proto::identity::Identity;
 use rserpool::registrar::access::{Denial, Request, Verb, Who};
-use rserpool::wire::param::{PeId, Policy, PoolHandle};
-use rserpool_registrar::{Access, RegistrarNumber};
+use rserpool::wire::param::{PeId, Policy, PoolHandle, RegistrarId};
+use rserpool_registrar::Access;
 use serde_json::json;
 
 use crate::exit::Failure;
@@ -48,7 +48,7 @@ struct CheckArgs {
 
     /// With this identifier, as an element or as a registrar.
     #[arg(long, value_name = "NUMBER")]
-    id: Option<RegistrarNumber>,
+    id: Option<RegistrarId>,
 
     /// With this policy, such as weighted-round-robin:3; with --id.
     #[arg(long, value_name = "POLICY", requires = "id")]
@@ -95,13 +95,12 @@ impl CheckArgs {
         let pool = self.pool.as_ref().map(PoolHandle::as_bytes);
         let mut request = Request::new(self.verb, pool);
         let decide = |request: &Request<'_>| access.rules.decide(identity.as_ref(), request);
-        if let (Verb::Peer, Some(RegistrarNumber(id))) = (self.verb, self.id) {
+        if let (Verb::Peer, Some(id)) = (self.verb, self.id) {
             let allowed = access.rules.decide_peer(identity.as_ref(), id);
             return (line(decide(&request).rule), allowed);
         }
         let policy = self.policy.clone().unwrap_or_else(Policy::round_robin);
-        if let (Verb::Register, Some(pool), Some(RegistrarNumber(id))) = (self.verb, pool, self.id)
-        {
+        if let (Verb::Register, Some(pool), Some(id)) = (self.verb, pool, self.id) {
             request = Request::register(pool, PeId(id.get()), &policy);
         }
         let verdict = decide(&request);

@@ -1,7 +1,6 @@
 //! `rserpool elements`: the elements that a registrar knows, and how it supervises its own.
 
-use rserpool::wire::param::PoolHandle;
-use rserpool_registrar::RegistrarNumber;
+use rserpool::wire::param::{PoolHandle, RegistrarId};
 use serde_json::Value;
 
 use crate::admin::{AdminArgs, cell, encoded, span};
@@ -20,7 +19,7 @@ pub(crate) struct Args {
 
     /// Only those that this registrar looks after.
     #[arg(long, value_name = "NUMBER")]
-    home: Option<RegistrarNumber>,
+    home: Option<RegistrarId>,
 
     /// Only those that the registrar that is asked looks after.
     #[arg(long, conflicts_with = "home")]
@@ -39,7 +38,7 @@ impl Args {
             None => format!("/v1/elements?own={}", self.own),
         };
         if let Some(home) = self.home {
-            path += &format!("&home={}", home.0);
+            path += &format!("&home={}", home);
         }
         let elements = runtime::block_on(async { admin.list(&path).await })?;
         if output.format() == Format::Json {

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use rserpool::proto::dialect::Dialect;
 use rserpool::proto::timing::Profile;
 use rserpool::transport::Address;
-use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, RegistrarNumber, Source, Tls};
+use rserpool::wire::param::RegistrarId;
+use rserpool_registrar::{Config, DEFAULT_ADMIN_URL, Ready, Source, Tls};
 use rserpool_web::listen::Endpoint;
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 
     /// The registrar's identifier, such as 0x11. By default random.
     #[arg(long, value_name = "NUMBER")]
-    id: Option<RegistrarNumber>,
+    id: Option<RegistrarId>,
 
     /// Where elements and users reach it, such as sctp://10.0.0.1:3863 or tcp://0.0.0.0:3863; may be
     /// repeated. With port 0 the system chooses the port. By default SCTP and TCP at port 3863 of

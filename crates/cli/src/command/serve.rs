@@ -375,10 +375,6 @@ fn place(text: &str) -> Result<Address, ParseError> {
 
 /// An element's identifier as an argument.
 pub(crate) fn element_id(text: &str) -> Result<PeId, String> {
-    let number = match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    let number = number.ok().filter(|&number| number != 0);
-    number.map(PeId).ok_or_else(|| "an element's identifier is 1 to 0xffffffff".into())
+    let id = text.parse().ok().filter(|&id| id != PeId(0));
+    id.ok_or_else(|| "an element's identifier is 1 to 0xffffffff".into())
 }

@@ -7,10 +7,11 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use rserpool_wire::param::{Load, PeId, Policy, PolicyField, RegistrarId};
 use rserpool_wire::registry::PolicyType;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, KEY_PREFIX};
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -118,8 +119,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => {
-                f.write_str("spki:")?;
-                key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+                write!(f, "{KEY_PREFIX}{}", HEXLOWER_PERMISSIVE.encode_display(key))
             }
             Self::Name(name) => write!(f, "san:{}", name.escape_debug()),
             Self::Anonymous => f.write_str("anonymous"),
@@ -138,22 +138,14 @@ impl FromStr for Who {
                 text.escape_debug()
             )
         };
+        if let Some(digits) = text.strip_prefix(KEY_PREFIX) {
+            let key = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok();
+            return key.and_then(|key| key.try_into().ok()).map(Self::Key).ok_or_else(error);
+        }
         match (text, text.split_once(':')) {
             ("anonymous", _) => Ok(Self::Anonymous),
             ("any", _) => Ok(Self::Any),
             (_, Some(("san", name))) if !name.is_empty() => Ok(Self::Name(name.to_owned())),
-            (_, Some(("spki", digits))) => {
-                let mut key = [0; 32];
-                let digits = digits.as_bytes();
-                if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(error());
-                }
-                for (octet, two) in key.iter_mut().zip(digits.chunks(2)) {
-                    let two = std::str::from_utf8(two).map_err(|_| error())?;
-                    *octet = u8::from_str_radix(two, 16).map_err(|_| error())?;
-                }
-                Ok(Self::Key(key))
-            }
             _ => Err(error()),
         }
     }

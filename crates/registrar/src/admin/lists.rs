@@ -108,20 +108,12 @@ pub(super) fn handle(octets: &[u8]) -> Result<PoolHandle, Problem> {
 
 /// An element that was named: `0x1234abcd`, or decimal.
 pub(super) fn element_id(text: &str) -> Option<PeId> {
-    number(text).map(PeId)
+    text.parse().ok()
 }
 
 /// A registrar that was named in the same way.
 pub(super) fn registrar_id(text: &str) -> Option<RegistrarId> {
-    number(text).and_then(RegistrarId::new)
-}
-
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
-        Some(_) => None,
-        None => text.parse().ok(),
-    }
+    text.parse().ok()
 }
 
 /// There is no such pool.

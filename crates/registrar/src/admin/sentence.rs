@@ -15,17 +15,6 @@ const HANDLE_OCTETS_MAX: usize = 256;
 /// Octets of a handle that a sentence has.
 const SPOKEN_OCTETS_MAX: usize = 64;
 
-/// A handle as text, or its beginning.
-fn text(handle: &PoolHandle, max: usize) -> String {
-    let octets = handle.as_bytes();
-    match octets.get(..max).and_then(PoolHandle::new) {
-        Some(beginning) if octets.len() > max => {
-            format!("{beginning}… ({} octets)", octets.len())
-        }
-        _ => handle.to_string(),
-    }
-}
-
 /// A reason as programs read it.
 fn label(reason: LeaveReason) -> &'static str {
     match reason {
@@ -78,7 +67,7 @@ fn because(reason: LeaveReason, evidence: &Evidence) -> String {
 
 /// A handle as events have it.
 pub(super) fn shown_handle(handle: &PoolHandle) -> String {
-    text(handle, HANDLE_OCTETS_MAX)
+    handle.shortened(HANDLE_OCTETS_MAX)
 }
 
 /// A span as people say it.
@@ -119,27 +108,27 @@ fn at(addresses: &[IpAddr], port: Option<u16>) -> Vec<String> {
 pub(crate) fn of(event: &Event) -> (&'static str, Value) {
     let (kind, mut object, text) = match event {
         Event::Joined { handle, id } => {
-            let spoken = text(handle, SPOKEN_OCTETS_MAX);
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
             ("joined", about(handle, id), format!("{id} joined {spoken}"))
         }
         Event::Left { handle, id, reason, evidence } => {
             let mut object = about(handle, id);
             object["reason"] = label(*reason).into();
             object["evidence"] = shown(evidence);
-            let spoken = text(handle, SPOKEN_OCTETS_MAX);
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
             ("left", object, format!("{id} left {spoken}: {}", because(*reason, evidence)))
         }
         Event::Moved { handle, id, to } => {
             let mut object = about(handle, id);
             object["home"] = to.to_string().into();
-            let spoken = text(handle, SPOKEN_OCTETS_MAX);
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
             ("moved", object, format!("{id} of {spoken} has the home {to} now"))
         }
         Event::Rejected { handle, id, cause, from: address } => {
             let mut object = about(handle, id);
             object["cause"] = cause.to_string().into();
             object["from"] = from(*address);
-            let spoken = text(handle, SPOKEN_OCTETS_MAX);
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
             let text = format!("the registration of {id} in {spoken} was rejected: {cause}");
             ("rejected", object, text)
         }
@@ -150,7 +139,7 @@ pub(crate) fn of(event: &Event) -> (&'static str, Value) {
             ("malformed", object, format!("a message was not understood: {what}"))
         }
         Event::Refused { who, from: address, verb, handle, denial } => {
-            let pool = handle.as_ref().map(|handle| text(handle, HANDLE_OCTETS_MAX));
+            let pool = handle.as_ref().map(|handle| handle.shortened(HANDLE_OCTETS_MAX));
             let who = who.as_ref().map_or_else(|| "anonymous".to_owned(), ToString::to_string);
             let object = json!({
                 "who": who, "from": from(*address), "verb": verb.label(), "pool": pool,
@@ -171,7 +160,7 @@ pub(crate) fn of(event: &Event) -> (&'static str, Value) {
 }
 
 fn about(handle: &PoolHandle, id: &impl ToString) -> Value {
-    json!({ "pool": text(handle, HANDLE_OCTETS_MAX), "id": id.to_string() })
+    json!({ "pool": handle.shortened(HANDLE_OCTETS_MAX), "id": id.to_string() })
 }
 
 /// What happens between registrars.
@@ -257,7 +246,7 @@ fn complaint(event: &Event) -> (&'static str, Value, String) {
             object["peer"] = peer.to_string().into();
             object["cause"] = cause.to_string().into();
             object["from"] = from(*address);
-            let spoken = text(handle, SPOKEN_OCTETS_MAX);
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
             let text = format!("{id} of {spoken} at {peer} does not go with the pool: {cause}");
             ("conflict", object, text)
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -75,15 +76,8 @@ impl FromStr for Pin {
             None => (None, text),
         };
         let digits = key.strip_prefix(PIN_PREFIX).unwrap_or(key).as_bytes();
-        let mut octets = [0; 32];
-        if digits.len() != 2 * octets.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(error());
-        }
-        for (octet, two) in octets.iter_mut().zip(digits.chunks(2)) {
-            let two = std::str::from_utf8(two).map_err(|_| error())?;
-            *octet = u8::from_str_radix(two, 16).map_err(|_| error())?;
-        }
-        Ok(Self { role, key: octets })
+        let key = HEXLOWER_PERMISSIVE.decode(digits).ok().and_then(|key| key.try_into().ok());
+        Ok(Self { role, key: key.ok_or_else(error)? })
     }
 }
 
@@ -92,8 +86,7 @@ impl fmt::Display for Pin {
         if let Some(role) = self.role {
             write!(f, "{role}=")?;
         }
-        f.write_str(PIN_PREFIX)?;
-        self.key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        write!(f, "{PIN_PREFIX}{}", HEXLOWER_PERMISSIVE.encode_display(&self.key))
     }
 }
 

@@ -350,8 +350,8 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// So many names are shown.
         const SHOWN_MAX: usize = 4;
-        f.write_str(super::PIN_PREFIX)?;
-        self.0.key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
+        let pin = super::Pin { role: None, key: self.0.key };
+        write!(f, "{pin}")?;
         for name in self.0.names.iter().take(SHOWN_MAX) {
             write!(f, " {}", name.to_string().escape_debug())?;
         }

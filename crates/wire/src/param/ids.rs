@@ -1,5 +1,6 @@
 use std::fmt;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::DecodeError;
@@ -15,6 +16,33 @@ impl fmt::Display for PeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#010x}", self.0)
     }
+}
+
+/// As people write it: `17`, `0x11`. 0 is one of them.
+impl FromStr for PeId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        number(text)
+            .map(Self)
+            .ok_or(IdError("an element's identifier is a number up to 0xffffffff"))
+    }
+}
+
+/// A text that is no identifier.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct IdError(&'static str);
+
+/// A number in decimal, or in hexadecimal after `0x`; without a sign.
+fn number(text: &str) -> Option<u32> {
+    let (digits, radix) = match text.strip_prefix("0x") {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    // The standard library takes a sign, too.
+    let has_digits_only = digits.chars().all(|digit| digit.is_digit(radix));
+    u32::from_str_radix(digits, radix).ok().filter(|_| has_digits_only)
 }
 
 impl Codec for PeId {
@@ -58,6 +86,16 @@ impl RegistrarId {
 impl From<NonZeroU32> for RegistrarId {
     fn from(id: NonZeroU32) -> Self {
         Self(id)
+    }
+}
+
+/// As people write it: `17`, `0x11`.
+impl FromStr for RegistrarId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let id = number(text).and_then(Self::new);
+        id.ok_or(IdError("a registrar's identifier is 1 to 0xffffffff"))
     }
 }
 
@@ -118,5 +156,38 @@ impl Codec for Cookie {
 
     fn encode(&self, w: &mut Writer) {
         w.param(ParamType::COOKIE, |w| w.slice(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_read_as_people_write_them_and_as_they_are_shown() {
+        for (text, number) in [
+            ("17", Some(17)),
+            ("0x11", Some(17)),
+            ("0x00000011", Some(17)),
+            ("0xFFFFffff", Some(u32::MAX)),
+            ("4294967295", Some(u32::MAX)),
+            ("0", Some(0)),
+            ("4294967296", None),
+            ("0x100000000", None),
+            ("", None),
+            ("0x", None),
+            ("0X11", None),
+            ("+17", None),
+            ("0x+11", None),
+            ("-1", None),
+            (" 17", None),
+            ("11h", None),
+        ] {
+            assert_eq!(text.parse().ok(), number.map(PeId), "{text}");
+            assert_eq!(text.parse().ok(), number.and_then(RegistrarId::new), "{text}");
+        }
+        let registrar = RegistrarId::new(0x1234).unwrap();
+        assert_eq!(registrar.to_string().parse(), Ok(registrar));
+        assert_eq!(PeId(9).to_string().parse(), Ok(PeId(9)));
     }
 }

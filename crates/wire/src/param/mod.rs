@@ -11,7 +11,7 @@ mod transport;
 
 pub use address::Addresses;
 pub use error::{Cause, decode_causes, encode_causes};
-pub use ids::{Cookie, PeChecksum, PeId, RegistrarId};
+pub use ids::{Cookie, IdError, PeChecksum, PeId, RegistrarId};
 pub use policy::{Load, Policy, PolicyField, PolicyParseError};
 pub use pool_element::{PoolElement, RegistrationLife};
 pub use pool_handle::{HandleParseError, PoolHandle};

@@ -75,6 +75,17 @@ impl PoolHandle {
     pub fn from_text(text: &str) -> Option<Self> {
         text.parse().ok()
     }
+
+    /// For people: the handle, or so many of its octets and how many there are.
+    pub fn shortened(&self, octets_max: usize) -> String {
+        let octets = self.as_bytes();
+        match octets.get(..octets_max).and_then(Self::new) {
+            Some(beginning) if octets.len() > octets_max => {
+                format!("{beginning}… ({} octets)", octets.len())
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// What a text stands for.

@@ -9,7 +9,6 @@ use rserpool::transport::tls::Role;
 use rserpool::transport::{Backend, probe};
 use rserpool::wire::param::{PeId, PoolHandle, RegistrarId};
 use rserpool::{PoolUser, user};
-use rserpool_registrar::RegistrarNumber;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -76,7 +75,7 @@ pub(super) struct Element {
 /// What `rserpool registrar` prints.
 #[derive(Deserialize)]
 struct Serving {
-    id: RegistrarNumber,
+    id: String,
     asap: Vec<String>,
     enrp: Vec<String>,
     #[serde(default)]
@@ -148,7 +147,7 @@ impl Cluster {
         let serving: Serving = process.line().await?;
         let page = serving.admin.iter().find(|url| url.starts_with("http:")).cloned();
         let first = |urls: Vec<String>| urls.into_iter().next().context("a registrar without URL");
-        let (id, url, enrp) = (serving.id.0, first(serving.asap)?, first(serving.enrp)?);
+        let (id, url, enrp) = (serving.id.parse()?, first(serving.asap)?, first(serving.enrp)?);
         let mut config = user::Config::new(vec![url.parse()?]);
         config.tls = self.keys.as_ref().map(Keys::own).transpose()?;
         let watcher = PoolUser::start(config.clone())?;
@@ -193,8 +192,7 @@ impl Cluster {
             .collect();
         let mut process = self.start(Role::Server, &arguments)?;
         let joined: Joined = process.line().await?;
-        let id = u32::from_str_radix(joined.id.trim_start_matches("0x"), 16)
-            .context("an element without identifier")?;
+        let PeId(id) = joined.id.parse().context("an element without identifier")?;
         let name = format!("server {}", self.elements.len() + 1);
         let at = joined.urls.first().map_or("", String::as_str);
         self.tell(format_args!("{name} ({}) joined {POOL}, serves at {at}", joined.id));
