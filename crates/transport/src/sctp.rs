@@ -3,10 +3,14 @@
 //! Listening opens both, so that every peer gets through. Dialing tries the kernel's first where
 //! there is one, and userland too after [`Options::head_start`] or when the kernel gives up; the
 //! first that is up wins and the other is aborted. What won is tried first the next time.
+//!
+//! An association keeps the number that its side gave it; the lowest bit of its name says which side
+//! that is. Nothing is looked up for a message, but where a dial was won by its second way: that one
+//! keeps the name of the first.
 
 mod bind;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -33,10 +37,10 @@ pub struct SctpEndpoint {
     head_start: Duration,
     over_limit: u64,
     sides: [Option<Box<dyn Endpoint>>; 2],
-    associations: HashMap<AssocId, Association, BuildIdHasher>,
-    /// The own name of each association of a side.
-    names: HashMap<(Side, AssocId), AssocId, BuildIdHasher>,
-    last: u64,
+    /// Those that are up.
+    up: HashSet<AssocId, BuildIdHasher>,
+    dials: HashMap<AssocId, Dial, BuildIdHasher>,
+    second_names: SecondNames,
     events: VecDeque<Event>,
     /// Dials that get their second way, in order.
     second_ways: VecDeque<(Instant, AssocId)>,
@@ -54,15 +58,32 @@ enum Side {
     Userland,
 }
 
-enum Association {
-    Dialing(Dial),
-    /// Accepted, or won its dial.
-    On(Side, AssocId),
+/// An association of a side, by that side's name.
+type Way = (Side, AssocId);
+
+/// What is named after the first way of its dial, and is the second.
+#[derive(Default)]
+struct SecondNames {
+    own: HashMap<Way, AssocId, BuildIdHasher>,
+    ways: HashMap<AssocId, Way, BuildIdHasher>,
+}
+
+impl SecondNames {
+    fn insert(&mut self, assoc: AssocId, way: Way) {
+        self.own.insert(way, assoc);
+        self.ways.insert(assoc, way);
+    }
+
+    fn remove(&mut self, way: Way) {
+        if let Some(assoc) = self.own.remove(&way) {
+            self.ways.remove(&assoc);
+        }
+    }
 }
 
 struct Dial {
     remote: Remote,
-    running: Vec<(Side, AssocId)>,
+    running: Vec<Way>,
     /// The second way, until it is tried.
     second: Option<Side>,
 }
@@ -80,9 +101,9 @@ impl SctpEndpoint {
             head_start: options.head_start,
             over_limit: 0,
             sides: [kernel, userland],
-            associations: HashMap::default(),
-            names: HashMap::default(),
-            last: 0,
+            up: HashSet::default(),
+            dials: HashMap::default(),
+            second_names: SecondNames::default(),
             events: VecDeque::new(),
             second_ways: VecDeque::new(),
             sleep: None,
@@ -95,9 +116,27 @@ impl SctpEndpoint {
         self.sides[side as usize].as_mut()
     }
 
-    fn name(&mut self) -> AssocId {
-        self.last += 1;
-        AssocId(self.last)
+    /// The name of what a side reports or knows.
+    fn name(&self, way: Way) -> AssocId {
+        let second = match self.second_names.own.is_empty() {
+            true => None,
+            false => self.second_names.own.get(&way),
+        };
+        second.copied().unwrap_or(AssocId(way.1.0 << 1 | way.0 as u64))
+    }
+
+    /// The side that an association is of, if it is up, and that side's name for it.
+    fn way(&self, assoc: AssocId) -> Way {
+        let second = match self.second_names.ways.is_empty() {
+            true => None,
+            false => self.second_names.ways.get(&assoc),
+        };
+        let side = if assoc.0 & 1 == 0 { Side::Kernel } else { Side::Userland };
+        second.copied().unwrap_or((side, AssocId(assoc.0 >> 1)))
+    }
+
+    fn is_full(&self) -> bool {
+        self.up.len() + self.dials.len() >= self.associations_max
     }
 
     /// The ways to `remote`, the better one first.
@@ -124,55 +163,40 @@ impl SctpEndpoint {
         }
         let endpoint = self.side(side).ok_or_else(|| side.missing())?;
         match endpoint.connect(&remote) {
-            Err(Error::Connected(inner)) => Err(Error::Connected(self.adopt(side, inner))),
+            Err(Error::Connected(inner)) => Err(Error::Connected(self.name((side, inner)))),
             started => started,
         }
     }
 
-    /// The own name of an association that a side reports or knows.
-    fn adopt(&mut self, side: Side, inner: AssocId) -> AssocId {
-        if let Some(assoc) = self.names.get(&(side, inner)) {
-            return *assoc;
-        }
-        let assoc = self.name();
-        self.names.insert((side, inner), assoc);
-        self.associations.insert(assoc, Association::On(side, inner));
-        assoc
-    }
-
     /// Tries the second way of a dial, if it is still to be tried.
     fn try_second(&mut self, assoc: AssocId) {
-        let Some(Association::Dialing(dial)) = self.associations.get_mut(&assoc) else {
-            return;
-        };
-        let Some(side) = dial.second.take() else {
-            return;
-        };
+        let Some(dial) = self.dials.get_mut(&assoc) else { return };
+        let Some(side) = dial.second.take() else { return };
         let remote = dial.remote.clone();
-        let Ok(inner) = self.start(side, &remote) else {
-            return;
-        };
-        self.names.insert((side, inner), assoc);
-        if let Some(Association::Dialing(dial)) = self.associations.get_mut(&assoc) {
+        let Ok(inner) = self.start(side, &remote) else { return };
+        self.second_names.insert(assoc, (side, inner));
+        if let Some(dial) = self.dials.get_mut(&assoc) {
             dial.running.push((side, inner));
         }
     }
 
-    fn up(&mut self, side: Side, inner: AssocId, info: AssocInfo) {
-        let unknown = !self.names.contains_key(&(side, inner));
-        if unknown && self.associations.len() >= self.associations_max {
-            self.over_limit += 1;
-            self.give_up(side, inner);
-            return;
-        }
-        let assoc = self.adopt(side, inner);
-        let on = Association::On(side, inner);
-        if let Some(Association::Dialing(dial)) = self.associations.insert(assoc, on) {
-            for (other, loser) in dial.running.into_iter().filter(|way| *way != (side, inner)) {
-                self.give_up(other, loser);
+    fn up(&mut self, way: Way, info: AssocInfo) {
+        let assoc = self.name(way);
+        match self.dials.remove(&assoc) {
+            Some(dial) => {
+                for loser in dial.running.into_iter().filter(|other| *other != way) {
+                    self.give_up(loser);
+                }
             }
+            None if !self.up.contains(&assoc) && self.is_full() => {
+                self.over_limit += 1;
+                self.give_up(way);
+                return;
+            }
+            None => {}
         }
-        self.remember(side, &info);
+        self.up.insert(assoc);
+        self.remember(way.0, &info);
         self.events.push_back(Event::Up { assoc, info });
     }
 
@@ -187,66 +211,49 @@ impl SctpEndpoint {
         self.remembered.extend(peers);
     }
 
-    fn down(&mut self, side: Side, inner: AssocId, reason: DownReason) {
-        let Some(assoc) = self.names.remove(&(side, inner)) else {
-            return;
-        };
-        if let Some(Association::Dialing(dial)) = self.associations.get_mut(&assoc) {
-            dial.running.retain(|way| *way != (side, inner));
+    fn down(&mut self, way: Way, reason: DownReason) {
+        let assoc = self.name(way);
+        self.second_names.remove(way);
+        if let Some(dial) = self.dials.get_mut(&assoc) {
+            dial.running.retain(|other| *other != way);
             self.try_second(assoc);
         }
-        if let Some(Association::Dialing(dial)) = self.associations.get(&assoc)
-            && !dial.running.is_empty()
-        {
+        if self.dials.get(&assoc).is_some_and(|dial| !dial.running.is_empty()) {
             return;
         }
-        self.associations.remove(&assoc);
-        self.events.push_back(Event::Down { assoc, reason });
+        if self.dials.remove(&assoc).is_some() || self.up.remove(&assoc) {
+            self.events.push_back(Event::Down { assoc, reason });
+        }
     }
 
-    fn give_up(&mut self, side: Side, inner: AssocId) {
-        self.names.remove(&(side, inner));
+    fn give_up(&mut self, way: Way) {
+        self.second_names.remove(way);
+        let (side, inner) = way;
         if let Some(endpoint) = self.side(side) {
             endpoint.abort(inner);
         }
     }
 
-    /// Takes in what a side reports, under the own names.
+    /// Takes in what a side reports, under the name that it has here.
     fn take(&mut self, side: Side, event: Event) {
-        let inner = event.assoc();
-        match event {
-            Event::Up { info, .. } => self.up(side, inner, info),
-            Event::Down { reason, .. } => self.down(side, inner, reason),
-            Event::Message { ppid, octets, .. } => {
-                let assoc = self.adopt(side, inner);
-                self.events.push_back(Event::Message { assoc, ppid, octets });
-            }
-            Event::Addresses { remote, local, .. } => {
-                let assoc = self.adopt(side, inner);
-                self.events.push_back(Event::Addresses { assoc, remote, local });
-            }
-            Event::Path { address, reachable, .. } => {
-                let assoc = self.adopt(side, inner);
-                self.events.push_back(Event::Path { assoc, address, reachable });
-            }
-            Event::Congested { .. } => {
-                let assoc = self.adopt(side, inner);
-                self.events.push_back(Event::Congested { assoc });
-            }
-            Event::Drained { .. } => {
-                let assoc = self.adopt(side, inner);
-                self.events.push_back(Event::Drained { assoc });
-            }
-        }
+        let way = (side, event.assoc());
+        let assoc = self.name(way);
+        let event = match event {
+            Event::Up { info, .. } => return self.up(way, info),
+            Event::Down { reason, .. } => return self.down(way, reason),
+            Event::Message { ppid, octets, .. } => Event::Message { assoc, ppid, octets },
+            Event::Addresses { remote, local, .. } => Event::Addresses { assoc, remote, local },
+            Event::Path { address, reachable, .. } => Event::Path { assoc, address, reachable },
+            Event::Congested { .. } => Event::Congested { assoc },
+            Event::Drained { .. } => Event::Drained { assoc },
+        };
+        self.events.push_back(event);
     }
 
     /// Starts the second ways that are due, and wakes up for the next.
     fn poll_second_ways(&mut self, cx: &mut Context<'_>) {
         while let Some((due, assoc)) = self.second_ways.front().copied() {
-            let waits = matches!(
-                self.associations.get(&assoc),
-                Some(Association::Dialing(Dial { second: Some(_), .. }))
-            );
+            let waits = self.dials.get(&assoc).is_some_and(|dial| dial.second.is_some());
             if waits && due > Instant::now() {
                 let sleep =
                     self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
@@ -281,7 +288,7 @@ impl Endpoint for SctpEndpoint {
             let why = format!("{}:// was asked for", remote.scheme);
             return Err(Error::Unsupported { what: "another transport at an SCTP endpoint", why });
         }
-        if self.associations.len() >= self.associations_max {
+        if self.is_full() {
             return Err(Error::Limit(self.associations_max));
         }
         let (first, second) = self.ways(remote);
@@ -292,10 +299,9 @@ impl Endpoint for SctpEndpoint {
             (Err(error), None) => return Err(error),
         };
         let second = second.filter(|side| self.sides[*side as usize].is_some());
-        let assoc = self.name();
-        self.names.insert((side, inner), assoc);
+        let assoc = self.name((side, inner));
         let dial = Dial { remote: remote.clone(), running: vec![(side, inner)], second };
-        self.associations.insert(assoc, Association::Dialing(dial));
+        self.dials.insert(assoc, dial);
         if second.is_some() {
             self.second_ways.push_back((Instant::now() + self.head_start, assoc));
         }
@@ -303,50 +309,39 @@ impl Endpoint for SctpEndpoint {
     }
 
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
-        let Some(Association::On(side, inner)) = self.associations.get(&assoc) else {
-            return Err(SendError::Gone);
-        };
-        let (side, inner) = (*side, *inner);
+        let (side, inner) = self.way(assoc);
         self.side(side).ok_or(SendError::Gone)?.send(inner, ppid, octets)
     }
 
     fn close(&mut self, assoc: AssocId) {
-        match self.associations.get(&assoc) {
-            Some(Association::On(side, inner)) => {
-                let (side, inner) = (*side, *inner);
-                if let Some(endpoint) = self.side(side) {
-                    endpoint.close(inner);
-                }
-            }
-            Some(Association::Dialing(_)) => {
-                self.abort(assoc);
-                self.events.push_back(Event::Down { assoc, reason: DownReason::Closed });
-            }
-            None => {}
+        if self.dials.contains_key(&assoc) {
+            self.abort(assoc);
+            self.events.push_back(Event::Down { assoc, reason: DownReason::Closed });
+            return;
+        }
+        let (side, inner) = self.way(assoc);
+        if let Some(endpoint) = self.side(side) {
+            endpoint.close(inner);
         }
     }
 
     fn abort(&mut self, assoc: AssocId) {
-        let running = match self.associations.remove(&assoc) {
-            Some(Association::On(side, inner)) => vec![(side, inner)],
-            Some(Association::Dialing(dial)) => dial.running,
+        let ways = match self.dials.remove(&assoc) {
+            Some(dial) => dial.running,
+            None if self.up.remove(&assoc) => vec![self.way(assoc)],
             None => Vec::new(),
         };
-        for (side, inner) in running {
-            self.give_up(side, inner);
-        }
+        ways.into_iter().for_each(|way| self.give_up(way));
         self.events.retain(|event| event.assoc() != assoc);
     }
 
     fn pause_reading(&mut self, assoc: AssocId) -> bool {
-        let Some(&Association::On(side, inner)) = self.associations.get(&assoc) else {
-            return false;
-        };
+        let (side, inner) = self.way(assoc);
         self.side(side).is_some_and(|endpoint| endpoint.pause_reading(inner))
     }
 
     fn resume_reading(&mut self, assoc: AssocId) {
-        let Some(&Association::On(side, inner)) = self.associations.get(&assoc) else { return };
+        let (side, inner) = self.way(assoc);
         if let Some(endpoint) = self.side(side) {
             endpoint.resume_reading(inner);
         }

@@ -17,6 +17,8 @@ struct Script {
     events: VecDeque<Event>,
     task: Option<Waker>,
     last: u64,
+    /// Those of which it has said that they are up, and not that they are down.
+    up: HashSet<AssocId>,
     /// What `connect` answers instead of a new name.
     connected: Option<AssocId>,
 }
@@ -24,6 +26,11 @@ struct Script {
 impl Fake {
     fn says(&self, event: Event) {
         let mut script = self.0.lock().unwrap();
+        match event {
+            Event::Up { assoc, .. } => drop(script.up.insert(assoc)),
+            Event::Down { assoc, .. } => drop(script.up.remove(&assoc)),
+            _ => {}
+        }
         script.events.push_back(event);
         if let Some(task) = script.task.take() {
             task.wake();
@@ -51,6 +58,9 @@ impl Endpoint for Fake {
     }
 
     fn send(&mut self, assoc: AssocId, _: Ppid, _: &[u8]) -> Result<(), SendError> {
+        if !self.0.lock().unwrap().up.contains(&assoc) {
+            return Err(SendError::Gone);
+        }
         self.log(format!("send {}", assoc.0));
         Ok(())
     }
@@ -266,8 +276,10 @@ async fn associations_of_both_sides_keep_apart() {
     lab.kernel.says(message(AssocId(1)));
     lab.userland.says(message(AssocId(1)));
     let mut arrived = [lab.next().await, lab.next().await];
+    let mut sent = [one, two].map(message);
     arrived.sort_by_key(Event::assoc);
-    assert_eq!(arrived, [one, two].map(message));
+    sent.sort_by_key(Event::assoc);
+    assert_eq!(arrived, sent);
     lab.kernel.says(down(1, DownReason::Restarted));
     lab.kernel.says(up(2, false));
     let over = lab.next().await.assoc();
@@ -343,4 +355,28 @@ async fn without_the_kernel_userland_is_all() {
     userland.says(down(1, DownReason::Refused));
     let event = poll_fn(|cx| endpoint.poll_event(cx)).await;
     assert_eq!(event, down(assoc.0, DownReason::Refused));
+}
+
+/// A dial that its second way won keeps the name of the first, whatever that side gives out next.
+#[tokio::test(start_paused = true)]
+async fn what_a_second_way_won_is_named_after_the_first() {
+    let mut lab = Lab::new();
+    let won = lab.dial();
+    lab.kernel.says(down(1, DownReason::Refused));
+    lab.nothing().await;
+    lab.userland.says(up(1, true));
+    assert_eq!(lab.next().await, Event::Up { assoc: won, info: info(true) });
+    lab.userland.says(up(2, false));
+    let accepted = lab.next().await.assoc();
+    assert_ne!(accepted, won);
+    let _ = lab.userland.calls();
+    for (assoc, call) in [(won, "send 1"), (accepted, "send 2")] {
+        lab.endpoint.send(assoc, Ppid::ASAP, &[1]).unwrap();
+        assert_eq!(lab.userland.calls(), [call]);
+    }
+    lab.userland.says(down(1, DownReason::Closed));
+    assert_eq!(lab.next().await, down(won.0, DownReason::Closed));
+    assert_eq!(lab.endpoint.send(won, Ppid::ASAP, &[1]), Err(SendError::Gone));
+    lab.endpoint.send(accepted, Ppid::ASAP, &[1]).unwrap();
+    assert!(lab.endpoint.second_names.own.is_empty() && lab.endpoint.second_names.ways.is_empty());
 }
