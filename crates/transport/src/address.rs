@@ -13,14 +13,10 @@
 //! SCTP encapsulation (RFC 6951), where it is not the SCTP port.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
 use rserpool_wire::registry;
-use rustix::net::netdevice;
-
-use crate::endpoint::{Error, Remote};
-use crate::tls::{Expected, Name};
 
 /// The URL of an endpoint: to listen on, or to dial.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -93,107 +89,6 @@ impl Address {
             .map_err(|why| ParseError { text: text.escape_debug().to_string(), why })
     }
 
-    /// Resolves the names and returns what to dial.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Resolve`] where a name has no address.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancelling only stops the waiting.
-    pub async fn resolve(&self) -> Result<Remote, Error> {
-        let mut addresses = Vec::new();
-        let mut zone = self.zone()?;
-        for host in &self.hosts {
-            match host {
-                Host::Ip(ip) => addresses.push(*ip),
-                Host::Zoned(ip, _) => addresses.push(IpAddr::V6(*ip)),
-                Host::Name(name) => {
-                    let found = tokio::net::lookup_host((name.as_str(), self.port)).await;
-                    for socket in found.map_err(|e| unresolved(name, e))? {
-                        addresses.push(socket.ip());
-                        if let (0, SocketAddr::V6(v6)) = (zone, socket) {
-                            zone = v6.scope_id();
-                        }
-                    }
-                }
-            }
-        }
-        Ok(Remote {
-            scheme: self.scheme,
-            addresses: first_seen(addresses)?,
-            port: self.port,
-            encapsulation: self.encapsulation,
-            zone,
-            expected: self.expected(),
-        })
-    }
-
-    /// What to dial, where there is no name to look up; else `None`.
-    #[must_use]
-    pub fn literal(&self) -> Option<Remote> {
-        let ip = |host: &Host| match host {
-            Host::Ip(ip) => Some(*ip),
-            Host::Zoned(ip, _) => Some(IpAddr::V6(*ip)),
-            Host::Name(_) => None,
-        };
-        Some(Remote {
-            scheme: self.scheme,
-            addresses: self.hosts.iter().map(ip).collect::<Option<_>>()?,
-            port: self.port,
-            encapsulation: self.encapsulation,
-            // An interface that there is not is told by who resolves.
-            zone: self.zone().ok()?,
-            expected: self.expected(),
-        })
-    }
-
-    /// Who has to be there, where TLS tells: the host that the URL names.
-    fn expected(&self) -> Expected {
-        let host = self.hosts.first().map(|host| match host {
-            Host::Ip(ip) => Name::Ip(*ip),
-            Host::Zoned(ip, _) => Name::Ip(IpAddr::V6(*ip)),
-            Host::Name(name) => Name::Dns(name.clone()),
-        });
-        Expected { host: host.filter(|_| self.scheme == Scheme::Tls), ..Expected::default() }
-    }
-
-    /// The number of the interface at which link-local hosts are; 0 where there are none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Resolve`] where there is no such interface.
-    pub fn zone(&self) -> Result<u32, Error> {
-        let Some(zone) = self.hosts.iter().find_map(zone_of) else { return Ok(0) };
-        match zone.parse() {
-            Ok(number) => Ok(number),
-            Err(_) => interface_number(zone)
-                .map_err(|source| Error::Resolve { host: format!("interface {zone}"), source }),
-        }
-    }
-
-    /// The IP addresses to bind. Names are looked up on the spot, which may block: listening
-    /// happens at the start.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Resolve`] where a name has no address.
-    pub fn bind_addresses(&self) -> Result<Vec<IpAddr>, Error> {
-        let mut addresses = Vec::new();
-        for host in &self.hosts {
-            match host {
-                Host::Ip(ip) => addresses.push(*ip),
-                Host::Zoned(ip, _) => addresses.push(IpAddr::V6(*ip)),
-                Host::Name(name) => {
-                    let found = (name.as_str(), self.port).to_socket_addrs();
-                    addresses.extend(found.map_err(|e| unresolved(name, e))?.map(|a| a.ip()));
-                }
-            }
-        }
-        first_seen(addresses)
-    }
-
     /// The same URL with another port: the real one, once 0 was bound.
     #[must_use]
     pub fn with_port(&self, port: u16) -> Self {
@@ -238,21 +133,6 @@ impl fmt::Display for Address {
             Some(port) => write!(f, "?encap={port}"),
             None => Ok(()),
         }
-    }
-}
-
-/// Writes what to dial as a URL.
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self { scheme, port, encapsulation, zone, .. } = self;
-        let host = |ip: &IpAddr| match ip {
-            IpAddr::V6(v6) if zone != 0 && v6.is_unicast_link_local() => {
-                Host::Zoned(*v6, zone.to_string())
-            }
-            _ => Host::Ip(*ip),
-        };
-        let hosts = self.addresses.iter().map(host).collect();
-        Address { scheme, hosts, port, encapsulation }.fmt(f)
     }
 }
 
@@ -325,7 +205,7 @@ fn parse(text: &str, default_port: u16) -> Result<Address, &'static str> {
     Ok(Address { scheme, hosts, port, encapsulation })
 }
 
-fn zone_of(host: &Host) -> Option<&String> {
+pub(crate) fn zone_of(host: &Host) -> Option<&String> {
     match host {
         Host::Zoned(_, zone) => Some(zone),
         Host::Ip(_) | Host::Name(_) => None,
@@ -401,35 +281,12 @@ fn zoned(ip: &str, zone: &str) -> Result<Host, &'static str> {
     Ok(Host::Zoned(ip, zone.to_owned()))
 }
 
-fn interface_number(name: &str) -> std::io::Result<u32> {
-    let any = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
-        .or_else(|_| std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
-    netdevice::name_to_index(&any, name).map_err(|_| {
-        std::io::Error::new(std::io::ErrorKind::NotFound, "there is none of that name")
-    })
-}
-
 /// A socket address; `zone` is the interface of a link-local one.
 pub(crate) fn socket_address(ip: IpAddr, port: u16, zone: u32) -> SocketAddr {
     match ip {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => SocketAddrV6::new(v6, port, 0, zone).into(),
         _ => SocketAddr::new(ip, port),
     }
-}
-
-fn unresolved(name: &str, source: std::io::Error) -> Error {
-    Error::Resolve { host: name.to_owned(), source }
-}
-
-/// Drops repetitions and keeps the order: the resolver's order is its preference.
-fn first_seen(mut addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Error> {
-    let mut seen = std::collections::HashSet::new();
-    addresses.retain(|address| seen.insert(*address));
-    if addresses.is_empty() {
-        let none = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
-        return Err(unresolved("the empty list of hosts", none));
-    }
-    Ok(addresses)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! | [`probe`](mod@probe) | which back ends work here, and what to type where one does not | |
 //! | [`multicast`] | announcements to a group, sent and received | RFC 5352 §3.6 |
 //! | `id_hash` | [`BuildIdHasher`]: quick tables of what is named here | |
+//! | `resolve` | from the names in a URL to what is dialed and bound | |
 //! | [`ready`] | which of many sources have something to do | |
 //! | `source_limit` | incoming associations of each source | |
 //! | `sctp` | [`SctpEndpoint`]: SCTP of the kernel and in userland as one | |
@@ -38,6 +39,7 @@ mod memory;
 pub mod multicast;
 pub mod probe;
 pub mod ready;
+mod resolve;
 mod sctp;
 mod source;
 mod source_limit;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::tls::{Expected, Name};
 
 fn ip(text: &str) -> Host {
     Host::Ip(text.parse().unwrap())
