@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::exit::exit_codes;
 use crate::help;
 use crate::logging::LogFormat;
-use crate::output::Format;
+use crate::output::{Form, Format};
 use crate::registrars::{VARIABLE, check_variable};
 
 /// Reliable Server Pooling (RSerPool, RFC 5351 to 5356).
@@ -18,8 +18,8 @@ use crate::registrars::{VARIABLE, check_variable};
 #[command(name = "rserpool", version, after_help = exit_codes(), max_term_width = 100)]
 pub(crate) struct Args {
     /// The form of standard output. By default table.
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = GLOBAL)]
-    output: Option<Format>,
+    #[arg(short, long, global = true, value_parser = Form::general(), value_name = "FORMAT", help_heading = GLOBAL)]
+    output: Option<Form>,
 
     /// The same as --output json.
     #[arg(long, global = true, help_heading = GLOBAL)]
@@ -73,12 +73,15 @@ impl Args {
 
     /// The form of what goes to standard output.
     pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output.unwrap_or_default() }
+        match (self.json, self.output) {
+            (true, _) => Format::Json,
+            (false, form) => form.unwrap_or_default().format(),
+        }
     }
 }
 
 /// The heading of the options that every command has.
-const GLOBAL: &str = "Options of every command";
+pub(crate) const GLOBAL: &str = "Options of every command";
 
 /// Ends the process as clap does, but for a help that cannot be written.
 fn end(error: &clap::Error) -> ! {
@@ -197,6 +200,11 @@ mod tests {
         assert_eq!(format(&["rserpool", "-o", "plain", "decode"]).unwrap(), Format::Plain);
         assert!(format(&["rserpool", "decode", "--json", "-o", "plain"]).is_err());
         assert!(format(&["rserpool", "decode", "-o", "xml"]).is_err());
+        // What one command has besides is for that one.
+        assert!(format(&["rserpool", "decode", "-o", "env"]).is_err());
+        let resolve = ["rserpool", "resolve", "P", "--registrar", "tcp://[::1]:1", "-o"];
+        assert_eq!(format(&[&resolve[..], &["json"]].concat()).unwrap(), Format::Json);
+        assert_eq!(format(&[&resolve[..], &["env"]].concat()).unwrap(), Format::Plain);
     }
 
     #[test]

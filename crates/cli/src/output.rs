@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
+use clap::ValueEnum;
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -19,6 +22,66 @@ pub(crate) enum Format {
     Json,
     /// For scripts: a line each, tabs between fields, no headings.
     Plain,
+}
+
+/// The form that was asked for, where a command has more than the others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// One that all have.
+    General(Format),
+    /// Variables of a shell.
+    Env,
+    /// `ADDRESS:PORT`.
+    Hostport,
+    /// `tcp://ADDRESS:PORT`.
+    Url,
+}
+
+impl Form {
+    /// Takes those that all commands have.
+    pub(crate) fn general() -> impl TypedValueParser<Value = Self> {
+        EnumValueParser::<Format>::new().map(Self::General)
+    }
+
+    /// The closest one that all have.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::General(format) => format,
+            Self::Env | Self::Hostport | Self::Url => Format::Plain,
+        }
+    }
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::General(Format::default())
+    }
+}
+
+impl ValueEnum for Form {
+    fn value_variants<'a>() -> &'a [Self] {
+        const GENERAL: [Form; 3] = [
+            Form::General(Format::Table),
+            Form::General(Format::Json),
+            Form::General(Format::Plain),
+        ];
+        const ALL: &[Form] =
+            &[GENERAL[0], GENERAL[1], GENERAL[2], Form::Env, Form::Hostport, Form::Url];
+        ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let own =
+            |name: &'static str, help: &'static str| Some(PossibleValue::new(name).help(help));
+        match self {
+            Self::General(format) => format.to_possible_value(),
+            Self::Env => {
+                own("env", "Variables for a shell: WEB_HOST, WEB_PORT, WEB_ADDR of the first")
+            }
+            Self::Hostport => own("hostport", "ADDRESS:PORT, a line each"),
+            Self::Url => own("url", "Such as tcp://ADDRESS:PORT, a line each"),
+        }
+    }
 }
 
 /// Standard output. Every line is out when the call returns.
@@ -86,6 +149,11 @@ impl rserpool_bench::Output for Output {
     fn rows(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
         Ok(Self::rows(self, headings, rows)?)
     }
+}
+
+/// A duration as the options take it: their defaults in the help.
+pub(crate) fn shown(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
 }
 
 /// How far something is, of `length` if that is known: a line on a terminal, else nothing.

@@ -34,6 +34,24 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// How many file descriptors this process may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescriptorLimit(Rlimit);
+
+impl DescriptorLimit {
+    /// As it is now.
+    pub(crate) fn now() -> Self {
+        Self(getrlimit(Resource::Nofile))
+    }
+
+    /// Makes it what it was: for a program that takes the place of this one, and may count on it.
+    pub(crate) fn restore(self) {
+        if let Err(error) = setrlimit(Resource::Nofile, self.0) {
+            debug!(%error, "the limit of file descriptors stays");
+        }
+    }
+}
+
 /// Fails where this process cannot have as many descriptors as the runtime takes, which panics then.
 fn spare_descriptors() -> std::io::Result<()> {
     let taken: Result<Vec<File>, _> =

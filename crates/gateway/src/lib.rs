@@ -8,4 +8,5 @@
 #![forbid(unsafe_code)]
 
 pub mod attach;
+mod deadline;
 pub mod proxy;

@@ -62,6 +62,7 @@ pub use kernel::KernelEndpoint;
 pub use memory::{MemoryEndpoint, MemoryNetwork};
 pub use probe::{Finding, Subject, kernel_sctp_available, probe};
 pub use sctp::SctpEndpoint;
+pub use source_limit::Source;
 pub use tcp::{Framing, TcpEndpoint};
 pub use tls::{Expected, Identity, Tls};
 pub use udp::UdpEndpoint;

@@ -16,13 +16,14 @@ pub(crate) struct Sources {
     counts: HashMap<Source, usize>,
 }
 
-/// An IPv4 address, or a /64 network of IPv6 addresses: one host may use all of its addresses.
+/// Whom a limit per source counts for: an IPv4 address, also where it is written in IPv6, or a /64
+/// network of IPv6 addresses, all of which one host may use.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Source(IpAddr);
+pub struct Source(IpAddr);
 
 impl Source {
     /// The source of what came from this address.
-    pub(crate) fn of(address: IpAddr) -> Self {
+    pub fn of(address: IpAddr) -> Self {
         const NETWORK: u128 = !(u64::MAX as u128);
         Self(match address.to_canonical() {
             IpAddr::V6(ip) if !ip.is_loopback() => Ipv6Addr::from(ip.to_bits() & NETWORK).into(),

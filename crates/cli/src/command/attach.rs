@@ -9,10 +9,10 @@ use rserpool::wire::param::{PeId, Policy, PoolHandle, SctpTransport, TransportUs
 use rserpool::{ElementConfig, Transport};
 use rserpool_gateway::attach::{Attach, AttachError, Check, Config, become_server};
 
-use crate::command::resolve::pool_handle;
+use crate::command::resolve::{NOT_FOUND, pool_handle};
 use crate::command::serve::element_id;
 use crate::exit::{ExitWith, Failure};
-use crate::output::Output;
+use crate::output::{Output, shown};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
 
@@ -59,19 +59,19 @@ pub(crate) struct Args {
     checks: Vec<Check>,
 
     /// From the start of one round of checks to that of the next.
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::INTERVAL), value_parser = humantime::parse_duration)]
     interval: Duration,
 
     /// How long a check may take.
-    #[arg(long, value_name = "DURATION", default_value = "400ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::TIMEOUT), value_parser = humantime::parse_duration)]
     timeout: Duration,
 
     /// So many good rounds in a row and the server is in the pool.
-    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value_t = Config::ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
     rise: u32,
 
     /// So many bad rounds in a row and the server is out of the pool.
-    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value_t = Config::ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
     fall: u32,
 
     /// How long a weight rises from a tenth, or a load falls from 0.9, after the server has come.
@@ -79,11 +79,11 @@ pub(crate) struct Args {
     warmup: Duration,
 
     /// How long connections to the port may go on when the server is to end.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::DRAIN), value_parser = humantime::parse_duration)]
     drain: Duration,
 
     /// How long the server may take to end after SIGTERM; its process group is killed then.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::STOP_TIMEOUT), value_parser = humantime::parse_duration)]
     stop_timeout: Duration,
 
     /// What becomes of the server when this process is killed.
@@ -133,11 +133,8 @@ impl Args {
         self.registrars.bear(&self.pool)?;
         let config = self.config()?;
         let code = runtime::block_on(async {
-            let attached = Attach::start(config, |_| {}).map_err(|error| match error {
-                error @ AttachError::Start(_) => anyhow::Error::from(error),
-                error => anyhow::Error::from(error).context(Failure::Configuration),
-            })?;
-            Ok(attached.run().await?)
+            let attached = Attach::start(config, |_| {}).map_err(failure)?;
+            attached.run().await.map_err(failure)
         })?;
         match code {
             0 => Ok(()),
@@ -195,6 +192,16 @@ impl Args {
     }
 }
 
+/// What went wrong, as the exit code is decided by.
+fn failure(error: AttachError) -> anyhow::Error {
+    match error {
+        AttachError::Start(error) => error.into(),
+        AttachError::Rejected(error) => error.into(),
+        error @ AttachError::Checking => error.into(),
+        error => anyhow::Error::from(error).context(Failure::Configuration),
+    }
+}
+
 /// All addresses of this host.
 fn everywhere() -> IpAddr {
     let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
@@ -230,8 +237,6 @@ pub(crate) struct ServerArgs {
 
 impl ServerArgs {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        /// What a shell says of what it cannot find.
-        const NOT_FOUND: u8 = 127;
         let Err(error) = become_server(self.parent, &self.command);
         let program = self.command.first().map(|it| it.display().to_string()).unwrap_or_default();
         Err(anyhow!("cannot start {program}: {error}").context(ExitWith(NOT_FOUND)))

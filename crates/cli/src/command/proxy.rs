@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::command::resolve::pool_handle;
 use crate::exit::Failure;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, shown};
 use crate::pools::with_pool;
 use crate::registrars::RegistrarArgs;
 use crate::runtime::{self, EndSignals};
@@ -40,38 +40,40 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", required = true, value_parser = place)]
     listen: Vec<SocketAddr>,
 
-    /// So many servers are tried for a connection.
-    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    tries: u32,
+    /// The most servers that are tried for a connection. By default all that are known, until --wait
+    /// is over.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    tries: Option<u32>,
 
     /// How long a server may take to accept a connection.
-    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::CONNECT_TIMEOUT), value_parser = humantime::parse_duration)]
     connect_timeout: Duration,
 
-    /// How long a connection waits while the pool is empty or no registrar is there; it is reset then.
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    /// How long a connection waits for a server that accepts it, also while the pool is empty or no
+    /// registrar is there; it is reset then.
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::WAIT), value_parser = humantime::parse_duration)]
     wait: Duration,
 
     /// The most connections at once; more wait in the queue of the system.
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = Config::CONNECTIONS_MAX as u32, value_parser = clap::value_parser!(u32).range(1..=Config::CONNECTIONS_LIMIT as i64))]
     connections_max: u32,
 
-    /// The most connections at once of one IP address; more are reset. By default seven eighths of
-    /// all, and for this host all.
+    /// The most connections at once of one IPv4 address or /64 network of IPv6; more are reset. By
+    /// default seven eighths of all, and for this host all.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     connections_per_source_max: Option<u32>,
 
     /// How long a connection may live over which nothing goes.
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::IDLE), value_parser = humantime::parse_duration)]
     idle: Duration,
 
     /// The same where one direction has ended.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::HALF_CLOSED), value_parser = humantime::parse_duration)]
     half_closed: Duration,
 
     /// What becomes of the connections of a server that leaves the pool: silent:5s resets those that
     /// have asked something and heard nothing for so long, keep lets all go on, close resets all.
-    #[arg(long, value_name = "RULE", default_value = "silent:5s")]
+    #[arg(long, value_name = "RULE", default_value_t = Config::REMOVED)]
     removed: Removed,
 
     /// Send all connections of an IP address to the same server, as long as it is in the pool.
@@ -79,7 +81,7 @@ pub(crate) struct Args {
     stick: Option<String>,
 
     /// How long connections may go on when the proxy is to end; the rest is reset.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::DRAIN), value_parser = humantime::parse_duration)]
     drain: Duration,
 
     #[command(flatten)]

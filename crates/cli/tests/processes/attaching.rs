@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-use crate::programs::{Program, Registrar, members, rserpool, run, until};
+use crate::programs::{Program, Registrar, lasting, members, rserpool, run, until};
 
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
@@ -33,9 +33,11 @@ impl Scene {
 
     /// `attach` with these options and this command. `$0` in its script is the directory.
     fn attach(&self, options: &[&str], script: Option<&str>) -> Program {
-        let head = ["attach", "--pool", "web", "--listen-port", &self.port, "--interval", "50ms"];
+        let head = ["attach", "--pool", "web", "--listen-port", &self.port];
+        let interval = ["--interval", "50ms"];
+        let interval = if options.contains(&"--interval") { &[][..] } else { &interval[..] };
         let rest = ["--registrar", self.registrar.tcp()];
-        let mut command = rserpool(&[&head, options, &rest].concat());
+        let mut command = lasting(&[&head, interval, options, &rest].concat());
         if let Some(script) = script {
             command.args(["--", "sh", "-c", script]).arg(self.directory.path());
         }
@@ -261,4 +263,33 @@ fn a_killed_server_is_out_though_all_its_checks_are_good() {
     kill_process(server, Signal::KILL).unwrap();
     assert_eq!(watch.json()["change"], "left");
     assert_eq!(attach.ended().code, Some(128 + 9));
+}
+
+#[test]
+fn a_server_that_cannot_be_registered_is_ended() {
+    let scene = Scene::new();
+    let nowhere = ["--group", "224.0.1.185:3863", "--interface", "no-such-one"];
+    let options = ["--check", "exec:test -e pid", "--orphan", "keep"];
+    let head = ["attach", "--pool", "web", "--listen-port", &scene.port, "--interval", "50ms"];
+    let mut command = lasting(&[&head[..], &options, &nowhere].concat());
+    command.current_dir(scene.directory.path());
+    command.args(["--", "sh", "-c", SERVER]).arg(scene.directory.path());
+    let ended = Program::start(command).ended();
+    assert!(ended.failure(78).contains("no-such-one"), "{ended:?}");
+    let server = pid_in(&scene.path("pid"));
+    assert!(test_kill_process(server).is_err(), "the server goes on");
+}
+
+#[test]
+fn times_may_be_longer_than_any_clock_can_tell() {
+    let scene = Scene::new();
+    let times = ["--interval", "--timeout", "--warmup", "--drain", "--stop-timeout"];
+    let long = times.iter().flat_map(|option| [*option, "18446744073709551615s"]);
+    let options: Vec<&str> =
+        ["--rise", "1", "--check", "exec:true"].into_iter().chain(long).collect();
+    let attach = scene.attach(&options, Some("exec sleep 1000"));
+    scene.until_members(1);
+    attach.signal(Signal::TERM);
+    let ended = attach.ended();
+    assert_eq!((ended.code, &*ended.stderr), (Some(128 + 15), ""), "{ended:?}");
 }

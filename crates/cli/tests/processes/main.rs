@@ -14,6 +14,7 @@ mod pool;
 mod programs;
 mod proxying;
 mod reload;
+mod resolving;
 mod running;
 mod scopes;
 mod secure;

@@ -56,6 +56,15 @@ pub(crate) fn rserpool(args: &[&str]) -> Command {
     command
 }
 
+/// The program under test where it goes on until it is ended: it is killed with the thread that
+/// starts it, also where this process is killed and drops nothing.
+pub(crate) fn lasting(args: &[&str]) -> Command {
+    let this = std::process::id().to_string();
+    let mut command = rserpool(&["attach-server", &this, "--", env!("CARGO_BIN_EXE_rserpool")]);
+    command.args(args);
+    command
+}
+
 /// Runs the program under test to its end.
 pub(crate) fn run(args: &[&str]) -> Ended {
     Program::start(rserpool(args)).end()
@@ -237,7 +246,7 @@ impl Registrar {
     }
 
     pub(crate) fn with(args: &[&str]) -> Self {
-        let mut program = Program::start(rserpool(&[&["registrar", "-o", "json"], args].concat()));
+        let mut program = Program::start(lasting(&[&["registrar", "-o", "json"], args].concat()));
         let ready = program.json();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let texts = |value: &Value| value.as_array().unwrap().iter().map(text).collect();
@@ -271,7 +280,7 @@ impl Server {
     /// Starts `rserpool serve` and waits until it is in the pool.
     pub(crate) fn start(registrar: &str, args: &[&str]) -> Self {
         let head = ["serve", "-o", "json", "--listen", "127.0.0.1", "--registrar", registrar];
-        let mut program = Program::start(rserpool(&[&head, args].concat()));
+        let mut program = Program::start(lasting(&[&head, args].concat()));
         let ready = program.json();
         Self { program, id: ready["id"].as_str().unwrap().to_owned() }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::programs::{PATIENCE, Program, Registrar, members, rserpool, run, until};
+use crate::programs::{PATIENCE, Program, Registrar, lasting, members, run, until};
 
 /// A server of the test itself, attached to the pool `web`.
 struct Attached {
@@ -17,18 +17,25 @@ struct Attached {
 impl Attached {
     fn start(registrar: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
         let head = ["attach", "--pool", "web", "--check", "none", "--interval", "10ms"];
         let at = ["--address", "127.0.0.1", "--listen-port", &port, "--registrar", registrar];
         let before = members(registrar, "web").len();
-        let attach = Program::start(rserpool(&[&head[..], &at].concat()));
+        let attach = Program::start(lasting(&[&head[..], &at].concat()));
         until("one more element", || members(registrar, "web").len() == before + 1);
         Self { listener, attach }
     }
 
     /// The next connection of the proxy.
     fn accept(&self) -> TcpStream {
-        let (stream, _) = self.listener.accept().unwrap();
+        let mut accepted = None;
+        until("the proxy connects", || {
+            accepted = self.listener.accept().ok();
+            accepted.is_some()
+        });
+        let (stream, _) = accepted.unwrap();
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
@@ -38,7 +45,7 @@ impl Attached {
 fn start_proxy(registrar: &str, options: &[&str]) -> (Program, String) {
     let head = ["proxy", "web", "--listen", "tcp://127.0.0.1:0", "-o", "json"];
     let rest = ["--registrar", registrar];
-    let mut program = Program::start(rserpool(&[&head, options, &rest].concat()));
+    let mut program = Program::start(lasting(&[&head, options, &rest].concat()));
     let ready = program.json();
     assert_eq!(ready["pool"], "web");
     let url = ready["urls"][0].as_str().unwrap().trim_start_matches("tcp://").to_owned();
@@ -99,16 +106,14 @@ fn a_reset_stays_a_reset() {
 #[test]
 fn no_new_connection_fails_while_a_server_lives_though_registrars_and_servers_die() {
     let registrar = Registrar::patient();
-    let dead = [(); 2].map(|()| Attached::start(registrar.tcp()));
+    let dead = [(); 5].map(|()| Attached::start(registrar.tcp()));
     let alive = Attached::start(registrar.tcp());
     let (_proxy, at) = start_proxy(registrar.tcp(), &[]);
     // It knows the pool once a connection has got through.
     drop(connect(&at));
-    let all = [&dead[0], &dead[1], &alive];
-    all.iter().for_each(|it| it.listener.set_nonblocking(true).unwrap());
+    let all: Vec<&Attached> = dead.iter().chain([&alive]).collect();
     until("a connection", || all.iter().any(|it| it.listener.accept().is_ok()));
     drop(registrar);
-    alive.listener.set_nonblocking(false).unwrap();
     // Nobody says that these are gone: their ports refuse, and that is all.
     let _elements = dead.map(|server| server.attach);
     for number in 0..10 {
@@ -160,12 +165,10 @@ fn beyond_its_limits_connections_wait_or_are_reset() {
     let _inside = server.accept();
     let mut second = connect(&at);
     second.write_all(b"second\n").unwrap();
-    server.listener.set_nonblocking(true).unwrap();
     second.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     assert!(second.read(&mut [0; 8]).is_err());
     assert!(server.listener.accept().is_err());
     drop(first);
-    server.listener.set_nonblocking(false).unwrap();
     drop(_inside);
     assert_eq!(line(&server.accept()), "second\n");
     let limit = ["--connections-per-source-max", "1"];
@@ -174,6 +177,33 @@ fn beyond_its_limits_connections_wait_or_are_reset() {
     let _inside = server.accept();
     let error = connect(&at).read(&mut [0; 8]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_place_to_listen_at_takes_no_room_from_others() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let head = ["proxy", "web", "-o", "json", "--connections-max", "1", "--registrar"];
+    let listen = ["--listen", "tcp://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0"];
+    let mut proxy = Program::start(lasting(&[&head[..], &[registrar.tcp()], &listen].concat()));
+    let urls = proxy.json()["urls"].take();
+    for number in [0, 1, 1, 0] {
+        let at = urls[number].as_str().unwrap().trim_start_matches("tcp://").to_owned();
+        let mut client = connect(&at);
+        client.write_all(b"hello\n").unwrap();
+        let inside = server.accept();
+        assert_eq!(line(&inside), "hello\n");
+    }
+}
+
+#[test]
+fn so_many_servers_are_tried_as_was_said() {
+    let registrar = Registrar::patient();
+    let dead = [(); 2].map(|()| Attached::start(registrar.tcp())).map(|server| server.attach);
+    let (_proxy, at) = start_proxy(registrar.tcp(), &["--tries", "2", "--wait", "1000s"]);
+    let error = connect(&at).read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    drop(dead);
 }
 
 #[test]

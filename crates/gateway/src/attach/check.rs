@@ -20,7 +20,8 @@ pub enum Check {
     /// host.
     Tcp(Option<SocketAddr>),
     /// `http:/path`, `http:/path=200-399`, `http://ADDRESS:PORT/path`: the status of a GET is in the
-    /// range; by default 200 to 399.
+    /// range; by default 200 to 399. What stands behind the first `=` of a query's last parameter is
+    /// no range, but its value: `http:/path?ready=200`, `http:/path?ready=1=200`.
     Http {
         /// Where, if not at the server's port on this host.
         at: Option<SocketAddr>,
@@ -38,6 +39,9 @@ pub enum Check {
     /// `none`: nothing is asked; only the end of the process says that the server is gone.
     None,
 }
+
+/// The statuses that are good where nothing else is said.
+const GOOD: (u16, u16) = (200, 399);
 
 /// A check that is none, and why.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -74,14 +78,33 @@ fn http(text: &str) -> Option<Check> {
         }
         None => (None, text),
     };
-    let range = text.rsplit_once('=').and_then(|(path, range)| {
-        let (from, to) = range.split_once('-').unwrap_or((range, range));
-        Some((path, from.parse().ok()?, to.parse().ok()?))
-    });
-    let (path, from, to) = range.unwrap_or((text, 200, 399));
+    let (path, range) = split_range(text);
+    let (from, to) = match range {
+        Some(range) => {
+            let (from, to) = range.split_once('-').unwrap_or((range, range));
+            (status(from)?, status(to)?)
+        }
+        None => GOOD,
+    };
     let is_path = path.starts_with('/') && path.bytes().all(|octet| octet.is_ascii_graphic());
     let path = path.to_owned();
     (is_path && from <= to).then_some(Check::Http { at, path, from, to })
+}
+
+/// The path, and what has the form of a range behind it.
+fn split_range(text: &str) -> (&str, Option<&str>) {
+    let Some((path, range)) = text.rsplit_once('=') else { return (text, None) };
+    let has_form = range.starts_with(|first: char| first.is_ascii_digit())
+        && range.bytes().all(|octet| octet.is_ascii_digit() || octet == b'-');
+    let parameter = path.split_once('?').map(|(_, query)| query.rsplit('&').next());
+    // A parameter without a value yet takes this one.
+    let is_value = parameter.flatten().is_some_and(|parameter| !parameter.contains('='));
+    if has_form && !is_value { (path, Some(range)) } else { (text, None) }
+}
+
+/// The status of an answer, which has three digits.
+fn status(digits: &str) -> Option<u16> {
+    digits.parse().ok().filter(|status| (100..=999).contains(status))
 }
 
 impl fmt::Display for Check {
@@ -89,8 +112,17 @@ impl fmt::Display for Check {
         match self {
             Self::Tcp(None) => f.write_str("tcp"),
             Self::Tcp(Some(at)) => write!(f, "tcp:{at}"),
-            Self::Http { at: None, path, .. } => write!(f, "http:{path}"),
-            Self::Http { at: Some(at), path, .. } => write!(f, "http://{at}{path}"),
+            Self::Http { at, path, from, to } => {
+                f.write_str("http:")?;
+                if let Some(at) = at {
+                    write!(f, "//{at}")?;
+                }
+                match (*from, *to) {
+                    GOOD if split_range(path).1.is_none() => f.write_str(path),
+                    (from, to) if from == to => write!(f, "{path}={from}"),
+                    (from, to) => write!(f, "{path}={from}-{to}"),
+                }
+            }
             Self::Exec(words) => write!(f, "exec:{}", words.join(" ")),
             Self::None => f.write_str("none"),
         }
@@ -205,15 +237,38 @@ mod tests {
     #[test]
     fn checks_are_read_and_shown() {
         let shown = |text: &str| text.parse::<Check>().ok().map(|check| check.to_string());
-        for text in ["tcp", "none", "tcp:127.0.0.1:80", "http:/", "http://[::1]:8/x=y", "exec:a b"]
-        {
+        for text in [
+            "tcp",
+            "none",
+            "tcp:127.0.0.1:80",
+            "http:/",
+            "http://[::1]:8/x=y",
+            "http:/a=200-204",
+            "http://[::1]:8/a=503",
+            "http:/a?ready=1",
+            "http:/a?ready=200",
+            "http:/a?b=1&ready=200-299",
+            "http:/a?ready=1=204",
+            "http:/a=1?ready==100-299",
+            "exec:a b",
+        ] {
             assert_eq!(shown(text).as_deref(), Some(text));
         }
         let range = |from, to| Some(Check::Http { at: None, path: "/a".into(), from, to });
         assert_eq!("http:/a=200-204".parse().ok(), range(200, 204));
         assert_eq!("http:/a=503".parse().ok(), range(503, 503));
+        // The value of a parameter is none of a status.
+        let path = "/a?ready=200".to_owned();
+        let query = Check::Http { at: None, path, from: 200, to: 399 };
+        assert_eq!("http:/a?ready=200".parse(), Ok(query));
+        let path = "/a?ready=1".to_owned();
+        let query = Check::Http { at: None, path, from: 204, to: 204 };
+        assert_eq!("http:/a?ready=1=204".parse(), Ok(query));
         for text in ["", "tcp:", "tcp:x:1", "http:", "http:x", "http:/a b", "http:/=3-2", "exec: "]
         {
+            assert!(text.parse::<Check>().is_err(), "{text}");
+        }
+        for text in ["http:/=399-200", "http:/a=1", "http:/a=200-", "http:/a=200-1000"] {
             assert!(text.parse::<Check>().is_err(), "{text}");
         }
     }

@@ -24,24 +24,38 @@ pub struct Config {
     pub pid: Option<u32>,
     /// All of them must be good. Empty: one `tcp` check.
     pub checks: Vec<Check>,
-    /// From the start of one round of checks to that of the next. Default: 500 ms.
+    /// From the start of one round of checks to that of the next; at least 1 ms. Default:
+    /// [`INTERVAL`](Self::INTERVAL), 500 ms.
     pub interval: Duration,
-    /// How long a check may take. Default: 400 ms.
+    /// How long a check may take. Default: [`TIMEOUT`](Self::TIMEOUT), 400 ms.
     pub timeout: Duration,
-    /// So many good rounds in a row and it is in the pool. Default: 2.
+    /// So many good rounds in a row and it is in the pool. Default: [`ROUNDS`](Self::ROUNDS), 2.
     pub rise: u32,
-    /// So many bad rounds in a row and it is out. Default: 2.
+    /// So many bad rounds in a row and it is out. Default: [`ROUNDS`](Self::ROUNDS), 2.
     pub fall: u32,
     /// How long its weight rises from a tenth, or its load falls from 0.9, after each entry.
     /// Default: 0.
     pub warmup: Duration,
-    /// How long the connections of a server that is to end may go on. Default: 10 s.
+    /// How long the connections of a server that is to end may go on. Default:
+    /// [`DRAIN`](Self::DRAIN), 10 s.
     pub drain: Duration,
-    /// How long the server may take to end after SIGTERM. Default: 10 s.
+    /// How long the server may take to end after SIGTERM. Default:
+    /// [`STOP_TIMEOUT`](Self::STOP_TIMEOUT), 10 s.
     pub stop_timeout: Duration,
 }
 
 impl Config {
+    /// The default of [`interval`](Self::interval).
+    pub const INTERVAL: Duration = Duration::from_millis(500);
+    /// The default of [`timeout`](Self::timeout).
+    pub const TIMEOUT: Duration = Duration::from_millis(400);
+    /// The default of [`rise`](Self::rise) and [`fall`](Self::fall).
+    pub const ROUNDS: u32 = 2;
+    /// The default of [`drain`](Self::drain).
+    pub const DRAIN: Duration = Duration::from_secs(10);
+    /// The default of [`stop_timeout`](Self::stop_timeout).
+    pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
     /// A server at the transport of this element, with the default of everything else.
     pub fn new(element: ElementConfig) -> Self {
         Self {
@@ -50,13 +64,13 @@ impl Config {
             launcher: Vec::new(),
             pid: None,
             checks: Vec::new(),
-            interval: Duration::from_millis(500),
-            timeout: Duration::from_millis(400),
-            rise: 2,
-            fall: 2,
+            interval: Self::INTERVAL,
+            timeout: Self::TIMEOUT,
+            rise: Self::ROUNDS,
+            fall: Self::ROUNDS,
             warmup: Duration::ZERO,
-            drain: Duration::from_secs(10),
-            stop_timeout: Duration::from_secs(10),
+            drain: Self::DRAIN,
+            stop_timeout: Self::STOP_TIMEOUT,
         }
     }
 

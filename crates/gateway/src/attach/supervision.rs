@@ -19,6 +19,7 @@ use super::reaper::Reaper;
 use super::server::Server;
 use super::signals::{Received, Signals};
 use super::{Config, connections};
+use crate::deadline::{FAR_FUTURE, after};
 
 /// After how long without a registrar it is said.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -50,9 +51,12 @@ pub enum AttachError {
     /// Signals cannot be handled.
     #[error("cannot handle signals: {0}")]
     Signals(io::Error),
-    /// The element cannot be started.
+    /// The element cannot be started. The server has been ended.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The server cannot be checked any more. It has been ended.
+    #[error("the checks of the server have ended")]
+    Checking,
     /// No registrar takes the element into the pool. The server has been ended.
     #[error(transparent)]
     Rejected(#[from] RegisterError),
@@ -142,9 +146,14 @@ impl<F: FnMut(Event)> Attach<F> {
     ///
     /// # Errors
     ///
-    /// [`AttachError::Rejected`]: at the start no registrar takes it.
+    /// [`AttachError::Start`], [`AttachError::Rejected`]: at the start it cannot register, or no
+    /// registrar takes it; [`AttachError::Checking`]. The server has ended.
     pub async fn run(mut self) -> Result<u8, AttachError> {
         let result = self.supervise().await;
+        if result.is_err() {
+            self.membership.leave().await;
+            self.stop().await;
+        }
         self.tasks.iter().for_each(JoinHandle::abort);
         result
     }
@@ -165,11 +174,13 @@ impl<F: FnMut(Event)> Attach<F> {
                     Received::End => return Ok(self.drain().await),
                     Received::ForServer(signal) => self.server.signal(signal),
                 },
-                Some(round) = self.rounds.recv() => self.judge(round).await?,
+                round = self.rounds.recv() => {
+                    self.judge(round.ok_or(AttachError::Checking)?).await?;
+                }
                 state = self.membership.changed() => self.take(state).await?,
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
                     self.retry = None;
-                    self.membership.enter()?;
+                    self.enter()?;
                 }
                 _ = seconds.tick() => self.each_second(),
             }
@@ -190,7 +201,7 @@ impl<F: FnMut(Event)> Attach<F> {
         match self.health.observe(Instant::now(), round.is_ok()) {
             Some(Change::Up) => {
                 self.began = Instant::now();
-                self.membership.enter()?;
+                self.enter()?;
             }
             Some(Change::Down) => {
                 self.retry = None;
@@ -216,14 +227,27 @@ impl<F: FnMut(Event)> Attach<F> {
         }
         let Some(error) = state.error() else { return Ok(()) };
         if !self.was_in {
-            self.stop().await;
             return Err(error.into());
         }
         self.membership.leave().await;
+        self.try_again(&error);
+        Ok(())
+    }
+
+    /// Joins the pool. What forbids it at the start is wrong with the configuration; what forbids it
+    /// later, such as a want of descriptors, may pass.
+    fn enter(&mut self) -> Result<(), AttachError> {
+        match self.membership.enter() {
+            Err(error) if self.was_in => self.try_again(&error),
+            entered => entered?,
+        }
+        Ok(())
+    }
+
+    fn try_again(&mut self, error: &dyn std::error::Error) {
         warn!(%error, again_in = ?self.pause, "not in the pool");
         self.retry = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(RETRY_MAX);
-        Ok(())
     }
 
     fn each_second(&mut self) {
@@ -241,8 +265,8 @@ impl<F: FnMut(Event)> Attach<F> {
             checking.abort();
         }
         self.membership.leave().await;
-        let (deadline, port) = (Instant::now() + self.config.drain, self.config.port());
-        while Instant::now() < deadline && connections::established(port) > 0 {
+        let (deadline, port) = (after(Instant::now(), self.config.drain), self.config.port());
+        while Instant::now() < deadline && connections::open(port) > 0 {
             tokio::select! {
                 biased;
                 code = self.server.ended() => return code,
@@ -264,7 +288,7 @@ impl<F: FnMut(Event)> Attach<F> {
         self.server.signal(Signal::TERM);
         // A process that stands still takes the signal when it goes on.
         self.server.signal(Signal::CONT);
-        let deadline = Instant::now() + self.config.stop_timeout;
+        let deadline = after(Instant::now(), self.config.stop_timeout);
         if let Ok(code) = timeout_at(deadline, self.server.ended()).await {
             return code;
         }
@@ -280,7 +304,7 @@ async fn check_again_and_again(
     pause: Duration,
     to: mpsc::Sender<Result<(), String>>,
 ) {
-    let mut ticks = interval(pause.max(Duration::from_millis(1)));
+    let mut ticks = interval(pause.clamp(Duration::from_millis(1), FAR_FUTURE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;

@@ -1,5 +1,6 @@
 //! Which pool is reached at which places, and how.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,55 +17,77 @@ pub struct Config {
     pub pool: PoolHandle,
     /// Where clients connect.
     pub listen: Vec<SocketAddr>,
-    /// So many servers are tried for a connection. Default: 3.
-    pub tries: u32,
-    /// How long a server may take to accept. Default: 300 ms.
+    /// The most servers that are tried for a connection. Default: `None`, all that are known, as long
+    /// as [`wait`](Self::wait) is not over.
+    pub tries: Option<u32>,
+    /// How long a server may take to accept. Default:
+    /// [`CONNECT_TIMEOUT`](Self::CONNECT_TIMEOUT), 300 ms.
     pub connect_timeout: Duration,
-    /// How long a connection waits for a server while the pool is empty, or not known. Default: 2 s.
+    /// How long a connection waits for a server that accepts: no server is tried later, and while
+    /// there is none that was not tried it waits for one. Default: [`WAIT`](Self::WAIT), 2 s.
     pub wait: Duration,
-    /// Connections at once; more wait in the queue of the system. Default: 10 000.
+    /// Connections at once, 1 to [`CONNECTIONS_LIMIT`](Self::CONNECTIONS_LIMIT); more wait in the queue
+    /// of the system. Default: [`CONNECTIONS_MAX`](Self::CONNECTIONS_MAX), 10 000.
     pub connections_max: usize,
-    /// Connections at once of one address; more are reset. Default: `None`, seven eighths of all for
-    /// addresses of other hosts, and all for this one.
+    /// Connections at once of one [source](rserpool::transport::Source); more are reset. Default:
+    /// `None`, seven eighths of all for other hosts, and all for this one.
     pub per_source_max: Option<usize>,
-    /// How long a connection over which nothing goes may live. Default: 1 h.
+    /// How long a connection over which nothing goes may live. Default: [`IDLE`](Self::IDLE), 1 h.
     pub idle: Duration,
-    /// The same where one direction has ended. Default: 30 s.
+    /// The same where one direction has ended. Default: [`HALF_CLOSED`](Self::HALF_CLOSED), 30 s.
     pub half_closed: Duration,
-    /// What becomes of the connections of a server that leaves the pool. Default: those that wait
-    /// for an answer for 5 s end.
+    /// What becomes of the connections of a server that leaves the pool. Default:
+    /// [`REMOVED`](Self::REMOVED), those that wait for an answer for 5 s end.
     pub removed: Removed,
     /// Clients of one address are sent to the same server as long as it is in the pool.
     /// Default: false.
     pub stick_to_source: bool,
-    /// How long connections may go on when the proxy is to end. Default: 30 s.
+    /// How long connections may go on when the proxy is to end. Default: [`DRAIN`](Self::DRAIN), 30 s.
     pub drain: Duration,
 }
 
 impl Config {
+    /// The default of [`connect_timeout`](Self::connect_timeout).
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+    /// The default of [`wait`](Self::wait).
+    pub const WAIT: Duration = Duration::from_secs(2);
+    /// The default of [`connections_max`](Self::connections_max).
+    pub const CONNECTIONS_MAX: usize = 10_000;
+    /// The greatest [`connections_max`](Self::connections_max); what is above counts as this.
+    pub const CONNECTIONS_LIMIT: usize = 1_000_000;
+    /// The default of [`idle`](Self::idle).
+    pub const IDLE: Duration = Duration::from_secs(3600);
+    /// The default of [`half_closed`](Self::half_closed).
+    pub const HALF_CLOSED: Duration = Duration::from_secs(30);
+    /// The default of [`removed`](Self::removed).
+    pub const REMOVED: Removed = Removed::Silent(Duration::from_secs(5));
+    /// The default of [`drain`](Self::drain).
+    pub const DRAIN: Duration = Duration::from_secs(30);
+
     /// A proxy to this pool, with the default of everything else.
     pub fn new(user: UserConfig, pool: PoolHandle, listen: Vec<SocketAddr>) -> Self {
         Self {
             user,
             pool,
             listen,
-            tries: 3,
-            connect_timeout: Duration::from_millis(300),
-            wait: Duration::from_secs(2),
-            connections_max: 10_000,
+            tries: None,
+            connect_timeout: Self::CONNECT_TIMEOUT,
+            wait: Self::WAIT,
+            connections_max: Self::CONNECTIONS_MAX,
             per_source_max: None,
-            idle: Duration::from_secs(3600),
-            half_closed: Duration::from_secs(30),
-            removed: Removed::Silent(Duration::from_secs(5)),
+            idle: Self::IDLE,
+            half_closed: Self::HALF_CLOSED,
+            removed: Self::REMOVED,
             stick_to_source: false,
-            drain: Duration::from_secs(30),
+            drain: Self::DRAIN,
         }
     }
 
-    /// The most connections of one address.
-    pub(super) fn most_of(&self, source: IpAddr) -> usize {
+    /// The most connections of the source that this address is of.
+    pub(super) fn most_of(&self, address: IpAddr) -> usize {
         let share = self.connections_max - self.connections_max / 8;
-        let default = if source.is_loopback() { self.connections_max } else { share };
+        let is_here = address.to_canonical().is_loopback();
+        let default = if is_here { self.connections_max } else { share };
         self.per_source_max.unwrap_or(default)
     }
 }
@@ -79,6 +102,19 @@ pub enum Removed {
     Keep,
     /// `close`: they are reset.
     Close,
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(time) if time.subsec_millis() == 0 => {
+                write!(f, "silent:{}s", time.as_secs())
+            }
+            Self::Silent(time) => write!(f, "silent:{}ms", time.as_millis()),
+            Self::Keep => f.write_str("keep"),
+            Self::Close => f.write_str("close"),
+        }
+    }
 }
 
 /// What is none of `silent:DURATION`, `keep` and `close`.
@@ -100,6 +136,21 @@ impl FromStr for Removed {
                 (None, None) => Err(RemovedParseError),
             },
             _ => Err(RemovedParseError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read_and_shown() {
+        for text in ["silent:5s", "silent:0s", "silent:1500ms", "keep", "close"] {
+            assert_eq!(text.parse::<Removed>().unwrap().to_string(), text);
+        }
+        for text in ["", "silent", "silent:", "silent:5", "silent:-1s", "keep:1s"] {
+            assert!(text.parse::<Removed>().is_err(), "{text}");
         }
     }
 }

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::Duration;
 
 use rserpool::PeId;
 use socket2::SockRef;
@@ -16,9 +15,7 @@ use tracing::debug;
 use super::pool::Pool;
 use super::pump::Direction;
 use super::{Config, Removed};
-
-/// Far enough.
-const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+use crate::deadline::after;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,16 +76,18 @@ fn reset(stream: &TcpStream) {
 /// A connection to a server, of which nothing was asked yet: so the next may be tried.
 async fn connect(from: SocketAddr, pool: &Pool, config: &Config) -> Option<(TcpStream, PeId)> {
     let source = config.stick_to_source.then(|| from.ip());
-    let deadline = Instant::now() + config.wait.min(NEVER);
-    let mut tried = Vec::new();
+    let deadline = after(Instant::now(), config.wait);
+    let most = config.tries.map_or(usize::MAX, |tries| tries as usize);
+    let mut news = pool.news();
+    let (mut tried, mut tries) = (Vec::new(), 0);
     loop {
         let mut candidates = pool.candidates(source).await;
         candidates.retain(|candidate| !tried.contains(&candidate.id));
         let Some(next) = candidates.into_iter().next() else {
             // All that is known was tried, or nothing is known.
-            if timeout_at(deadline, pool.changed()).await.is_err() {
-                return None;
-            }
+            let there = timeout_at(deadline, news.next()).await.ok()?;
+            // Who left and comes back may be well again.
+            tried.retain(|id| there.contains(id));
             continue;
         };
         for at in &next.at {
@@ -100,7 +99,8 @@ async fn connect(from: SocketAddr, pool: &Pool, config: &Config) -> Option<(TcpS
         }
         pool.failed(next.id);
         tried.push(next.id);
-        if tried.len() >= config.tries as usize {
+        tries += 1;
+        if tries >= most || Instant::now() >= deadline {
             return None;
         }
     }
@@ -120,9 +120,9 @@ async fn carry(
     loop {
         let is_half = up.has_ended() || down.has_ended();
         let idle = if is_half { config.half_closed } else { config.idle };
-        let mut deadline = active + idle.min(NEVER);
+        let mut deadline = after(active, idle);
         if let (true, Removed::Silent(silence), Some(asked)) = (is_removed, config.removed, asked) {
-            deadline = deadline.min(asked + silence.min(NEVER));
+            deadline = deadline.min(after(asked, silence));
         }
         let before = (up.octets, down.octets);
         tokio::select! {

@@ -2,25 +2,30 @@
 
 mod config;
 mod connection;
+mod counters;
 mod pool;
 mod pump;
+mod sources;
 
-use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rserpool::{PoolUser, StartError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 pub use config::{Config, Removed, RemovedParseError};
+pub use counters::{Counters, Stats};
 
+use counters::Count;
 use pool::Pool;
+use sources::{OfSource, Sources};
 
 /// How long nothing is accepted where there are no descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,14 +54,8 @@ pub struct Proxy {
     pool: Arc<Pool>,
     listeners: Vec<TcpListener>,
     listen: Vec<SocketAddr>,
+    counters: Counters,
 }
-
-/// How many connections each address has.
-#[derive(Clone, Default)]
-struct Sources(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One connection of an address.
-struct OfSource(Sources, IpAddr);
 
 impl Proxy {
     /// Listens. Nothing is accepted before [`run`](Self::run).
@@ -69,7 +68,7 @@ impl Proxy {
     ///
     /// Outside of a runtime with IO and time.
     pub async fn start(mut config: Config) -> Result<Self, ProxyError> {
-        config.connections_max = config.connections_max.min(Semaphore::MAX_PERMITS);
+        config.connections_max = config.connections_max.clamp(1, Config::CONNECTIONS_LIMIT);
         let mut listeners = Vec::new();
         for &at in &config.listen {
             let bound = TcpListener::bind(at).await;
@@ -77,13 +76,20 @@ impl Proxy {
         }
         let listen = listeners.iter().filter_map(|it| it.local_addr().ok()).collect();
         let user = PoolUser::start(config.user.clone())?;
-        let pool = Arc::new(Pool::new(user.clone(), config.pool.clone()));
-        Ok(Self { config: Arc::new(config), user, pool, listeners, listen })
+        let counters = Counters::default();
+        let pool = Pool::new(user.clone(), config.pool.clone(), counters.clone());
+        let (config, pool) = (Arc::new(config), Arc::new(pool));
+        Ok(Self { config, user, pool, listeners, listen, counters })
     }
 
     /// Where it listens, with the ports that the system chose.
     pub fn listen(&self) -> &[SocketAddr] {
         &self.listen
+    }
+
+    /// What becomes of connections, also while it runs.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 
     /// Carries connections until `end` is ready; then for the time of [`Config::drain`] those that are
@@ -93,23 +99,21 @@ impl Proxy {
             let pool = Arc::clone(&self.pool);
             async move { pool.follow().await }
         });
-        let sources = Sources::default();
         let (closing, is_closing) = watch::channel(false);
         let places = Arc::new(Semaphore::new(self.config.connections_max));
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            let shared = Shared {
-                config: Arc::clone(&self.config),
-                pool: Arc::clone(&self.pool),
-                places: Arc::clone(&places),
-                sources: sources.clone(),
-                closing: is_closing.clone(),
-            };
-            accepting.spawn(accept(listener, shared));
-        }
+        let shared = Shared {
+            config: Arc::clone(&self.config),
+            pool: Arc::clone(&self.pool),
+            places: Arc::clone(&places),
+            sources: Sources::default(),
+            counters: self.counters.clone(),
+            closing: is_closing,
+        };
+        let accepting = tokio::spawn(accept(self.listeners, shared));
         end.await;
         // Nobody is accepted any more; what is there goes on in tasks of its own.
-        accepting.shutdown().await;
+        accepting.abort();
+        let _ = accepting.await;
         let all = u32::try_from(self.config.connections_max).unwrap_or(u32::MAX);
         let left = self.config.connections_max - places.available_permits();
         info!(connections = left, "no new connections");
@@ -120,6 +124,7 @@ impl Proxy {
         // The rest is reset: what is cut has to look cut.
         closing.send_replace(true);
         let _ = places.acquire_many(all).await;
+        info!(connections = ?self.counters.stats(), "ended");
         following.abort();
         self.user.stop().await;
     }
@@ -132,13 +137,17 @@ struct Shared {
     pool: Arc<Pool>,
     places: Arc<Semaphore>,
     sources: Sources,
+    counters: Counters,
     closing: watch::Receiver<bool>,
 }
 
-async fn accept(listener: TcpListener, shared: Shared) {
+/// Accepts from all of them in turn. A connection has its place before it is accepted, and a place
+/// to listen at has none.
+async fn accept(listeners: Vec<TcpListener>, shared: Shared) {
+    let mut turn = 0;
     loop {
         let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else { return };
-        let (client, from) = match listener.accept().await {
+        let (client, from) = match poll_fn(|cx| next(&listeners, &mut turn, cx)).await {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot accept");
@@ -146,14 +155,32 @@ async fn accept(listener: TcpListener, shared: Shared) {
                 continue;
             }
         };
+        shared.counters.count(Count::Accepted);
         let most = shared.config.most_of(from.ip());
         let Some(of_source) = shared.sources.take(from.ip(), most) else {
-            warn!(client = %from, "too many connections of one address");
+            warn!(client = %from, "too many connections of one source");
+            shared.counters.count(Count::Refused);
             let _ = client.set_zero_linger();
             continue;
         };
         tokio::spawn(carry(client, from, shared.clone(), place, of_source));
     }
+}
+
+/// The next connection, and whose turn is next.
+fn next(
+    listeners: &[TcpListener],
+    turn: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    for offset in 0..listeners.len() {
+        let number = (*turn + offset) % listeners.len();
+        if let Poll::Ready(accepted) = listeners[number].poll_accept(cx) {
+            *turn = number + 1;
+            return Poll::Ready(accepted);
+        }
+    }
+    Poll::Pending
 }
 
 async fn carry(
@@ -163,33 +190,10 @@ async fn carry(
     _place: OwnedSemaphorePermit,
     _of_source: OfSource,
 ) {
-    let Shared { config, pool, closing, .. } = shared;
-    if connection::serve(client, from, &pool, &config, closing).await == connection::End::NoServer {
+    let Shared { config, pool, closing, counters, .. } = shared;
+    let end = connection::serve(client, from, &pool, &config, closing).await;
+    counters.ended(end);
+    if end == connection::End::NoServer {
         warn!(client = %from, pool = %config.pool, "no server can be reached");
-    }
-}
-
-impl Sources {
-    /// A place for a connection of this address, if it has one left.
-    fn take(&self, ip: IpAddr, most: usize) -> Option<OfSource> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(ip).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(OfSource(self.clone(), ip))
-    }
-}
-
-impl Drop for OfSource {
-    fn drop(&mut self) {
-        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.1);
-            }
-        }
     }
 }

@@ -12,6 +12,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::counters::{Count, Counters};
+
 /// How long a server that could not be reached is tried after all others.
 const DOUBT: Duration = Duration::from_secs(5);
 /// How long the client of the pool may think: the answer is in its cache, but for a pool that it
@@ -24,6 +26,7 @@ pub(super) struct Pool {
     handle: PoolHandle,
     last: watch::Sender<Told>,
     doubted: Mutex<HashMap<PeId, Instant>>,
+    counters: Counters,
 }
 
 /// What was told of the pool last.
@@ -43,9 +46,9 @@ pub(super) struct Candidate {
 }
 
 impl Pool {
-    pub(super) fn new(user: PoolUser, handle: PoolHandle) -> Self {
+    pub(super) fn new(user: PoolUser, handle: PoolHandle, counters: Counters) -> Self {
         let (last, _) = watch::channel(Told::default());
-        Self { user, handle, last, doubted: Mutex::default() }
+        Self { user, handle, last, doubted: Mutex::default(), counters }
     }
 
     /// Follows the pool, for ever.
@@ -92,13 +95,15 @@ impl Pool {
         order.into_iter().map(candidate).filter(|candidate| !candidate.at.is_empty()).collect()
     }
 
-    /// Waits until the pool is told of again.
-    pub(super) async fn changed(&self) {
-        let _ = self.last.subscribe().changed().await;
+    /// What will be told from now on: whoever takes this before [`candidates`](Self::candidates)
+    /// misses nothing that came after them.
+    pub(super) fn news(&self) -> News {
+        News(self.last.subscribe())
     }
 
     /// The server could not be reached: the registrar is told, and asks it itself.
     pub(super) fn failed(&self, id: PeId) {
+        self.counters.count(Count::Unreachable);
         self.user.report_unreachable(&self.handle, id);
         self.doubted().insert(id, Instant::now());
     }
@@ -119,6 +124,19 @@ impl Pool {
     }
 }
 
+/// What is told of the pool.
+pub(super) struct News(watch::Receiver<Told>);
+
+impl News {
+    /// Waits until the pool is told of again: who is in it then.
+    pub(super) async fn next(&mut self) -> BTreeSet<PeId> {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.0.borrow_and_update().resolution.iter().flat_map(ids).collect()
+    }
+}
+
 fn ids(resolution: &Arc<Resolution>) -> impl Iterator<Item = PeId> {
     resolution.elements.iter().map(|element| element.id)
 }
@@ -128,4 +146,22 @@ fn rank(source: IpAddr, id: PeId) -> u64 {
     let mut hasher = DefaultHasher::new();
     (source, id.0).hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use rserpool::UserConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_told_after_the_servers_were_looked_for_is_not_missed() {
+        let config = UserConfig::new(vec!["tcp://127.0.0.1:1".parse().unwrap()]);
+        let user = PoolUser::start(config).unwrap();
+        let pool = Pool::new(user, "web".parse().unwrap(), Counters::default());
+        let mut news = pool.news();
+        pool.last.send_replace(Told { is_told: true, resolution: None });
+        let told = timeout(Duration::from_secs(60), news.next()).await;
+        assert_eq!(told, Ok(BTreeSet::new()));
+    }
 }
