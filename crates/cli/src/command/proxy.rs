@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rserpool::UserConfig;
 use rserpool::wire::param::PoolHandle;
-use rserpool_gateway::proxy::{Config, Proxy, ProxyError, Removed};
+use rserpool_gateway::proxy::{Config, Proxy, ProxyError, ProxyProtocol, Removed};
 use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 use tracing::info;
@@ -80,6 +80,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BY", value_parser = ["source"])]
     stick: Option<String>,
 
+    /// Tell servers which client it is, by the PROXY protocol, v1 or v2: all of them have to expect
+    /// that.
+    #[arg(long, value_name = "VERSION")]
+    proxy_protocol: Option<ProxyProtocol>,
+
     /// How long connections may go on when the proxy is to end; the rest is reset.
     #[arg(long, value_name = "DURATION", default_value = shown(Config::DRAIN), value_parser = humantime::parse_duration)]
     drain: Duration,
@@ -138,6 +143,7 @@ impl Args {
         config.per_source_max = self.connections_per_source_max.map(|max| max as usize);
         (config.idle, config.half_closed) = (self.idle, self.half_closed);
         (config.removed, config.stick_to_source) = (self.removed, self.stick.is_some());
+        config.proxy_protocol = self.proxy_protocol;
         Ok(config)
     }
 }

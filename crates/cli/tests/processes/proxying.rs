@@ -180,6 +180,31 @@ fn beyond_its_limits_connections_wait_or_are_reset() {
 }
 
 #[test]
+fn servers_are_told_which_client_it_is() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let (_proxy, at) = start_proxy(registrar.tcp(), &["--proxy-protocol", "v1"]);
+    let mut client = connect(&at);
+    let own = client.local_addr().unwrap();
+    let inside = server.accept();
+    let (port, to) = (own.port(), at.rsplit_once(':').unwrap().1);
+    // Also before the client says anything.
+    assert_eq!(line(&inside), format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {to}\r\n"));
+    client.write_all(b"hello\n").unwrap();
+    assert_eq!(line(&inside), "hello\n");
+    let (_proxy, at) = start_proxy(registrar.tcp(), &["--proxy-protocol", "v2"]);
+    let mut client = connect(&at);
+    client.write_all(b"hello\n").unwrap();
+    let mut inside = server.accept();
+    let mut header = [0; 12 + 4 + 12 + 7];
+    inside.read_exact(&mut header).unwrap();
+    assert_eq!(header[..16], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13");
+    let ports = [client.local_addr().unwrap().port(), client.peer_addr().unwrap().port()];
+    assert_eq!(header[24..28], ports.map(u16::to_be_bytes).concat());
+    assert_eq!(line(&inside), "hello\n");
+}
+
+#[test]
 fn a_place_to_listen_at_takes_no_room_from_others() {
     let registrar = Registrar::patient();
     let server = Attached::start(registrar.tcp());

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rserpool::{PoolHandle, UserConfig};
 
+use super::ProxyProtocol;
+
 /// Which pool is reached at which places, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -39,6 +41,9 @@ pub struct Config {
     /// What becomes of the connections of a server that leaves the pool. Default:
     /// [`REMOVED`](Self::REMOVED), those that wait for an answer for 5 s end.
     pub removed: Removed,
+    /// Tells servers which client it is, before the client's octets: all servers of the pool have to
+    /// expect that. Default: `None`.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Clients of one address are sent to the same server as long as it is in the pool.
     /// Default: false.
     pub stick_to_source: bool,
@@ -78,6 +83,7 @@ impl Config {
             idle: Self::IDLE,
             half_closed: Self::HALF_CLOSED,
             removed: Self::REMOVED,
+            proxy_protocol: None,
             stick_to_source: false,
             drain: Self::DRAIN,
         }

@@ -7,12 +7,14 @@ use std::task::Poll;
 
 use rserpool::PeId;
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::pool::Pool;
+use super::proxy_protocol::Ends;
 use super::pump::Direction;
 use super::{Config, Removed};
 use crate::deadline::after;
@@ -39,7 +41,7 @@ pub(super) async fn serve(
 ) -> End {
     let connected = tokio::select! {
         // Idle connections are many, and need no room for that.
-        connected = Box::pin(connect(from, pool, config)) => connected,
+        connected = Box::pin(connect(&client, from, pool, config)) => connected,
         _ = closing.wait_for(|is_closing| *is_closing) => {
             reset(&client);
             return End::Reset;
@@ -74,7 +76,14 @@ fn reset(stream: &TcpStream) {
 }
 
 /// A connection to a server, of which nothing was asked yet: so the next may be tried.
-async fn connect(from: SocketAddr, pool: &Pool, config: &Config) -> Option<(TcpStream, PeId)> {
+async fn connect(
+    client: &TcpStream,
+    from: SocketAddr,
+    pool: &Pool,
+    config: &Config,
+) -> Option<(TcpStream, PeId)> {
+    let ends = client.local_addr().ok().map(|proxy| Ends { client: from, proxy });
+    let header = config.proxy_protocol.map(|version| version.header(ends)).unwrap_or_default();
     let source = config.stick_to_source.then(|| from.ip());
     let deadline = after(Instant::now(), config.wait);
     let most = config.tries.map_or(usize::MAX, |tries| tries as usize);
@@ -91,7 +100,7 @@ async fn connect(from: SocketAddr, pool: &Pool, config: &Config) -> Option<(TcpS
             continue;
         };
         for at in &next.at {
-            match timeout(config.connect_timeout, TcpStream::connect(at)).await {
+            match timeout(config.connect_timeout, open(*at, &header)).await {
                 Ok(Ok(server)) => return Some((server, next.id)),
                 Ok(Err(error)) => debug!(server = %next.id, %at, %error, "cannot connect"),
                 Err(_) => debug!(server = %next.id, %at, "does not accept in time"),
@@ -104,6 +113,13 @@ async fn connect(from: SocketAddr, pool: &Pool, config: &Config) -> Option<(TcpS
             return None;
         }
     }
+}
+
+/// A connection over which only the header has gone.
+async fn open(at: SocketAddr, header: &[u8]) -> io::Result<TcpStream> {
+    let mut server = TcpStream::connect(at).await?;
+    server.write_all(header).await?;
+    Ok(server)
 }
 
 async fn carry(

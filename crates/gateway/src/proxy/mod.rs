@@ -4,6 +4,7 @@ mod config;
 mod connection;
 mod counters;
 mod pool;
+mod proxy_protocol;
 mod pump;
 mod sources;
 
@@ -22,6 +23,8 @@ use tracing::{info, warn};
 
 pub use config::{Config, Removed, RemovedParseError};
 pub use counters::{Counters, Stats};
+
+pub use proxy_protocol::{ProxyProtocol, ProxyProtocolParseError};
 
 use counters::Count;
 use pool::Pool;
