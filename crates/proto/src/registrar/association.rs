@@ -106,10 +106,12 @@ impl Registrar {
             // It came up before the driver heard that it is wanted no more: its end is under way.
             return;
         }
-        if !self.makes_room(now, peer, &link) || !self.admits(now, peer, &link) {
+        // Who is not admitted takes nobody's place.
+        if !self.admits(now, peer, &link) || !self.makes_room(now, peer, &link) {
             self.outputs.push_back(Output::Abort(peer));
             return;
         }
+        self.seat(peer, &link);
         let protocol = link.protocol;
         let rules = self.config.access.as_ref();
         let rules = rules.map_or_else(Vec::new, |rules| rules.about(link.identity()));

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `asap` | registration, deregistration, resolution | RFC 5352 §3.1 to §3.3 |
 //! | `access` | rules: who may do what | RFC 5355 |
+//! | `holders` | who has and was refused what | |
 //! | `permission` | what they say of each request | |
 //! | `admission` | what a registration must bring along | RFC 5352 §2.2.1 |
 //! | `contest` | who has an identifier that two want | RFC 5352 §3.1 |
@@ -57,6 +58,7 @@ mod foreign_claim;
 mod handover;
 mod hearsay;
 mod held;
+mod holders;
 mod idle;
 mod join;
 mod lost;
@@ -104,10 +106,10 @@ use crate::time::Time;
 pub use config::{AddressScope, Config};
 pub use event::{Command, Event, LeaveReason};
 pub use evidence::Evidence;
+pub use holders::Holder;
 pub use join::Phase;
 pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
-pub use permission::Holder;
 pub use proof::Proof;
 pub use quota::{Quota, QuotaCounts, Quotas};
 pub use reload::{CONFIGURED_MAX, Reloadable};
@@ -130,13 +132,13 @@ use foreign_claim::ForeignClaims;
 use handover::Handover;
 use hearsay::Hearsay;
 use held::Held;
+use holders::Holders;
 use idle::Silent;
 use join::Join;
 use lost::Lost;
 use misbehaviour::Complaints;
 use notices::Notices;
 use peers::PeerRegistrar;
-use permission::Holders;
 use presence::Heartbeat;
 use quota::Usage;
 use reports::Reports;

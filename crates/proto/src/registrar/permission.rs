@@ -3,7 +3,6 @@
 //! Rules about somebody are looked up when an association comes up, so that for each request only
 //! few are asked, each for the beginning of a handle. Without rules all of that is one comparison.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,98 +14,50 @@ use rserpool_wire::param::{Cause, PoolHandle, RegistrarId};
 use rserpool_wire::registry::CauseCode;
 
 use super::access::{Denial, Request, Rules, Verb, may_be_registrar};
+use super::holders::{Held, Holder, Holders};
 use super::token_bucket::TokenBucket;
 use super::{Event, Registrar};
 use crate::handlespace::ElementIndex;
-use crate::machine::{Link, Output, Peer, Source};
+use crate::machine::{Link, Output, Peer};
 use crate::time::Time;
 
-/// Whom requests and refusals are counted for: a key, or where nobody has proved anything, a source.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Holder {
-    /// Who has this key.
-    Key([u8; 32]),
-    /// Who comes from there.
-    Source(Option<Source>),
-}
-
-impl Holder {
-    fn of(link: &Link) -> Self {
-        match link.identity() {
-            Some(identity) => Self::Key(*identity.key()),
-            None => Self::Source(link.source()),
-        }
-    }
-}
-
-/// What one holder has, and what it was refused.
-#[derive(Debug, Default)]
-struct Held {
-    associations: BTreeSet<Peer>,
-    refused: u64,
-    rates: BTreeMap<usize, TokenBucket>,
-    told: BTreeMap<Verb, Time>,
-}
-
-/// Who takes part in a scope with rules. Who is gone is remembered, so that it does not come back
-/// as somebody else; but of so many only.
-#[derive(Debug, Default)]
-pub(super) struct Holders(BTreeMap<Holder, Held>);
-
-/// So many are remembered that have no association.
-const REMEMBERED_MAX: usize = 1024;
 /// What is refused to the same one again and again is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
-
-impl Holders {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The most of them, with so many associations.
-    pub(super) fn limit(associations: usize) -> usize {
-        associations + REMEMBERED_MAX
-    }
-
-    fn leave(&mut self, holder: Holder, peer: Peer) {
-        let Some(held) = self.0.get_mut(&holder) else { return };
-        held.associations.remove(&peer);
-        if held.associations.is_empty() && self.0.len() > REMEMBERED_MAX {
-            self.0.remove(&holder);
-        }
-    }
-}
 
 impl Registrar {
     /// How often each one was refused something by rules, since it is remembered.
     pub fn refusals(&self) -> impl Iterator<Item = (Holder, u64)> + '_ {
-        self.holders.0.iter().map(|(holder, held)| (*holder, held.refused))
+        self.holders.all().map(|(holder, held)| (*holder, held.refused))
     }
 
-    /// An association is up: which rules are about its other end. False where there may be none.
+    /// An association is up: whether there may be one with its other end. Nothing is taken for it.
     pub(super) fn admits(&mut self, now: Time, peer: Peer, link: &Link) -> bool {
         self.is_keyed |= link.identity.is_some();
-        let Some(rules) = self.config.access.clone() else { return true };
-        let holder = Holder::of(link);
+        let Some(rules) = &self.config.access else { return true };
+        if link.protocol != Protocol::Asap || peer.is_dialed() {
+            return true;
+        }
         let about = rules.about(link.identity());
         let max = about.iter().find_map(|&number| rules.allow.get(number)?.associations_max);
-        let is_asap = link.protocol == Protocol::Asap && !peer.is_dialed();
-        let held = self.holders.0.entry(holder).or_default();
-        let asap = || held.associations.iter().filter(|it| !it.is_dialed()).count();
-        let is_full = is_asap && max.is_some_and(|max| asap() >= max as usize);
+        let Some(max) = max else { return true };
+        let held = self.holders.get(Holder::of(link));
+        let is_full = held.map_or(0, |held| held.accepted().count()) >= max as usize;
         if is_full {
             self.tell_refusal(now, link, (Verb::Resolve, None), Denial::Associations);
-            return false;
         }
-        if is_asap {
-            held.associations.insert(peer);
+        !is_full
+    }
+
+    /// An association with an element or a user is there, and counts for its other end.
+    pub(super) fn seat(&mut self, peer: Peer, link: &Link) {
+        if self.config.access.is_some() && link.protocol == Protocol::Asap {
+            self.holders.join(Holder::of(link), peer);
         }
-        true
     }
 
     /// An association has ended.
     pub(super) fn dismiss(&mut self, peer: Peer, link: &Link) {
-        if !self.holders.0.is_empty() {
+        if self.holders.len() > 0 {
             self.holders.leave(Holder::of(link), peer);
         }
     }
@@ -146,16 +97,17 @@ impl Registrar {
         if let (Asap::Registration(message), Some(max)) = (asap, rule.elements_max) {
             let index = self.handlespace.find(&message.handle, message.element.id);
             let carrier = index.and_then(|index| self.supervised.get(index)?.association);
-            let held = self.holders.0.get(&holder);
-            let peers = || held.into_iter().flat_map(|held| &held.associations);
-            let is_there = carrier == Some(peer) || peers().any(|it| carrier == Some(*it));
-            let of = |peer: &Peer| self.associations.get(peer).map_or(0, |it| it.elements.len());
+            let held = self.holders.get(holder);
+            let peers = || held.into_iter().flat_map(Held::accepted);
+            let is_there = carrier == Some(peer) || peers().any(|it| carrier == Some(it));
+            let of = |peer| self.associations.get(&peer).map_or(0, |it| it.elements.len());
             if !is_there && peers().map(of).sum::<usize>() >= max as usize {
                 return Err(Denial::Elements);
             }
         }
         if let (Some(rate), true) = (rule.rate, is_new) {
-            let held = self.holders.0.entry(holder).or_default();
+            // Who has an association is held, as long as there are rules.
+            let Some(held) = self.holders.get_mut(holder) else { return Err(Denial::Rate) };
             let bucket = held.rates.entry(number).or_insert_with(|| TokenBucket::new(rate));
             return bucket.take(now).map_err(|_| Denial::Rate);
         }
@@ -234,12 +186,7 @@ impl Registrar {
             Verb::Administer => &mut self.stats.refused_administer,
             Verb::Peer => &mut self.stats.refused_peer,
         } += 1;
-        let (holder, count) = (Holder::of(link), self.holders.len());
-        let is_known = self.holders.0.contains_key(&holder);
-        if !is_known && count >= Holders::limit(self.associations.len()) {
-            return;
-        }
-        let held = self.holders.0.entry(holder).or_default();
+        let Some(held) = self.holders.remember(Holder::of(link)) else { return };
         held.refused += 1;
         if held.told.get(&verb).is_some_and(|at| now - *at < TOLD_AGAIN) {
             return;
@@ -331,15 +278,15 @@ impl Registrar {
     /// Other rules hold from now on. Who has something that they do not allow goes.
     pub(super) fn change_rules(&mut self, now: Time, rules: Option<Arc<Rules>>) {
         self.config.access = rules;
-        self.holders.0.values_mut().for_each(|held| held.rates.clear());
+        self.holders.forget_rates();
         let peers: Vec<Peer> = self.associations.keys().copied().collect();
         for peer in peers {
             let Some(association) = self.associations.get_mut(&peer) else { continue };
             let link = &association.link;
             let rules = self.config.access.as_ref();
             association.rules = rules.map_or_else(Vec::new, |it| it.about(link.identity())).into();
-            if rules.is_some() && link.protocol == Protocol::Asap && !peer.is_dialed() {
-                self.holders.0.entry(Holder::of(link)).or_default().associations.insert(peer);
+            if rules.is_some() && link.protocol == Protocol::Asap {
+                self.holders.join(Holder::of(link), peer);
             }
             let (is_enrp, registrar) = (link.protocol == Protocol::Enrp, association.registrar);
             if is_enrp {
@@ -351,7 +298,7 @@ impl Registrar {
             }
         }
         if self.config.access.is_none() {
-            self.holders.0.clear();
+            self.holders = Holders::default();
         }
     }
 

@@ -4,9 +4,9 @@ use super::Registrar;
 use super::contest::Contests;
 use super::foreign_claim::CLAIMS_MAX;
 use super::hearsay::WAITING_MAX;
+use super::holders::Holders;
 use super::misbehaviour::COMPLAINTS_MAX;
 use super::notices::DUPLICATES_MAX;
-use super::permission::Holders;
 
 /// How much there is of one thing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

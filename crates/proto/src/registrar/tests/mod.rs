@@ -10,6 +10,7 @@ mod contest;
 mod evidence;
 mod extreme;
 mod handover;
+mod holders;
 mod hostile;
 mod joining;
 mod lab;
