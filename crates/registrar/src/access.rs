@@ -183,8 +183,17 @@ impl Reader<'_> {
         array.iter().filter_map(|value| one(self, value)).collect()
     }
 
+    /// An entry that says something. One that does not may have been meant to.
+    fn table<'v>(&mut self, entry: &'v Value<'v>, key: &str) -> Option<&'v DeTable<'v>> {
+        let table = entry.get_ref().as_table();
+        if table.is_none() {
+            self.say(entry, format!("write [[{key}]], and each of its keys on a line of its own"));
+        }
+        table
+    }
+
     fn peer(&mut self, entry: &Value<'_>, access: &mut Access) {
-        let Some(table) = entry.get_ref().as_table() else { return };
+        let Some(table) = self.table(entry, "peer") else { return };
         let (mut id, mut who) = (None, None);
         for (key, value) in table {
             match &**key.get_ref() {
@@ -220,7 +229,7 @@ impl Reader<'_> {
     }
 
     fn allow(&mut self, entry: &Value<'_>, access: &mut Access) {
-        let Some(table) = entry.get_ref().as_table() else { return };
+        let Some(table) = self.table(entry, "allow") else { return };
         let mut rule = Allow::new(Who::Any, Vec::new());
         let before = self.found.len();
         for (key, value) in table {
@@ -384,6 +393,9 @@ mod tests {
             ("[[peer]]\nid = 1\nwho = 'any'".into(), "is somebody"),
             ("[[peer]]\nid = 1\nwho = 'san:r'\n[[peer]]\nid = 2\nwho = 'san:r'".into(), "already"),
             ("allow = 1".into(), "write [[allow]]"),
+            ("allow = ['any']".into(), "write [[allow]]"),
+            ("peer = [1, { id = 1, who = 'san:r' }]".into(), "write [[peer]]"),
+            ("allow = [[]]".into(), "write [[allow]]"),
             ("[[allow".into(), ""),
         ] {
             let found = Access::read(&text).unwrap_err();

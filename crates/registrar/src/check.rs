@@ -22,7 +22,7 @@ const PEER_TIME_MIN: Duration = Duration::from_secs(1);
 /// What is wrong with a configuration; nothing where it can be used.
 pub(crate) fn complaints(config: &Config, library: &registrar::Config) -> Vec<String> {
     let mut found = Vec::new();
-    urls(config, &mut found);
+    urls(config, library, &mut found);
     keys(config, library, &mut found);
     groups(config, &mut found);
     timing(&library.protocol.timing, &mut found);
@@ -32,7 +32,7 @@ pub(crate) fn complaints(config: &Config, library: &registrar::Config) -> Vec<St
     found
 }
 
-fn urls(config: &Config, found: &mut Vec<String>) {
+fn urls(config: &Config, library: &registrar::Config, found: &mut Vec<String>) {
     if config.asap.as_ref().is_some_and(Vec::is_empty) {
         let remedy = "leave it out to serve this host only";
         found.push(format!("asap is empty, so nobody could reach this registrar: {remedy}"));
@@ -43,10 +43,11 @@ fn urls(config: &Config, found: &mut Vec<String>) {
             found.push(format!("{url} is given twice"));
         }
     }
-    for url in config.peers.iter().filter(|url| url.port == 0) {
+    // Those of the rules, too.
+    for url in library.peers.iter().filter(|url| url.port == 0) {
         found.push(format!("peers: {url} has port 0, which nobody listens at"));
     }
-    for url in config.peers.iter().filter(|url| is_unspecified(url)) {
+    for url in library.peers.iter().filter(|url| is_unspecified(url)) {
         found.push(format!("peers: {url} is no address of a host"));
     }
 }
@@ -236,6 +237,21 @@ mod tests {
         ] {
             let said = complaint(text).unwrap_or_default();
             assert!(said.contains(reason), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn registrars_of_the_rules_are_looked_at_as_those_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("access.toml");
+        let text = |url| format!("[[peer]]\nid = 2\nwho = 'san:r'\nurl = '{url}'\n");
+        for (url, reason) in [
+            ("tls://10.0.0.1:0", "peers: tls://10.0.0.1:0 has port 0"),
+            ("tls://0.0.0.0", "peers: tls://0.0.0.0:9902 is no address of a host"),
+        ] {
+            std::fs::write(&file, text(url)).unwrap();
+            let said = complaint(&format!("access.file = '{}'", file.display())).unwrap();
+            assert!(said.contains(reason), "{url}: {said}");
         }
     }
 

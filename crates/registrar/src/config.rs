@@ -297,8 +297,13 @@ impl Config {
         Ok(library.tls(keys.transpose().map_err(ConfigError::Keys)?))
     }
 
+    /// Whether it names files beside its own that may change.
+    pub(crate) fn has_files(&self) -> bool {
+        self.tls.key.is_some() || self.access.file.is_some() || self.admin.tokens.is_some()
+    }
+
     /// Who may do what, read anew; `None` where nothing says so.
-    pub(crate) fn access(&self) -> Result<Option<Access>, AccessError> {
+    fn access(&self) -> Result<Option<Access>, AccessError> {
         self.access.file.as_deref().map(Access::load).transpose()
     }
 

@@ -43,17 +43,19 @@ pub async fn run(
     let others = Others::new()?;
     let library = config.to_library()?;
     let keys = library.tls.clone();
+    let has_peers = !library.peers.is_empty();
     let registrar = Registrar::start(library)?;
     tell_who_can_reach_it(config);
     let setup = Setup {
         config: &config.admin,
         profile: config.profile.label(),
         dialect: config.dialect.label(),
-        has_peers: !config.peers.is_empty(),
+        has_peers,
     };
     let admin = Admin::start(&registrar, setup).await?;
     let why = {
-        let reload = Reload { registrar: &registrar, started: config, keys, source };
+        let admin = admin.as_ref();
+        let reload = Reload { registrar: &registrar, started: config, keys, source, admin };
         let end = async {
             tokio::select! {
                 () = end => {}
@@ -108,7 +110,8 @@ impl Others {
         loop {
             let name = tokio::select! {
                 _ = hangup.recv() => {
-                    reload.run().await;
+                    // What came of it is in the log.
+                    let _ = reload.run().await;
                     continue;
                 }
                 _ = user1.recv() => "SIGUSR1",

@@ -61,13 +61,15 @@ pub struct Identity {
     pub name: String,
     /// What it may; `None` for what everyone may.
     pub role: Option<Role>,
+    /// The digest of the token that says so, where there is one.
+    token: Option<[u8; 32]>,
 }
 
 /// The tokens that are known.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Tokens(Vec<Token>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 struct Token {
     name: String,
     role: Role,
@@ -162,6 +164,12 @@ impl Tokens {
         format!("{name} {role} {digest}")
     }
 
+    /// Whether who asked by a token may still do what it could; who needs none always may.
+    pub fn still_admit(&self, who: &Identity) -> bool {
+        let Some(digest) = who.token else { return true };
+        self.0.iter().any(|token| token.digest == digest && Some(token.role) >= who.role)
+    }
+
     /// Whose token this is. Takes as long whichever it is: all are compared to their end.
     fn find(&self, token: &str) -> Option<&Token> {
         let digest = digest(token);
@@ -191,19 +199,21 @@ pub fn identify(tokens: &Tokens, origin: Origin, headers: &HeaderMap) -> Result<
     let Some(authorization) = headers.get(AUTHORIZATION) else {
         return Ok(match origin {
             Origin::Process { uid, .. } => {
-                Identity { name: format!("uid {uid}"), role: Some(Role::Debug) }
+                Identity { name: format!("uid {uid}"), role: Some(Role::Debug), token: None }
             }
             Origin::Address(address) => {
                 let is_local = address.ip().to_canonical().is_loopback();
                 let name = address.ip().to_canonical().to_string();
-                Identity { name, role: is_local.then_some(Role::View) }
+                Identity { name, role: is_local.then_some(Role::View), token: None }
             }
         });
     };
     let token = authorization.to_str().ok().and_then(|text| text.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match token.and_then(|(_, token)| tokens.find(token.trim())) {
-        Some(token) => Ok(Identity { name: token.name.clone(), role: Some(token.role) }),
+        Some(Token { name, role, digest }) => {
+            Ok(Identity { name: name.clone(), role: Some(*role), token: Some(*digest) })
+        }
         None => Err(Problem::new(Kind::UNAUTHENTICATED, "this token is not known")),
     }
 }
@@ -293,8 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_withdrawn_or_worth_less_admits_nobody_any_more() {
+        let far = Origin::Address(FAR.parse().unwrap());
+        let who = identify(&tokens(), far, &headers(Some("Bearer t2"))).unwrap();
+        let other = |role, token| Tokens::parse(&Tokens::line("ops", role, token)).unwrap();
+        assert!(tokens().still_admit(&who) && other(Role::Debug, "t2").still_admit(&who));
+        assert!(!other(Role::View, "t2").still_admit(&who));
+        assert!(!other(Role::Operate, "t4").still_admit(&who));
+        let local = identify(&tokens(), Origin::Address(LOCAL.parse().unwrap()), &headers(None));
+        assert!(Tokens::default().still_admit(&local.unwrap()));
+    }
+
+    #[test]
     fn who_may_not_is_told_whether_a_token_would_help() {
-        let who = |role| Identity { name: "x".into(), role };
+        let who = |role| Identity { name: "x".into(), role, token: None };
         let kind = |role, wanted, token| {
             admit(&who(role), wanted, &headers(token)).err().map(|problem| problem.kind)
         };

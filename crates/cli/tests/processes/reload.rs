@@ -97,3 +97,45 @@ fn a_registrar_that_is_new_in_the_file_is_met() {
     registrar.reload("");
     assert_eq!(registrar.says("configuration changed")["changed"], "peers");
 }
+
+/// A token that is taken out of the file is worth nothing any more, and one that is new counts.
+#[test]
+fn tokens_of_operators_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    let write = |token: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        // sha256 of "one" and "two".
+        let digest = match token {
+            "one" => "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+            _ => "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3",
+        };
+        fs::write(&tokens, format!("ops view {digest}\n")).unwrap();
+        fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("one");
+    let file = folder.path().join("registrar.toml");
+    let admin =
+        format!("[admin]\nlisten = ['http://127.0.0.1:0']\ntokens = '{}'\n", tokens.display());
+    fs::write(&file, format!("{HEAD}{admin}")).unwrap();
+    let config = file.to_str().unwrap();
+    let head = ["registrar", "--config", config, "-o", "json", "--log-format", "json", "-v"];
+    let mut program = Program::start(rserpool(&head));
+    let url = program.json()["admin"][0].as_str().unwrap().to_owned();
+    let code = |token: &str| {
+        let file = folder.path().join(token);
+        fs::write(&file, token).unwrap();
+        run(&["pools", "--admin", &url, "--token-file", file.to_str().unwrap()]).code
+    };
+    assert_eq!((code("one"), code("two")), (Some(0), Some(77)));
+    write("two");
+    program.signal(Signal::HUP);
+    entry(&mut program, "tokens read again: admin.tokens has changed");
+    assert_eq!((code("one"), code("two")), (Some(77), Some(0)));
+    // What is wrong changes nothing.
+    fs::write(&tokens, "ops").unwrap();
+    program.signal(Signal::HUP);
+    let said = entry(&mut program, "the configuration is not changed");
+    assert!(said["error"].as_str().unwrap().contains("admin.tokens"), "{said}");
+    assert_eq!(code("two"), Some(0));
+}

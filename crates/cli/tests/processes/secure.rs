@@ -480,6 +480,31 @@ fn rules_say_who_may_register_and_find_what_and_are_read_again() {
     until("the server is gone", || keys.members(&url, "EchoPool").is_empty());
 }
 
+/// A line that is missing opens nothing.
+#[test]
+fn rules_that_are_gone_from_the_file_hold_until_a_restart() {
+    let keys = Keys::of_all_roles();
+    let access = "[[allow]]\nwho = 'san:nobody.example'\nmay = ['register']\n";
+    fs::write(keys.path("access.toml"), access).unwrap();
+    let config = keys.path("registrar.toml");
+    let head =
+        "asap = ['tls://127.0.0.1:0']\n[tls]\nca = 'ca.pem'\ncert = 'r.pem'\nkey = 'r.key'\n";
+    fs::write(&config, format!("{head}[access]\nfile = 'access.toml'\n")).unwrap();
+    let mut registrar = Registrar::with(&["--config", config.to_str().unwrap()]);
+    let url = registrar.url("tls").to_owned();
+    let resolve = ["resolve", "EchoPool", "--registrar", &url];
+    assert_eq!(keys.run("c", &resolve).code, Some(68));
+    assert!(registrar.program.log_line().contains("refused to resolve"));
+    fs::write(&config, head).unwrap();
+    registrar.program.signal(Signal::HUP);
+    assert!(registrar.program.log_line().contains("keys read again"));
+    let said = registrar.program.log_line();
+    assert!(said.contains("when this registrar is restarted") && said.contains("access"), "{said}");
+    let serve = ["serve", "echo", "--wait", "1s", "--registrar", &url];
+    assert_ne!(keys.run("s", &serve).code, Some(0));
+    assert!(registrar.program.log_line().contains("refused to register"));
+}
+
 #[test]
 fn access_check_says_which_rule_decides() {
     let dir = tempfile::tempdir().unwrap();

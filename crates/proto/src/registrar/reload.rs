@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::Rules;
 use super::{AddressScope, Config, Deadline, Event, Quotas, Registrar, State};
 use crate::handlespace::{self, Limits};
 use crate::machine::Output;
@@ -43,6 +45,9 @@ macro_rules! reloadable {
             pub handlespace: handlespace::Config,
             /// See [`Config::quotas`].
             pub quotas: Quotas,
+            /// See [`Config::access`]. None leaves those that hold: a scope is opened by
+            /// [`Command::Rules`](super::Command::Rules), not by a line that is missing.
+            pub access: Option<Arc<Rules>>,
             $(
                 #[doc = concat!("See [`Config::", stringify!($field), "`].")]
                 pub $field: $type,
@@ -57,6 +62,7 @@ macro_rules! reloadable {
                     timing: self.timing,
                     handlespace: self.handlespace,
                     quotas: self.quotas,
+                    access: self.access.clone(),
                     $($field: self.$field,)*
                 }
             }
@@ -67,6 +73,7 @@ macro_rules! reloadable {
                 self.timing = new.timing;
                 self.handlespace = new.handlespace;
                 self.quotas = new.quotas;
+                self.access = new.access.clone().or(self.access);
                 $(self.$field = new.$field;)*
                 self
             }
@@ -74,7 +81,7 @@ macro_rules! reloadable {
 
         impl Reloadable {
             fn compare(&self, new: &Self, found: &mut Vec<&'static str>) {
-                compare!(Self, self, new, found, { peers: "peers", $($field: $name,)* }
+                compare!(Self, self, new, found, { peers: "peers", access: "access", $($field: $name,)* }
                     but { timing, handlespace, quotas });
             }
         }
@@ -202,7 +209,9 @@ impl Registrar {
     pub(super) fn reconfigure(&mut self, now: Time, new: &Reloadable) {
         let new = self.bounded(new);
         let changed = self.reloadable().differences(&new);
-        self.config = self.config.clone().with(&new);
+        // Whoever has something that other rules do not allow goes by these rules.
+        let rules = self.config.access.clone();
+        self.config = Config { access: rules, ..self.config.clone().with(&new) };
         self.handlespace.reconfigure(new.handlespace);
         self.keep_alive_rate.tokens.set_rate(new.supervision_rate_max);
         self.adopting.set_rate(new.adoption_rate_max);
@@ -214,6 +223,9 @@ impl Registrar {
             self.arm_suggestions(now);
         }
         self.configure_peers(now, &new.peers);
+        if new.access != self.config.access {
+            self.change_rules(now, new.access);
+        }
         self.outputs.push_back(Output::Event(Event::Reconfigured { changed }));
     }
 }

@@ -112,6 +112,12 @@ impl AdminConfig {
         }
     }
 
+    /// Whether nothing differs but where the tokens are, which may change at any time.
+    pub(crate) fn is_same_but_tokens(&self, other: &Self) -> bool {
+        let tokens = other.tokens.clone();
+        Self { tokens, ..self.clone() } == *other
+    }
+
     pub(crate) fn load_tokens(&self) -> Result<Tokens, rserpool_web::access::TokenError> {
         self.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::load)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rserpool_web::Bytes;
+use rserpool_web::access::{Identity, Tokens};
 use rserpool_web::problem::{Kind, Problem};
 use rserpool_web::query::Query;
 use rserpool_web::response::{self, Response};
@@ -45,8 +46,8 @@ pub(super) fn list(site: Arc<Site>, mut call: Call) -> Answer {
         let after = begin(&site, &mut call, is_sse || is_lines)?;
         call.query.finish(&["after", "since", "pool", "type"])?;
         match (is_sse, is_lines) {
-            (true, _) => follow(site, filter, after, sse::MEDIA),
-            (_, true) => follow(site, filter, after, NDJSON),
+            (true, _) => follow(site, call.who, (filter, after), sse::MEDIA),
+            (_, true) => follow(site, call.who, (filter, after), NDJSON),
             _ => Ok(page(&site, &filter, after)),
         }
     })
@@ -103,13 +104,13 @@ fn page(site: &Site, filter: &Filter, after: u64) -> Response {
 
 fn follow(
     site: Arc<Site>,
-    filter: Filter,
-    after: u64,
+    who: Identity,
+    (filter, after): (Filter, u64),
     media: &'static str,
 ) -> Result<Response, Problem> {
     let (response, parts) = response::parts(media, site.shared.stream()?);
     tokio::spawn(async move {
-        let mut stream = Stream { site: &site, filter, after, media, parts };
+        let mut stream = Stream { site: &site, who, filter, after, media, parts };
         stream.run().await;
     });
     Ok(response)
@@ -118,6 +119,7 @@ fn follow(
 /// Events on their way to one reader.
 struct Stream<'a> {
     site: &'a Site,
+    who: Identity,
     filter: Filter,
     /// The number of the last event that was looked at.
     after: u64,
@@ -132,6 +134,7 @@ impl Stream<'_> {
     /// Tells what there is and what comes, until the reader is gone or the registrar ends.
     async fn run(&mut self) {
         let mut newest = self.site.log.watch();
+        let mut tokens = self.site.tokens.clone();
         // Who waits for the head of the answer has it.
         let mut told = self.put(self.quiet()).await;
         loop {
@@ -142,6 +145,8 @@ impl Stream<'_> {
                 () = reaches(&mut newest, self.after + 1) => Ok(()),
                 () = tokio::time::sleep(QUIET_MAX) => self.put(self.quiet()).await,
                 () = self.parts.closed() => Err(Gone),
+                // Who may not look any more is as good as gone.
+                () = withdrawn(&mut tokens, &self.who) => Err(Gone),
                 () = self.site.shared.stopped() => {
                     // The last that happened is that it leaves.
                     let _ = self.tell().await;
@@ -195,4 +200,12 @@ impl Stream<'_> {
 /// Waits until there is an event of this number, or nobody makes any.
 async fn reaches(newest: &mut watch::Receiver<u64>, seq: u64) {
     let _ = newest.wait_for(|newest| *newest >= seq).await;
+}
+
+/// Waits until somebody may not any more.
+async fn withdrawn(tokens: &mut watch::Receiver<Tokens>, who: &Identity) {
+    if tokens.wait_for(|tokens| !tokens.still_admit(who)).await.is_err() {
+        // Nobody will change them.
+        std::future::pending().await
+    }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Site {
     pub(crate) state: watch::Receiver<State>,
     pub(crate) log: EventLog,
     pub(crate) shared: Arc<Shared>,
+    /// Who may, as the file said when it was read last.
+    pub(crate) tokens: watch::Receiver<Tokens>,
     /// How many requests there were, by route and status.
     pub(crate) requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
     /// The pools that have metrics of their own.
@@ -79,7 +81,6 @@ pub(crate) struct Site {
 /// A site and whom it answers.
 pub(crate) struct Served {
     pub(crate) site: Arc<Site>,
-    pub(crate) tokens: Tokens,
 }
 
 impl Handler for Served {
@@ -89,7 +90,8 @@ impl Handler for Served {
             true => &ui::ROUTES[..],
             false => routes::ROUTES,
         };
-        let (route, response) = route::answer(routes, site, &self.tokens, request).await;
+        let tokens = self.site.tokens.borrow().clone();
+        let (route, response) = route::answer(routes, site, &tokens, request).await;
         self.site.count(route.unwrap_or("none"), response.status().as_u16());
         response
     }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use rserpool::Registrar;
+use rserpool_web::access::Tokens;
 use rserpool_web::listen::{Endpoint, Listener};
 use rserpool_web::server::{self, Limits, Shared};
 use tokio::sync::broadcast::error::RecvError;
@@ -25,6 +26,7 @@ const FAREWELL_MAX: Duration = Duration::from_millis(300);
 pub(crate) struct Admin {
     endpoints: Vec<Endpoint>,
     stop: watch::Sender<bool>,
+    tokens: watch::Sender<Tokens>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -54,7 +56,9 @@ impl Admin {
             return Ok(None);
         }
         let (stop, stopped) = watch::channel(false);
-        let served = served(registrar, &setup, stopped)?;
+        let tokens = setup.config.load_tokens().context("admin.tokens")?;
+        let (tokens, known) = watch::channel(tokens);
+        let served = served(registrar, &setup, (stopped, known))?;
         let events = registrar.events();
         let (told, started) = oneshot::channel();
         let run = move || {
@@ -67,7 +71,17 @@ impl Admin {
         let thread = std::thread::Builder::new().name("admin".into()).spawn(run);
         let thread = thread.context("cannot start the admin thread")?;
         let endpoints = started.await.context("the admin thread ended")??;
-        Ok(Some(Self { endpoints, stop, thread: Some(thread) }))
+        Ok(Some(Self { endpoints, stop, tokens, thread: Some(thread) }))
+    }
+
+    /// These tokens are known from now on; streams of who has none of them any more end. Whether
+    /// anything has changed.
+    pub(crate) fn replace_tokens(&self, tokens: Tokens) -> bool {
+        self.tokens.send_if_modified(|known| {
+            let differs = *known != tokens;
+            *known = tokens;
+            differs
+        })
     }
 
     /// Where it listens.
@@ -89,10 +103,9 @@ impl Drop for Admin {
 fn served(
     registrar: &Registrar,
     setup: &Setup<'_>,
-    stopped: watch::Receiver<bool>,
+    (stopped, tokens): (watch::Receiver<bool>, watch::Receiver<Tokens>),
 ) -> anyhow::Result<Arc<Served>> {
     let config = setup.config;
-    let tokens = config.load_tokens().context("admin.tokens")?;
     let (connections_max, streams_max) = (config.connections_max, config.streams_max);
     let limits = Limits { connections_max, streams_max, ..Limits::default() };
     let boot = SysRng.try_next_u64().context("no random number")?;
@@ -109,10 +122,11 @@ fn served(
         state: registrar.watch(),
         log: EventLog::new(config.events_max),
         shared: Shared::new(limits, config.hosts.clone(), stopped),
+        tokens,
         requests: Mutex::new(BTreeMap::new()),
         largest: tokio::sync::Mutex::new(super::metrics::Largest::new(config.metrics_pools_max)),
     };
-    Ok(Arc::new(Served { site: Arc::new(site), tokens }))
+    Ok(Arc::new(Served { site: Arc::new(site) }))
 }
 
 /// The life of the thread.

@@ -25,7 +25,8 @@ pub struct Reconfigured {
 
 impl Registrar {
     /// Goes by another configuration from now on, as far as that can change while it runs: all of
-    /// it at once, or nothing.
+    /// it at once, or nothing. Rules ([`access`](field@crate::registrar::ProtocolConfig::access)) are part of it; a
+    /// configuration without any leaves those that hold, for [`set_rules`](Self::set_rules) opens a scope.
     ///
     /// # Errors
     ///
@@ -72,6 +73,10 @@ impl Registrar {
             };
             if let Some((keys, new)) = &keys {
                 keys.replace_by(new);
+            }
+            let mut needs_restart = needs_restart;
+            if protocol.access.is_none() && registrar.reloadable().access.is_some() {
+                needs_restart.push("access");
             }
             let mut new = protocol.reloadable();
             new.peers = BTreeSet::from_iter(numbers);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_wire::asap::{Asap, Registration};
@@ -10,6 +11,7 @@ use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, element, pool};
 use super::net::Net;
 use crate::handlespace::Limit;
 use crate::machine::{Input, Output, Target};
+use crate::registrar::access::{Allow, Rules, Verb};
 use crate::registrar::{CONFIGURED_MAX, Command, Config, Deadline, Event, Reloadable, State};
 use crate::timing::Timing;
 
@@ -62,6 +64,31 @@ fn what_changed_is_told_by_its_name_in_the_file() {
     assert_eq!(changed(&lab), all);
     reconfigure(&mut lab, |_| {});
     assert_eq!(changed(&lab), [""; 0]);
+}
+
+#[test]
+fn rules_are_changed_with_the_rest_and_their_absence_opens_nothing() {
+    let may = |verb| {
+        let rule = Allow::new("any".parse().unwrap(), vec![verb]);
+        let open = Allow::new("anonymous".parse().unwrap(), vec![verb]);
+        Some(Arc::new(Rules { peers: vec![], allow: vec![rule, open] }))
+    };
+    let mut lab = Lab::new();
+    assert!(lab.register(ELEMENT, element(1, &[ELEMENT_ADDRESS])).is_empty());
+    reconfigure(&mut lab, |new| new.access = may(Verb::Register));
+    assert_eq!(changed(&lab), ["access"]);
+    let known = |lab: &Lab| lab.registrar.handlespace().len();
+    assert_eq!(known(&lab), 1);
+    // The same are no news.
+    reconfigure(&mut lab, |new| new.access = may(Verb::Register));
+    assert_eq!(changed(&lab), [""; 0]);
+    // Rules that do not allow it any more take it out in the same step.
+    let outputs = reconfigure(&mut lab, |new| new.access = may(Verb::Resolve));
+    assert!(outputs.contains(&Output::Close(ELEMENT)), "{outputs:?}");
+    assert_eq!(known(&lab), 0);
+    reconfigure(&mut lab, |new| new.access = None);
+    assert_eq!(changed(&lab), [""; 0]);
+    assert_eq!(lab.registrar.reloadable().access, may(Verb::Resolve));
 }
 
 #[test]
