@@ -176,7 +176,12 @@ pub struct Link {
 impl Link {
     /// An association between these ends. Nobody has proved anything, and no own address is known.
     #[must_use]
-    pub fn new(protocol: Protocol, carrier: Carrier, remote: Vec<IpAddr>, remote_port: u16) -> Self {
+    pub fn new(
+        protocol: Protocol,
+        carrier: Carrier,
+        remote: Vec<IpAddr>,
+        remote_port: u16,
+    ) -> Self {
         Self { protocol, carrier, remote, remote_port, local: Vec::new(), identity: None }
     }
 

@@ -206,6 +206,6 @@ async fn reaches(newest: &mut watch::Receiver<u64>, seq: u64) {
 async fn withdrawn(tokens: &mut watch::Receiver<Tokens>, who: &Identity) {
     if tokens.wait_for(|tokens| !tokens.still_admit(who)).await.is_err() {
         // Nobody will change them.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
