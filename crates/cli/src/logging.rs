@@ -165,7 +165,7 @@ impl<S: Subscriber> Layer<S> for Admission {
 }
 
 /// The first words of targets in this program.
-const CRATES: [&str; 4] = ["rserpool", "dcsctp", "tokio", "mio"];
+const CRATES: [&str; 3] = ["rserpool", "tokio", "mio"];
 
 /// Levels of all, or of targets, separated by commas.
 ///
@@ -188,11 +188,9 @@ fn targets(wanted: &str) -> anyhow::Result<Targets> {
     };
     let targets: Vec<Targets> = parts.map(read).collect::<Result<_, _>>()?;
     let default = targets.iter().rev().find_map(Targets::default_level);
-    // dcsctp, under userland SCTP, dumps every packet at level info. What the log says of itself
-    // belongs to whatever else is logged.
-    let quiet = Targets::new().with_target("dcsctp", LevelFilter::OFF);
-    let quiet = quiet.with_target(rate::OWN, LevelFilter::INFO);
-    let all = quiet.with_targets(targets.into_iter().flatten());
+    // What the log says of itself belongs to whatever else is logged.
+    let own = Targets::new().with_target(rate::OWN, LevelFilter::INFO);
+    let all = own.with_targets(targets.into_iter().flatten());
     Ok(match default {
         Some(level) => all.with_default(level),
         None => all,
@@ -207,12 +205,12 @@ mod tests {
 
     #[test]
     fn levels_are_those_of_targets_before_those_of_all() {
-        let filter = targets("info, rserpool::enrp=debug,dcsctp::socket=warn,").unwrap();
+        let filter = targets("info, rserpool::enrp=debug,tokio::task=warn,").unwrap();
         assert!(filter.would_enable("rserpool", &Level::INFO));
         assert!(!filter.would_enable("rserpool", &Level::DEBUG));
         assert!(filter.would_enable("rserpool::enrp", &Level::DEBUG));
-        assert!(!filter.would_enable("dcsctp", &Level::ERROR));
-        assert!(filter.would_enable("dcsctp::socket", &Level::WARN));
+        assert!(filter.would_enable("tokio::task", &Level::WARN));
+        assert!(!filter.would_enable("tokio::task", &Level::INFO));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::cookie::Cookies;
 use crate::event::{
     AssociationId, ConnectError, DownReason, Event, Input, Message, Output, SendError, Statistics,
-    Way,
+    Step, Way,
 };
 use crate::packet::{HEADER, Packet, PacketError};
 use crate::random::Random;
@@ -107,11 +107,27 @@ impl Endpoint {
         remotes: &[SocketAddr],
         port: u16,
     ) -> Result<AssociationId, ConnectError> {
+        let ways: Vec<Way> =
+            remotes.iter().map(|remote| Way { local: None, remote: *remote }).collect();
+        self.connect_over(now, &ways, port)
+    }
+
+    /// The same, where it matters from which own address each of them is dialed.
+    ///
+    /// # Errors
+    ///
+    /// What [`ConnectError`] says.
+    pub fn connect_over(
+        &mut self,
+        now: Duration,
+        ways: &[Way],
+        port: u16,
+    ) -> Result<AssociationId, ConnectError> {
         self.now = self.now.max(now);
         let mut candidates: Vec<Way> = Vec::new();
-        for remote in remotes.iter().take(self.config.addresses_max) {
-            if candidates.iter().all(|way| way.remote != *remote) {
-                candidates.push(Way { local: None, remote: *remote });
+        for way in ways.iter().take(self.config.addresses_max) {
+            if candidates.iter().all(|other| other.remote != way.remote) {
+                candidates.push(*way);
             }
         }
         if candidates.is_empty() || port == 0 {
@@ -162,36 +178,45 @@ impl Endpoint {
                     self.touch(id);
                 }
             }
-            Input::Timeout => self.on_timeout(),
+            Input::Timeout => self.on_timeout(now),
         }
     }
 
     /// The next thing to do, in order; `None` when there is nothing until the next input. A packet is
     /// in `buffer`, which is overwritten in any case.
     pub fn poll(&mut self, buffer: &mut Vec<u8>) -> Option<Output> {
+        loop {
+            if let Step::Output(output) = self.step(buffer)? {
+                return Some(output);
+            }
+        }
+    }
+
+    /// The same for who keeps accounts of each association: it is also said which one has nothing
+    /// more to say for now.
+    pub fn step(&mut self, buffer: &mut Vec<u8>) -> Option<Step> {
         if let Some((way, answer)) = self.answers.pop_front() {
             *buffer = answer;
-            return Some(Output::Packet(way));
+            return Some(Step::Output(Output::Packet(way)));
         }
-        while let Some(id) = self.dirty.front().copied() {
-            let Some(place) = self.places.get_mut(&id) else {
-                self.dirty.pop_front();
-                continue;
-            };
-            if let Some(event) = place.association.next_event() {
-                if matches!(event, Event::Restarted(_)) {
-                    self.index(id);
-                }
-                return Some(Output::Event(id, event));
-            }
-            if let Some(way) = place.association.transmit(buffer, self.now) {
-                return Some(Output::Packet(way));
-            }
+        let id = self.dirty.front().copied()?;
+        let Some(place) = self.places.get_mut(&id) else {
             self.dirty.pop_front();
-            place.is_dirty = false;
-            self.settle(id);
+            return Some(Step::Settled(id));
+        };
+        if let Some(event) = place.association.next_event() {
+            if matches!(event, Event::Restarted(_)) {
+                self.index(id);
+            }
+            return Some(Step::Output(Output::Event(id, event)));
         }
-        None
+        if let Some(way) = place.association.transmit(buffer, self.now) {
+            return Some(Step::Output(Output::Packet(way)));
+        }
+        self.dirty.pop_front();
+        place.is_dirty = false;
+        self.settle(id);
+        Some(Step::Settled(id))
     }
 
     /// When to hand in [`Input::Timeout`] if nothing else happens before. An early one does nothing.
@@ -214,6 +239,54 @@ impl Endpoint {
         self.places.get(&id).map_or(0, |place| place.association.send.waiting())
     }
 
+    /// Octets of messages that were not sent yet.
+    pub fn queued(&self, id: AssociationId) -> usize {
+        self.places.get(&id).map_or(0, |place| place.association.send.queued)
+    }
+
+    /// Where its packets go, and from where, once its peer has answered.
+    pub fn way(&self, id: AssociationId) -> Option<Way> {
+        self.association(id)?.paths.current().map(|path| path.way)
+    }
+
+    /// Gives an association another name, as if it was a new one; `None` where there is none.
+    pub fn rename(&mut self, id: AssociationId) -> Option<AssociationId> {
+        let mut place = self.places.remove(&id)?;
+        self.last += 1;
+        let new = AssociationId(self.last);
+        let port = place.association.ports[1];
+        for at in &place.remotes {
+            let name = self.by_remote.get_mut(&(*at, port));
+            name.filter(|name| **name == id).into_iter().for_each(|name| *name = new);
+        }
+        let name = self.by_tag.get_mut(&place.tag);
+        name.filter(|name| **name == id).into_iter().for_each(|name| *name = new);
+        place.armed = None;
+        place.is_dirty = false;
+        self.places.insert(new, place);
+        self.touch(new);
+        Some(new)
+    }
+
+    /// A packet could not leave for `remote`: where it is an INIT, and other addresses of the peer are
+    /// dialed, too, this one is given up.
+    pub fn unsent(&mut self, remote: SocketAddr, packet: &[u8]) {
+        let (Some(port), Some(0)) = (u16_at(packet, 2), u32_at(packet, 4)) else { return };
+        let Some(id) = self.with_remote(remote, port) else { return };
+        let now = self.now;
+        let Some(association) = self.association_mut(id) else { return };
+        if association.state == State::CookieWait && association.dialed_addresses().len() > 1 {
+            association.refused(remote.ip(), now);
+            self.touch(id);
+        }
+    }
+
+    /// The own tag and the peer's: for tests.
+    #[doc(hidden)]
+    pub fn tags(&self, id: AssociationId) -> Option<[u32; 2]> {
+        self.association(id).map(|association| [association.own_tag, association.peer_tag])
+    }
+
     /// Octets that messages of its peer take which cannot be delivered yet.
     pub fn held(&self, id: AssociationId) -> usize {
         self.places.get(&id).map_or(0, |place| place.association.held())
@@ -227,14 +300,9 @@ impl Endpoint {
         }
     }
 
-    /// What it has seen.
+    /// What it has seen, up to the last time that [`poll`](Self::poll) had nothing more.
     pub fn statistics(&self) -> Statistics {
-        let mut sum = self.statistics;
-        for place in self.places.values() {
-            sum.add(&place.association.statistics);
-            sum.retransmissions += place.association.send.retransmissions;
-        }
-        sum
+        self.statistics
     }
 
     /// Whether the sums of all associations are right and what they keep is within its bounds: for
@@ -306,14 +374,14 @@ impl Endpoint {
     }
 
     /// The association with the peer at this address and port.
-    pub(crate) fn with_remote(&self, remote: SocketAddr, port: u16) -> Option<AssociationId> {
+    pub fn with_remote(&self, remote: SocketAddr, port: u16) -> Option<AssociationId> {
         let id = *self.by_remote.get(&(remote, port))?;
         // One that is over has only something to say yet.
         (self.association(id)?.state != State::Closed).then_some(id)
     }
 
     /// The association with this own tag.
-    pub(crate) fn with_tag(&self, tag: u32) -> Option<AssociationId> {
+    pub fn with_tag(&self, tag: u32) -> Option<AssociationId> {
         self.by_tag.get(&tag).copied()
     }
 
@@ -393,8 +461,11 @@ impl Endpoint {
     /// What follows once an association has nothing more to say: it is found where it is, woken when
     /// it wants, or forgotten.
     fn settle(&mut self, id: AssociationId) {
-        let Some(place) = self.places.get(&id) else { return };
-        if place.association.state == State::Closed {
+        let Some(place) = self.places.get_mut(&id) else { return };
+        let association = &mut place.association;
+        self.statistics.add(&std::mem::take(&mut association.statistics));
+        self.statistics.retransmissions += std::mem::take(&mut association.send.retransmissions);
+        if association.state == State::Closed {
             return self.remove(id);
         }
         self.index(id);
@@ -419,8 +490,6 @@ impl Endpoint {
         if self.by_tag.get(&place.tag) == Some(&id) {
             self.by_tag.remove(&place.tag);
         }
-        self.statistics.add(&place.association.statistics);
-        self.statistics.retransmissions += place.association.send.retransmissions;
         if !place.association.dialed {
             if self.spent.len() >= SPENT_MAX {
                 self.spent.pop_front();
@@ -437,9 +506,11 @@ impl Endpoint {
         self.spent.iter().any(|(_, spent)| *spent == tag)
     }
 
-    fn on_timeout(&mut self) {
+    /// What is due at `now` expires: that may be earlier than the latest packet, where others that
+    /// arrived before it were not read yet.
+    fn on_timeout(&mut self, now: Duration) {
         while let Some(Reverse((at, id))) = self.timers.peek().copied() {
-            if at > self.now {
+            if at > now {
                 return;
             }
             self.timers.pop();
@@ -448,7 +519,7 @@ impl Endpoint {
                 continue;
             };
             place.armed = None;
-            place.association.timeout(self.now);
+            place.association.timeout(now);
             self.touch(id);
         }
     }
@@ -461,18 +532,20 @@ impl Endpoint {
         else {
             return;
         };
-        let Some(id) = self.with_remote(remote, port).filter(|_| own == self.port) else { return };
+        let id = self.with_remote(remote, port).filter(|_| own == self.port);
         let now = self.now;
-        let Some(association) = self.association_mut(id) else { return };
+        let Some((id, association)) = id.and_then(|id| Some((id, self.association_mut(id)?)))
+        else {
+            return self.statistics.unreachable_ignored += 1;
+        };
+        // An INIT has no tag but proposes one.
+        let proposes = association.state == State::CookieWait
+            && quote.get(HEADER) == Some(&kind::INIT)
+            && u32_at(quote, HEADER + 4) == Some(association.own_tag);
         match tag {
-            // An INIT has no tag but proposes one.
-            0 => {
-                let proposed = u32_at(quote, HEADER + 4);
-                if association.state == State::CookieWait && proposed == Some(association.own_tag) {
-                    association.refused(remote.ip(), now);
-                }
-            }
-            tag if tag != association.peer_tag => {}
+            0 if proposes => association.refused(remote.ip(), now),
+            0 => return self.statistics.unreachable_ignored += 1,
+            tag if tag != association.peer_tag => return self.statistics.unreachable_ignored += 1,
             _ if association.paths.len() > 1 => {
                 if let Some(path) = association.paths.find(remote.ip()).map(|path| path.id) {
                     association.missed(path, now);
@@ -480,6 +553,7 @@ impl Endpoint {
             }
             _ => association.close(DownReason::Unreachable),
         }
+        self.statistics.unreachable += 1;
         self.touch(id);
     }
 }

@@ -89,6 +89,15 @@ pub enum Output {
     Event(AssociationId, Event),
 }
 
+/// One step of an [`Endpoint`](crate::Endpoint).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// What is to be done.
+    Output(Output),
+    /// An association has nothing more to say for now; perhaps it is over.
+    Settled(AssociationId),
+}
+
 /// What happened to an association.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
@@ -119,6 +128,8 @@ pub struct Up {
     pub peer_port: u16,
     /// The peer's addresses, the one that is used first in front.
     pub remote: Vec<IpAddr>,
+    /// The own addresses, as far as they are known.
+    pub local: Vec<IpAddr>,
     /// Streams that messages can be sent on.
     pub streams_out: u16,
     /// Streams that the peer can send messages on.
@@ -229,6 +240,10 @@ pub struct Statistics {
     pub malformed: u64,
     /// Packets that belong to no association.
     pub out_of_the_blue: u64,
+    /// Errors of the network that count: they quote the tag of an association.
+    pub unreachable: u64,
+    /// Those that do not.
+    pub unreachable_ignored: u64,
     /// Cookies that are forged, stale, used, or of another peer.
     pub cookies_refused: u64,
     /// ASCONF, ASCONF ACK and what stood behind a wrong AUTH.
@@ -256,6 +271,8 @@ impl Statistics {
         self.checksum_errors += other.checksum_errors;
         self.malformed += other.malformed;
         self.out_of_the_blue += other.out_of_the_blue;
+        self.unreachable += other.unreachable;
+        self.unreachable_ignored += other.unreachable_ignored;
         self.cookies_refused += other.cookies_refused;
         self.not_authentic += other.not_authentic;
         self.data_far_ahead += other.data_far_ahead;

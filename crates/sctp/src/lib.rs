@@ -99,5 +99,5 @@ pub use config::Config;
 pub use endpoint::Endpoint;
 pub use event::{
     AddressChange, AssociationId, Command, ConnectError, DownReason, Event, Input, Message, Output,
-    PathChange, SendError, Statistics, Up, Way,
+    PathChange, SendError, Statistics, Step, Up, Way,
 };

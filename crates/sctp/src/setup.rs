@@ -369,6 +369,14 @@ impl Association {
         self.replies.clear();
     }
 
+    /// The own addresses; where the system chooses them, the one that is used.
+    fn local_addresses(&self) -> Vec<IpAddr> {
+        if self.own.is_empty() {
+            return self.paths.current().and_then(|path| path.way.local).into_iter().collect();
+        }
+        self.own.clone()
+    }
+
     /// Messages pass from now on.
     fn established(&mut self, now: Duration, event: fn(Up) -> Event) {
         self.state = State::Established;
@@ -381,6 +389,7 @@ impl Association {
             dialed: self.dialed,
             peer_port: self.ports[1],
             remote: self.paths.addresses(),
+            local: self.local_addresses(),
             streams_out: self.streams_out,
             streams_in: self.config.streams_in,
             address_changes: self.asconf.can,

@@ -37,7 +37,10 @@ impl Endpoint {
         let source = packet.header.source;
         let known = self.with_remote(way.remote, source);
         let identity = match known.and_then(|id| Some((id, self.association(id)?))) {
-            None if !self.listening => return self.refuse(way, to, None),
+            None if !self.listening => {
+                self.statistics.out_of_the_blue += 1;
+                return self.refuse(way, to, None);
+            }
             None if self.len() >= self.config.associations_max => {
                 self.statistics.over_limit += 1;
                 return self.refuse(way, to, Some((code::OUT_OF_RESOURCE, Vec::new())));

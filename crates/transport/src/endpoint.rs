@@ -248,7 +248,7 @@ pub struct AssocInfo {
 pub enum Backend {
     /// SCTP of the operating system.
     KernelSctp,
-    /// Our endpoint over `dcsctp`, encapsulated in UDP (RFC 6951).
+    /// SCTP of this project (`rserpool-sctp`), encapsulated in UDP (RFC 6951).
     UserlandSctp,
     /// TCP.
     Tcp,

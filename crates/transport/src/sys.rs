@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use tokio::io::Interest;
@@ -99,36 +98,6 @@ fn socket_address(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
 )]
 const fn socklen<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
-}
-
-/// A socket of `dcsctp` that may move between threads.
-pub(crate) struct SctpSocket(dcsctp::api::Socket);
-
-impl SctpSocket {
-    /// A closed socket; `options` are final.
-    pub(crate) fn new(options: &dcsctp::api::Options) -> Self {
-        Self(dcsctp::api::Socket::new("", options))
-    }
-}
-
-// SAFETY: the socket is not `Send` because its parts share its event queue and clock by `Rc`. All
-// those counted references are inside this one value: its constructor makes them, no method of
-// dcsctp 0.1.16 takes or returns one, and it keeps none in a thread-local or static. So they move
-// together, and nobody else can count at the same time. The version is pinned in `Cargo.toml`.
-unsafe impl Send for SctpSocket {}
-
-impl Deref for SctpSocket {
-    type Target = dcsctp::api::Socket;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for SctpSocket {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
 }
 
 #[cfg(target_os = "linux")]

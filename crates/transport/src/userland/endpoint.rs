@@ -1,23 +1,23 @@
 //! The endpoint: its sockets, its clock, and the calls of the user.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dcsctp::api::SocketEvent;
+use bytes::Bytes;
+use rserpool_sctp::{Command, Config, Endpoint as Engine, Input, Message};
 use tokio::time::{Instant, Sleep};
 
 use super::Statistics;
 use super::association::{Association, Phase};
-use super::cookie::Cookies;
+use super::dial::TRIED_MAX;
 use super::encapsulation::{Datagram, Route, UdpSocket, bind_all};
-use super::limits::{Fragments, Inits, Network};
-use super::machine::Machine;
-use super::table::Table;
-use super::timers::{Heard, Timers};
+use super::heard::Heard;
+use super::limits::{Fragments, Inits};
+use super::table::{Table, association_id};
 use crate::address::{Address, Host, Scheme};
 use crate::backlog::Backlogs;
 use crate::endpoint::{
@@ -26,14 +26,18 @@ use crate::endpoint::{
 use crate::probe::taken_by_kernel;
 use crate::source_limit::Sources;
 
-/// Largest SCTP packet: Ethernet without the headers of IP and UDP.
-pub(super) const MTU_V4: usize = 1472;
-pub(super) const MTU_V6: usize = 1452;
+/// The least retransmission timeout: timers have a grain of a millisecond, and a SACK may wait for half
+/// of it.
+const RTO_LEAST: Duration = Duration::from_millis(10);
+
+/// Streams that messages are taken from. RSerPool sends on stream 0; a peer that uses more costs
+/// memory for each.
+const STREAMS: u16 = 16;
 
 /// Datagrams taken from each socket, and timers, before the user and the other sockets have a turn.
 const BATCH: usize = 32;
 
-/// Octets queued for one association that are written before the next poll.
+/// Octets queued that are written before the next poll.
 const FLUSH_OCTETS: usize = 64 << 10;
 
 /// SCTP in userland over UDP; see the [module](super).
@@ -42,21 +46,26 @@ pub struct UserlandEndpoint {
     pub(super) local: Local,
     pub(super) listening: bool,
     pub(super) sockets: Vec<UdpSocket>,
-    /// Answers the INITs of strangers; always closed, so it remembers nothing.
-    pub(super) listener: Machine,
-    pub(super) cookies: Cookies,
+    /// The protocol.
+    pub(super) engine: Engine,
     pub(super) table: Table,
+    /// When dials are given up.
+    pub(super) dials: BTreeSet<(Duration, AssocId)>,
     pub(super) inits: Inits,
     pub(super) fragments: Fragments,
-    pub(super) timers: Timers,
+    /// What one association keeps at most of what it cannot deliver.
+    pub(super) window_max: usize,
+    /// Associations that may keep less.
+    pub(super) restricted: usize,
     /// Of each socket.
     heard: Vec<Heard>,
     pub(super) events: VecDeque<Event>,
     pub(super) backlogs: Backlogs,
     pub(super) sources: Sources,
     pub(super) statistics: Statistics,
-    /// Associations with messages to be written.
-    dirty: Vec<AssocId>,
+    /// Octets of messages that came from the user since the last [`flush`](Self::flush).
+    pub(super) unflushed: usize,
+    pub(super) packet: Vec<u8>,
     pub(super) epoch: Instant,
     sleep: Pin<Box<Sleep>>,
     buffer: Vec<u8>,
@@ -120,24 +129,27 @@ impl UserlandEndpoint {
         listening: bool,
         options: &Options,
     ) -> Result<Self, Error> {
-        let cookies = Cookies::new().map_err(|e| no_randomness(e.into()))?;
+        let config = settings(options);
+        let window_max = config.receive_window + config.message_max;
         Ok(Self {
-            listener: Machine::new(options, [local.port, 0], MTU_V6),
+            engine: engine(config, local.port)?,
+            window_max,
+            restricted: 0,
             options: options.clone(),
             local,
             listening,
             heard: vec![Heard::default(); sockets.len()],
             sockets,
-            cookies,
             table: Table::default(),
+            dials: BTreeSet::new(),
             inits: Inits::default(),
             fragments: Fragments::default(),
-            timers: Timers::default(),
             events: VecDeque::new(),
             backlogs: Backlogs::new(options),
             sources: Sources::new(options),
             statistics: Statistics::default(),
-            dirty: Vec::new(),
+            unflushed: 0,
+            packet: Vec::new(),
             epoch: Instant::now(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             buffer: vec![0; 1 << 16],
@@ -146,33 +158,25 @@ impl UserlandEndpoint {
 
     /// What this endpoint has seen; counts only grow, `associations` is how many there are.
     pub fn statistics(&self) -> Statistics {
-        Statistics { associations: self.table.len(), ..self.statistics }
+        let seen = self.engine.statistics();
+        Statistics {
+            associations: self.table.len(),
+            checksum_errors: seen.checksum_errors,
+            malformed: self.statistics.malformed + seen.malformed,
+            out_of_the_blue: seen.out_of_the_blue,
+            cookies_refused: seen.cookies_refused,
+            unreachable: seen.unreachable,
+            unreachable_ignored: seen.unreachable_ignored,
+            over_limit: seen.over_limit,
+            data_far_ahead: seen.data_far_ahead,
+            fragments_dropped: seen.data_dropped,
+            ..self.statistics
+        }
     }
 
     /// Time since the endpoint was opened, the clock of everything in it.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
-    }
-
-    /// A machine for an association with `remote`.
-    pub(super) fn machine(&self, remote: IpAddr, remote_port: u16) -> Machine {
-        let mtu = if remote.is_ipv4() { MTU_V4 } else { MTU_V6 };
-        Machine::new(&self.options, [self.local.port, remote_port], mtu)
-    }
-
-    /// Gives the machines what the user queued.
-    pub(super) fn flush(&mut self) {
-        let now = self.now();
-        for id in std::mem::take(&mut self.dirty) {
-            self.flush_one(id, now);
-        }
-    }
-
-    fn flush_one(&mut self, id: AssocId, now: Duration) {
-        if let Some(association) = self.table.get_mut(id) {
-            association.flush(now);
-            self.settle(id, now);
-        }
     }
 
     /// Takes what arrived; true where there may be more.
@@ -193,6 +197,7 @@ impl UserlandEndpoint {
                 self.heard[socket].all(now);
             }
         }
+        self.flush();
     }
 
     /// Reads a batch of datagrams from a socket; true where that was not all.
@@ -229,22 +234,29 @@ impl UserlandEndpoint {
                 self.on_unreachable(&unreachable);
             }
         }
+        self.flush();
+    }
+
+    /// When the next timer is due.
+    fn due(&self) -> Option<Duration> {
+        let dial = self.dials.first().map(|(deadline, _)| *deadline);
+        self.engine.next_timeout().into_iter().chain(dial).min()
     }
 
     /// Runs the timers that are due; true where there may be more. None runs before what had arrived
     /// by its time was read: it may be what the timer waits for.
     fn expire(&mut self, cx: &mut Context<'_>) -> bool {
         let mut now = self.now();
-        if self.timers.next().is_some_and(|due| due <= now) {
+        if self.due().is_some_and(|due| due <= now) {
             self.hear();
             let heard = self.heard.iter().map(Heard::until).min().unwrap_or(now);
             now = self.now();
-            if self.timers.next().is_some_and(|due| heard < due && due <= now) {
+            if self.due().is_some_and(|due| heard < due && due <= now) {
                 return true;
             }
             self.run_timers(heard, now);
         }
-        let Some(next) = self.timers.next() else { return false };
+        let Some(next) = self.due() else { return false };
         let next = self.epoch + next;
         if self.sleep.deadline() != next {
             self.sleep.as_mut().reset(next);
@@ -254,32 +266,20 @@ impl UserlandEndpoint {
 
     /// Runs timers that were due by `until`, at `now`.
     pub(super) fn run_timers(&mut self, until: Duration, now: Duration) {
-        for _ in 0..BATCH {
-            let Some((deadline, id)) = self.timers.due(until.min(now)) else { break };
-            match self.table.get_mut(id) {
-                Some(association) if association.armed == Some(deadline) => {
-                    association.armed = None;
-                    self.on_timeout(id, now);
-                }
-                // Another entry has come before it, or the association is gone.
-                Some(_) | None => {}
-            }
-        }
+        let until = until.min(now);
+        self.expire_dials(until);
+        self.engine.handle(until, Input::Timeout);
+        self.flush();
     }
 }
 
 impl Endpoint for UserlandEndpoint {
     fn connect(&mut self, remote: &Remote) -> Result<AssocId, Error> {
-        let routes = self.routes(remote)?;
+        let ways = self.ways(remote)?;
         if self.table.len() >= self.options.associations_max {
             return Err(Error::Limit(self.options.associations_max));
         }
-        // RFC 9260 §1.3: one association between two endpoints at a time.
-        let known = |route: &Route| self.table.with_remote(route.remote, remote.port);
-        if let Some(assoc) = routes.iter().find_map(known) {
-            return Err(Error::Connected(assoc));
-        }
-        self.dial(routes, remote.port, self.now())
+        self.dial(&ways, remote.port, self.now())
     }
 
     fn send(&mut self, assoc: AssocId, ppid: Ppid, octets: &[u8]) -> Result<(), SendError> {
@@ -293,21 +293,23 @@ impl Endpoint for UserlandEndpoint {
         if octets.len() > self.options.message_max {
             return Err(SendError::TooLong);
         }
-        let waiting = association.waiting();
+        let waiting = self.engine.queued(association_id(assoc));
         if waiting + octets.len() > self.options.send_queue_max {
             self.statistics.full += 1;
             // Who was told that a queue is full waits for it to be drained.
             self.events.extend(self.backlogs.note(assoc, &mut association.backlog, waiting));
             return Err(SendError::Full);
         }
-        if association.outbox_octets() == 0 {
-            self.dirty.push(assoc);
+        let octets = Bytes::copy_from_slice(octets);
+        let length = octets.len();
+        let message = Message { stream: 0, ppid: ppid.0, unordered: false, octets };
+        if self.engine.send(self.epoch.elapsed(), association_id(assoc), message).is_err() {
+            return Err(SendError::Gone);
         }
-        association.push(ppid, octets);
-        self.backlogs.push(&mut association.backlog, octets.len());
-        if association.outbox_octets() >= FLUSH_OCTETS {
-            let now = self.now();
-            self.flush_one(assoc, now);
+        self.backlogs.push(&mut association.backlog, length);
+        self.unflushed += length;
+        if self.unflushed >= FLUSH_OCTETS {
+            self.flush();
         }
         if self.backlogs.is_over_budget() {
             self.flush();
@@ -317,18 +319,18 @@ impl Endpoint for UserlandEndpoint {
     }
 
     fn close(&mut self, assoc: AssocId) {
-        let now = self.now();
-        self.flush_one(assoc, now);
         let Some(association) = self.table.get_mut(assoc) else { return };
         match association.phase {
             Phase::Up => {
                 self.backlogs.drop_held(&mut association.backlog);
                 self.backlogs.close(assoc, &mut association.backlog);
-                association.phase = Phase::Draining;
-                self.settle(assoc, now);
+                association.phase = Phase::Closing;
+                let shutdown = Input::Command(association_id(assoc), Command::Shutdown);
+                self.engine.handle(self.epoch.elapsed(), shutdown);
+                self.flush();
             }
-            Phase::Dialing { .. } | Phase::Accepting => self.give_up(assoc, DownReason::Closed),
-            Phase::Draining | Phase::Closing => {}
+            Phase::Dialing { .. } => self.give_up(assoc, DownReason::Closed),
+            Phase::Closing => {}
         }
     }
 
@@ -365,15 +367,16 @@ impl Endpoint for UserlandEndpoint {
     }
 
     fn counters(&self) -> Counters {
+        let seen = self.statistics();
         Counters {
-            over_limit: self.statistics.over_limit,
-            malformed: self.statistics.checksum_errors + self.statistics.malformed,
-            full: self.statistics.full,
-            refused_inits: self.statistics.inits_dropped,
-            refused_data: self.statistics.data_far_ahead + self.statistics.fragments_dropped,
-            stalled: self.statistics.fragments_too_old + self.statistics.stalled,
-            over_budget: self.statistics.over_budget,
-            over_source_limit: self.statistics.over_source_limit,
+            over_limit: seen.over_limit,
+            malformed: seen.checksum_errors + seen.malformed,
+            full: seen.full,
+            refused_inits: seen.inits_dropped,
+            refused_data: seen.data_far_ahead + seen.fragments_dropped,
+            stalled: seen.fragments_too_old + seen.stalled,
+            over_budget: seen.over_budget,
+            over_source_limit: seen.over_source_limit,
             ..Counters::default()
         }
     }
@@ -396,21 +399,26 @@ impl UserlandEndpoint {
         if let Some(from) = association.from {
             self.sources.left(from);
         }
-        let network = Network::of(association.route.remote.ip());
-        self.fragments.change(network, association.charged, 0);
+        if let Phase::Dialing { deadline } = association.phase {
+            self.dials.remove(&(deadline, id));
+        }
+        self.restricted -= usize::from(association.restricted);
+        if let Some(network) = association.network {
+            self.fragments.change(network, association.charged, 0);
+        }
         Some(association)
     }
 
-    /// Forgets an association; the peer gets an ABORT where it knows of one.
-    pub(super) fn discard(&mut self, id: AssocId) {
-        let Some(mut association) = self.remove(id) else { return };
-        association.machine.close();
-        while let Some(event) = association.machine.poll_event() {
-            if let SocketEvent::SendPacket(octets) = event {
-                let route = association.route;
-                self.write(&route, &octets);
-            }
+    /// Forgets an association; the peer gets an ABORT where it knows of one. False where there is
+    /// none.
+    pub(super) fn discard(&mut self, id: AssocId) -> bool {
+        let is_known = self.remove(id).is_some();
+        if is_known {
+            let abort = Input::Command(association_id(id), Command::Abort);
+            self.engine.handle(self.now(), abort);
+            self.flush();
         }
+        is_known
     }
 
     /// Sends one packet. What the system has no room for is lost, as on any router. False where there
@@ -423,15 +431,40 @@ impl UserlandEndpoint {
     }
 }
 
-pub(super) fn no_randomness(source: io::Error) -> Error {
-    Error::System { operation: "getrandom", source }
+/// The protocol at this port, with random numbers of the system.
+pub(super) fn engine(config: Config, port: u16) -> Result<Engine, Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|e| Error::System { operation: "getrandom", source: e.into() })?;
+    Ok(Engine::new(config, port, Vec::new(), seed))
 }
 
-/// Gives the generator behind the tags and TSNs of `dcsctp` a seed of the system. It is no
-/// cryptographic one: with a fresh seed each time, what one peer sees tells nothing about the next.
-pub(super) fn reseed() {
-    let mut seed = [0; 8];
-    if getrandom::fill(&mut seed).is_ok() {
-        fastrand::seed(u64::from_ne_bytes(seed));
+pub(super) fn settings(options: &Options) -> Config {
+    let turns = u32::try_from(TRIED_MAX + 1).unwrap_or(u32::MAX);
+    Config {
+        rto_initial: options.rto.initial.max(RTO_LEAST),
+        rto_min: options.rto.min.max(RTO_LEAST),
+        rto_max: options.rto.max.max(RTO_LEAST),
+        // RFC 9260 §8.1: not more than the sum over the paths, and often there is one.
+        association_retransmits_max: options
+            .association_retransmits_max
+            .min(options.path_retransmits_max),
+        path_retransmits_max: options.path_retransmits_max,
+        // The dial has a deadline instead.
+        init_retransmits_max: u32::MAX,
+        head_start: options.head_start.min(options.connect_timeout / turns),
+        // None where it is zero.
+        heartbeat_interval: Some(options.heartbeat)
+            .filter(|t| !t.is_zero())
+            .unwrap_or(Duration::MAX),
+        streams_in: STREAMS,
+        streams_out: STREAMS,
+        message_max: options.message_max,
+        receive_window: (2 * options.message_max).max(128 << 10),
+        // Checked by the endpoint, message by message.
+        send_queue_max: usize::MAX,
+        addresses_max: TRIED_MAX,
+        associations_max: options.associations_max,
+        ..Config::default()
     }
 }

@@ -3,18 +3,22 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use rserpool_sctp::chunk::kind;
+use rserpool_sctp::crc::seal;
+use rserpool_sctp::packet::{HEADER, Packet};
+use rserpool_sctp::{Input, Output, Way};
 use tokio::runtime::{Builder, Runtime};
 
 use super::UserlandEndpoint;
-use super::arrivals::Arrivals;
-use super::cookie::Cookies;
 use super::encapsulation::Route;
-use super::packet::{HEADER, Packet, chunk, half, seal, word};
+use super::endpoint::{engine, settings};
 use crate::address::{Address, Scheme};
 use crate::endpoint::{AssocId, Endpoint, Event, Options, Ppid};
 
 /// The SCTP port of the peer that is played here.
 const PORT: u16 = 5000;
+/// The INIT of a peer with tag 77.
+const INIT: [u8; 20] = [kind::INIT, 0, 0, 20, 0, 0, 0, 77, 0, 1, 0, 0, 0, 10, 0, 10, 0, 0, 0, 1];
 /// The longest message.
 const MESSAGE_MAX: usize = 10_000;
 
@@ -89,9 +93,8 @@ impl Peer {
 
     /// The answer to an INIT.
     fn init(&mut self, port: u16) -> Option<Vec<u8>> {
-        let init = [chunk::INIT, 0, 0, 20, 0, 0, 0, 77, 0, 1, 0, 0, 0, 10, 0, 10, 0, 0, 0, 1];
-        self.hand_in(port, 0, &init);
-        self.answers().into_iter().find(|answer| answer[HEADER] == chunk::INIT_ACK)
+        self.hand_in(port, 0, &INIT);
+        self.answers().into_iter().find(|answer| answer[HEADER] == kind::INIT_ACK)
     }
 
     fn hand_in(&mut self, port: u16, tag: u32, chunks: &[u8]) {
@@ -104,6 +107,7 @@ impl Peer {
         seal(&mut octets);
         let Ok(remote) = self.socket.local_addr() else { return };
         self.endpoint.on_datagram(Route { socket: 0, local: None, remote }, &octets);
+        self.endpoint.flush();
     }
 
     /// What the endpoint sent.
@@ -112,7 +116,7 @@ impl Peer {
         let receive = || self.socket.recv(&mut octets).ok().map(|length| octets[..length].to_vec());
         let answers: Vec<Vec<u8>> = std::iter::from_fn(receive).collect();
         for answer in &answers {
-            assert!(Packet::parse(answer, super::endpoint::MTU_V4).is_ok(), "{answer:?}");
+            assert!(Packet::parse(answer).is_ok() && answer.len() <= 1472, "{answer:?}");
         }
         answers
     }
@@ -152,7 +156,7 @@ impl Peer {
         let mut chunks = chunks.to_vec();
         let mut at = 0;
         while at + 8 <= chunks.len() {
-            if matches!(chunks[at], chunk::SACK | chunk::SHUTDOWN) {
+            if matches!(chunks[at], kind::SACK | kind::SHUTDOWN) {
                 let tsn = word(&chunks, at + 4).wrapping_add(self.tsn.wrapping_sub(1));
                 chunks[at + 4..at + 8].copy_from_slice(&tsn.to_be_bytes());
             }
@@ -196,18 +200,19 @@ impl UserlandEndpoint {
     ///
     /// Where it is not so.
     fn check_bounds(&mut self) {
-        assert_eq!(self.statistics.broken, 0, "a machine panicked");
+        assert!(self.engine.is_consistent(), "sums and bounds");
         let mut charged = 0;
         for id in self.table.ids() {
             let Some(association) = self.table.get_mut(id) else { continue };
-            assert!(association.arrivals.as_ref().is_none_or(Arrivals::is_bounded), "{id:?}");
             charged += association.charged;
         }
+        assert_eq!(self.table.len(), self.engine.len(), "each has its accounts");
         assert_eq!(charged, self.fragments.all(), "what counts for associations that are gone");
     }
 }
 
-/// A cookie is taken back from whom it was given to, in its minute and unchanged, and else it is not;
+/// A cookie is taken back from the address it was given to, in its minute and unchanged, and else it is
+/// not;
 /// whatever comes, nothing panics.
 ///
 /// An input is the peer's UDP port (2 octets), the age of the cookie in milliseconds (4 octets), and
@@ -218,36 +223,37 @@ impl UserlandEndpoint {
 /// Where it is not so.
 pub fn state_cookies(input: &[u8]) {
     let [p0, p1, a0, a1, a2, a3, changes @ ..] = input else { return };
-    let Ok(cookies) = Cookies::new() else { return };
-    // What is no packet is no matter.
-    let mut any = input.to_vec();
+    let Ok(mut engine) = engine(settings(&Options::default()), 3863) else { return };
+    engine.listen(true);
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
-    if !cookies.sign(&mut any, here, Duration::ZERO) {
-        assert_eq!(any, input, "what is not signed is left alone");
-    }
     let given = Duration::from_secs(1);
-    let mut packet = init_ack();
-    assert!(cookies.sign(&mut packet, here, given), "our own cookie is signed");
-    let chunk = cookie_echo(&packet);
+    let mut init = [PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
+    init.extend_from_slice(&[0; 8]);
+    init.extend_from_slice(&INIT);
+    seal(&mut init);
+    engine.handle(given, Input::Packet { way: Way { local: None, remote: here }, octets: &init });
+    let mut init_ack = Vec::new();
+    let Some(Output::Packet(_)) = engine.poll(&mut init_ack) else { panic!("no INIT ACK") };
     let mut echo = [PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
-    // The endpoint's tag is the fourth word of its cookie.
-    echo.extend_from_slice(&[&chunk[16..20], &[0; 4], &chunk].concat());
+    echo.extend_from_slice(&init_ack[HEADER + 4..HEADER + 8]);
+    echo.extend_from_slice(&[0; 4]);
+    echo.extend_from_slice(&cookie_echo(&init_ack));
     let genuine = echo.clone();
     for change in changes.chunks_exact(3) {
         let at = usize::from(half(change, 0)) % echo.len();
         echo[at] ^= change[2];
     }
     seal(&mut echo);
-    let peer = SocketAddr::new(here.ip(), here.port() ^ u16::from_be_bytes([*p0, *p1]));
+    // Address translators change ports.
+    let port = here.port() ^ u16::from_be_bytes([*p0, *p1]);
+    let way = Way { local: None, remote: SocketAddr::new(here.ip(), port) };
     let age = Duration::from_millis(u32::from_be_bytes([*a0, *a1, *a2, *a3]).into());
-    let Ok(packet) = Packet::parse(&echo, super::endpoint::MTU_V4) else { return };
     // The flags of the chunk mean nothing.
     let same = echo[..8] == genuine[..8]
         && echo[HEADER] == genuine[HEADER]
         && echo[HEADER + 2..] == genuine[HEADER + 2..];
-    let opens =
-        packet.first == chunk::COOKIE_ECHO && cookies.open(&packet, peer, given + age).is_some();
-    assert_eq!(opens, same && peer == here && age <= Duration::from_secs(60));
+    engine.handle(given + age, Input::Packet { way, octets: &echo });
+    assert_eq!(engine.len() == 1, same && age <= Duration::from_secs(60));
 }
 
 /// The COOKIE ECHO that answers an INIT ACK.
@@ -257,40 +263,16 @@ fn cookie_echo(init_ack: &[u8]) -> Vec<u8> {
         at += usize::from(half(init_ack, at + 2)).max(4).next_multiple_of(4);
     }
     let mut chunk = init_ack.get(at..).unwrap_or_default().to_vec();
-    chunk[..2].copy_from_slice(&[chunk::COOKIE_ECHO, 0]);
+    chunk[..2].copy_from_slice(&[kind::COOKIE_ECHO, 0]);
     chunk
 }
 
-/// An INIT ACK as the machine writes it.
-fn init_ack() -> Vec<u8> {
-    let mut machine = super::machine::Machine::new(&Options::default(), [3863, PORT], 1452);
-    let mut init = [PORT.to_be_bytes(), 3863_u16.to_be_bytes()].concat();
-    init.extend_from_slice(&[0; 8]);
-    init.extend_from_slice(&[
-        chunk::INIT,
-        0,
-        0,
-        20,
-        0,
-        0,
-        0,
-        77,
-        0,
-        1,
-        0,
-        0,
-        0,
-        10,
-        0,
-        10,
-        0,
-        0,
-        0,
-        1,
-    ]);
-    machine.answer(&init);
-    match machine.poll_event() {
-        Some(dcsctp::api::SocketEvent::SendPacket(octets)) => octets,
-        other => panic!("no INIT ACK but {other:?}"),
-    }
+/// Two octets at `at`, or zero beyond the end.
+pub(super) fn half(octets: &[u8], at: usize) -> u16 {
+    octets.get(at..at + 2).map_or(0, |o| u16::from_be_bytes([o[0], o[1]]))
+}
+
+/// Four octets at `at`, or zero beyond the end.
+pub(super) fn word(octets: &[u8], at: usize) -> u32 {
+    octets.get(at..at + 4).map_or(0, |o| u32::from_be_bytes([o[0], o[1], o[2], o[3]]))
 }

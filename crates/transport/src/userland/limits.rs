@@ -15,7 +15,7 @@ const INITS_OF_ALL: u32 = 20_000;
 const NETWORKS: usize = 1024;
 
 /// Octets that fragments may take, of one network and of all.
-const FRAGMENTS_OF_ONE: usize = 16 << 20;
+pub(super) const FRAGMENTS_OF_ONE: usize = 16 << 20;
 const FRAGMENTS_OF_ALL: usize = 64 << 20;
 
 /// Where a packet comes from, as far as it is one party: who has one address of it may well have the

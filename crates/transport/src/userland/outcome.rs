@@ -1,112 +1,121 @@
-//! What comes out of machines, and what becomes of their associations.
+//! What comes out of the protocol, and what becomes of its associations.
 
+use std::net::IpAddr;
 use std::task::Context;
-use std::time::Duration;
 
-use dcsctp::api::{ErrorKind, SocketEvent};
+use rserpool_sctp as sctp;
+use rserpool_sctp::{AssociationId, Output, PathChange, Step, Up};
 
-use super::association::Phase;
+use super::association::{Association, Phase};
 use super::encapsulation::Route;
 use super::endpoint::UserlandEndpoint;
-use super::packet::{HEADER, abort, chunk};
+use super::limits::Network;
+use super::table::{association_id, name};
 use crate::backlog::{Overdue, TooMuch};
 use crate::endpoint::{AssocId, AssocInfo, Backend, DownReason, Event, Ppid};
+use crate::source_limit::Source;
 
 impl UserlandEndpoint {
-    /// Takes out of a machine whatever is in it after it was touched: packets, changes of state,
-    /// messages, tag and timer.
-    pub(super) fn settle(&mut self, mut id: AssocId, now: Duration) {
-        loop {
-            let Some(association) = self.table.get_mut(id) else { return };
-            match association.machine.poll_event() {
-                Some(SocketEvent::SendPacket(octets)) => {
-                    association.note_sent(&octets);
-                    if association.dial.is_some() && octets.get(HEADER) == Some(&chunk::INIT) {
-                        self.send_init(id, &octets);
-                        continue;
+    /// Does whatever there is to do after something was handed in: packets, events, accounts.
+    pub(super) fn flush(&mut self) {
+        self.unflushed = 0;
+        let mut packet = std::mem::take(&mut self.packet);
+        while let Some(step) = self.engine.step(&mut packet) {
+            match step {
+                Step::Output(Output::Packet(way)) => {
+                    let socket = self.socket(way.remote.ip(), way.local).unwrap_or(usize::MAX);
+                    let route = Route { socket, local: way.local, remote: way.remote };
+                    if !self.write(&route, &packet) {
+                        self.engine.unsent(way.remote, &packet);
                     }
-                    let route = association.route;
-                    self.sign_and_write(&route, octets, now);
                 }
-                Some(SocketEvent::OnConnected()) => id = self.up(id),
-                Some(SocketEvent::OnClosed()) => return self.down(id, DownReason::Closed),
-                Some(SocketEvent::OnAborted(kind, _)) => {
-                    let reason = aborted(association.phase, kind);
-                    return self.down(id, reason);
-                }
-                // Errors that an association survives, and what this endpoint does not use.
-                Some(_) => {}
-                None if self.drained(id) => {}
-                None => break,
+                Step::Output(Output::Event(id, event)) => self.on_event(id, event),
+                Step::Settled(id) => self.settled(id),
             }
         }
-        if !self.messages(id) {
-            return self.give_up(id, DownReason::Framing);
-        }
-        if let Some(association) = self.table.get_mut(id) {
-            let waiting = association.waiting();
-            self.events.extend(self.backlogs.note(id, &mut association.backlog, waiting));
-        }
-        if !self.table.index_tag(id) {
-            return self.give_up(id, DownReason::Reset);
-        }
+        self.packet = packet;
+    }
+
+    /// Keeps the accounts of an association that has nothing more to say for now.
+    fn settled(&mut self, id: AssociationId) {
+        let id = name(id);
+        self.charge(id);
         let Some(association) = self.table.get_mut(id) else { return };
-        let deadline = association.deadline();
-        // Any call above may be the one that it panicked in.
-        if association.machine.is_broken() {
-            return self.broke(id);
-        }
-        self.timers.arm(id, deadline, &mut association.armed);
+        let waiting = self.engine.queued(association_id(id));
+        self.events.extend(self.backlogs.note(id, &mut association.backlog, waiting));
     }
 
-    /// Ends an association whose machine panicked: the peer is told in its place.
-    fn broke(&mut self, id: AssocId) {
-        self.statistics.broken += 1;
-        if let Some(association) = self.table.get_mut(id)
-            && let Some(tag) = association.peer_tag
-        {
-            let (route, port) = (association.route, association.remote_port);
-            self.write(&route, &abort([self.local.port, port], tag));
-        }
-        self.down(id, DownReason::Reset);
-    }
-
-    /// Begins the SHUTDOWN that waited for the send queue; true where the machine has to be asked
-    /// again.
-    fn drained(&mut self, id: AssocId) -> bool {
-        let Some(association) = self.table.get_mut(id) else { return false };
-        match association.phase {
-            // The machine would not wait for what it has not sent once.
-            Phase::Draining if association.waiting() == 0 => {
-                association.phase = Phase::Closing;
-                association.machine.shutdown();
-                true
+    fn on_event(&mut self, id: AssociationId, event: sctp::Event) {
+        let assoc = name(id);
+        match event {
+            sctp::Event::Up(up) => self.up(assoc, up),
+            sctp::Event::Restarted(up) => self.restarted(id, up),
+            sctp::Event::Message(message) => {
+                if self.table.get_mut(assoc).is_some() {
+                    let (ppid, octets) = (Ppid(message.ppid), message.octets.into());
+                    self.events.push_back(Event::Message { assoc, ppid, octets });
+                }
             }
-            Phase::Up if association.machine.shuts_down() => {
-                association.phase = Phase::Closing;
-                self.backlogs.close(id, &mut association.backlog);
-                false
+            sctp::Event::Path(address, change) => self.path(assoc, address, change),
+            sctp::Event::PeerShutdown => {
+                if let Some(association) = self.table.get_mut(assoc) {
+                    association.phase = Phase::Closing;
+                    self.backlogs.close(assoc, &mut association.backlog);
+                }
             }
-            Phase::Dialing { .. }
-            | Phase::Accepting
-            | Phase::Up
-            | Phase::Draining
-            | Phase::Closing => false,
+            sctp::Event::Down(reason) => self.ended(assoc, reason),
+            // Own addresses do not change here, and queues have their own bound.
+            sctp::Event::Address(..) | sctp::Event::Writable => {}
         }
     }
 
-    /// Hands out the messages that are whole; false where one is longer than allowed.
-    fn messages(&mut self, id: AssocId) -> bool {
-        let Some(association) = self.table.get_mut(id) else { return true };
-        while let Some(message) = association.machine.next_message() {
-            if message.payload.len() > self.options.message_max {
+    /// The protocol says that it is over.
+    fn ended(&mut self, assoc: AssocId, reason: sctp::DownReason) {
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        let is_dialing = matches!(association.phase, Phase::Dialing { .. });
+        let reason = match reason {
+            sctp::DownReason::Closed => DownReason::Closed,
+            sctp::DownReason::Refused => DownReason::Refused,
+            sctp::DownReason::Unreachable if is_dialing => DownReason::Refused,
+            sctp::DownReason::Timeout => DownReason::Timeout,
+            sctp::DownReason::TooOld => {
+                self.statistics.fragments_too_old += 1;
+                DownReason::Timeout
+            }
+            sctp::DownReason::Violation => {
                 self.statistics.malformed += 1;
-                return false;
+                DownReason::Framing
             }
-            let (ppid, octets) = (Ppid(message.ppid.0), message.payload);
-            self.events.push_back(Event::Message { assoc: id, ppid, octets });
+            _ => DownReason::Reset,
+        };
+        self.down(assoc, reason);
+    }
+
+    /// Something happened to an address of the peer; only who has several is spoken of.
+    fn path(&mut self, assoc: AssocId, address: IpAddr, change: PathChange) {
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        let Association { remote, local, unreachable, .. } = association;
+        let known = remote.contains(&address);
+        let is_lost = unreachable.contains(&address);
+        match change {
+            // Who merely names an address has not shown that it is there.
+            PathChange::Confirmed if !known => remote.push(address),
+            PathChange::Removed if known => {
+                remote.retain(|other| *other != address);
+                unreachable.retain(|other| *other != address);
+            }
+            PathChange::Unreachable if known && !is_lost && remote.len() > 1 => {
+                unreachable.push(address);
+                return self.events.push_back(Event::Path { assoc, address, reachable: false });
+            }
+            PathChange::Reachable if is_lost => {
+                unreachable.retain(|other| *other != address);
+                return self.events.push_back(Event::Path { assoc, address, reachable: true });
+            }
+            _ => return,
         }
-        true
+        let (remote, local) = (remote.clone(), local.clone());
+        self.events.push_back(Event::Addresses { assoc, remote, local });
     }
 
     /// The next event to report. What asks more of a peer that does not take its answers is held
@@ -169,80 +178,75 @@ impl UserlandEndpoint {
         }
     }
 
-    /// An association is up; one that was up already has a peer that restarted, and gets a new name.
-    fn up(&mut self, id: AssocId) -> AssocId {
-        let Some(association) = self.table.get_mut(id) else { return id };
-        let phase = std::mem::replace(&mut association.phase, Phase::Up);
-        if let Some(coming) = association.coming.take() {
-            association.arrivals = Some(coming);
+    /// An association is up, dialed or accepted.
+    fn up(&mut self, assoc: AssocId, up: Up) {
+        if self.table.get_mut(assoc).is_none() {
+            if up.dialed {
+                // Its user has dropped it meanwhile.
+                return;
+            }
+            let mut association = Box::new(Association::new(Phase::Up));
+            if let Some(from) = up.remote.first().map(|ip| Source::of(*ip)) {
+                association.from = Some(from);
+                self.sources.came(from);
+            }
+            self.table.insert(assoc, association);
         }
-        let mut name = id;
-        if !matches!(phase, Phase::Dialing { .. } | Phase::Accepting) {
-            association.clear();
-            self.backlogs.forget(&mut association.backlog);
-            association.dialed = false;
-            association.armed = None;
-            self.events.push_back(Event::Down { assoc: id, reason: DownReason::Restarted });
-            name = self.table.rename(id).unwrap_or(id);
+        self.introduce(assoc, up);
+    }
+
+    /// The peer of an association has restarted: it gets a new name.
+    fn restarted(&mut self, id: AssociationId, up: Up) {
+        let old = name(id);
+        let Some(mut association) = self.table.remove(old) else { return };
+        self.backlogs.forget(&mut association.backlog);
+        association.dialed = false;
+        self.events.push_back(Event::Down { assoc: old, reason: DownReason::Restarted });
+        let Some(new) = self.engine.rename(id).map(name) else { return };
+        self.table.insert(new, association);
+        self.introduce(new, up);
+    }
+
+    fn introduce(&mut self, assoc: AssocId, mut up: Up) {
+        // The others that the peer has named follow when they answer.
+        up.remote.truncate(1);
+        let Some(association) = self.table.get_mut(assoc) else { return };
+        if let Phase::Dialing { deadline } = association.phase {
+            self.dials.remove(&(deadline, assoc));
         }
-        let Some(association) = self.table.get_mut(name) else { return name };
+        association.phase = Phase::Up;
+        association.network = association.network.or(up.remote.first().map(|ip| Network::of(*ip)));
+        association.remote.clone_from(&up.remote);
+        association.local.clone_from(&up.local);
+        association.unreachable = Vec::new();
         let info = AssocInfo {
             backend: Backend::UserlandSctp,
             dialed: association.dialed,
-            remote: vec![association.route.remote.ip()],
-            remote_port: association.remote_port,
-            local: association.route.local.into_iter().collect(),
+            remote: up.remote,
+            remote_port: up.peer_port,
+            local: up.local,
             local_port: self.local.port,
             identity: None,
         };
-        self.events.push_back(Event::Up { assoc: name, info });
-        name
+        self.events.push_back(Event::Up { assoc, info });
     }
 
     /// Ends an association that the peer may still believe in.
     pub(super) fn give_up(&mut self, id: AssocId, reason: DownReason) {
-        let is_known = self.table.get_mut(id).is_some_and(|a| a.phase != Phase::Accepting);
-        self.discard(id);
-        if is_known {
+        if self.discard(id) {
             self.events.push_back(Event::Down { assoc: id, reason });
         }
     }
 
     /// Forgets an association that is over.
-    pub(super) fn down(&mut self, id: AssocId, reason: DownReason) {
+    fn down(&mut self, id: AssocId, reason: DownReason) {
         if reason == DownReason::Closed
             && let Some(association) = self.table.get_mut(id)
         {
             self.backlogs.release(id, &mut association.backlog, &mut self.events);
         }
-        let Some(association) = self.remove(id) else { return };
-        if association.phase != Phase::Accepting {
+        if self.remove(id).is_some() {
             self.events.push_back(Event::Down { assoc: id, reason });
         }
-    }
-
-    /// Sends a packet of a machine; the cookie of an INIT ACK is signed first.
-    pub(super) fn sign_and_write(&mut self, route: &Route, mut octets: Vec<u8>, now: Duration) {
-        if octets.get(HEADER) == Some(&chunk::INIT_ACK)
-            && !self.cookies.sign(&mut octets, route.remote, now)
-        {
-            return;
-        }
-        self.write(route, &octets);
-    }
-}
-
-fn aborted(phase: Phase, kind: ErrorKind) -> DownReason {
-    match kind {
-        ErrorKind::TooManyRetries => DownReason::Timeout,
-        ErrorKind::PeerReported if matches!(phase, Phase::Dialing { .. }) => DownReason::Refused,
-        ErrorKind::NoError => DownReason::Closed,
-        ErrorKind::PeerReported
-        | ErrorKind::NotConnected
-        | ErrorKind::ParseFailed
-        | ErrorKind::WrongSequence
-        | ErrorKind::ProtocolViolation
-        | ErrorKind::ResourceExhaustion
-        | ErrorKind::UnsupportedOperation => DownReason::Reset,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 
+use rserpool_sctp::chunk::kind as chunk;
+use rserpool_sctp::packet::HEADER;
 use tokio::time::Instant;
 
-use super::super::packet::{HEADER, chunk};
 use super::*;
 
 /// A place of this port whose owner reads nothing.
@@ -31,7 +32,7 @@ async fn a_dead_first_address_costs_a_head_start() {
     let to = remote_of(&[at(3), at(4), at(5)], port);
     let (at_a, at_b) = dial(&mut a, &mut b, &to).await;
     assert!(begin.elapsed() < 3 * Options::default().head_start, "{:?}", begin.elapsed());
-    assert_eq!(a.table.get_mut(at_a).unwrap().route.remote, (at(5), port).into());
+    assert_eq!(peer_of(&a, at_a), (at(5), port).into());
     // It goes there and nowhere else, and is known by that address only.
     a.send(at_a, Ppid::ASAP, &[7; 3000]).unwrap();
     let message = Event::Message { assoc: at_b, ppid: Ppid::ASAP, octets: vec![7; 3000] };
@@ -42,11 +43,11 @@ async fn a_dead_first_address_costs_a_head_start() {
             std::iter::from_fn(|| silent.recv(&mut octets).ok().map(|_| octets[HEADER])).collect();
         assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == chunk::INIT), "{kinds:?}");
     }
-    assert_eq!(a.table.with_remote((at(3), port).into(), port), None);
+    assert_eq!(a.engine.with_remote((at(3), port).into(), port), None);
     let error = a.connect(&to).unwrap_err();
     assert!(matches!(error, crate::Error::Connected(assoc) if assoc == at_a));
     a.abort(at_a);
-    assert_eq!(a.table.with_remote((at(5), port).into(), port), None);
+    assert_eq!(a.engine.with_remote((at(5), port).into(), port), None);
     // The same peer again, as if it was the first time.
     a.connect(&to).unwrap();
 }
@@ -80,7 +81,7 @@ async fn gives_up_at_the_deadline_whichever_addresses_there_are() {
     let late = begin.elapsed() - Options::default().connect_timeout;
     assert!(late <= std::time::Duration::from_millis(2), "{late:?}");
     for ip in [at(3), at(4), at(5)] {
-        assert_eq!(a.table.with_remote((ip, port).into(), port), None);
+        assert_eq!(a.engine.with_remote((ip, port).into(), port), None);
     }
 }
 

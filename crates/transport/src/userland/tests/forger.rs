@@ -3,7 +3,11 @@
 use std::cell::Cell;
 use std::net::UdpSocket;
 
-use super::super::packet::{HEADER, chunk, half, seal, word};
+use rserpool_sctp::chunk::kind as chunk;
+use rserpool_sctp::crc::seal;
+use rserpool_sctp::packet::HEADER;
+
+use super::super::fuzzing::{half, word};
 use super::*;
 
 /// A peer that writes its packets by hand.
@@ -16,7 +20,12 @@ pub(super) struct Forger {
 
 impl Forger {
     pub(super) fn new(endpoint: &UserlandEndpoint) -> Self {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        Self::at("127.0.0.1", endpoint)
+    }
+
+    /// At this address.
+    pub(super) fn at(ip: &str, endpoint: &UserlandEndpoint) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         let to = (Ipv4Addr::LOCALHOST, endpoint.local.port);
         Self { socket, to, first_tsn: Cell::new(0) }
@@ -38,7 +47,17 @@ impl Forger {
         endpoint: &mut UserlandEndpoint,
         source: u16,
     ) -> (u32, Vec<u8>) {
-        self.send(source, 0, &init(77));
+        self.cookie_for(endpoint, source, &init(77)).await
+    }
+
+    /// The same for another INIT with this tag.
+    pub(super) async fn cookie_for(
+        &self,
+        endpoint: &mut UserlandEndpoint,
+        source: u16,
+        init: &[u8],
+    ) -> (u32, Vec<u8>) {
+        self.send(source, 0, init);
         settle(endpoint).await;
         let answer = self.receive().unwrap();
         assert_eq!((half(&answer, 2), word(&answer, 4)), (source, 77));

@@ -170,10 +170,8 @@ async fn a_dead_peer_does_not_disturb_another() {
 async fn an_icmp_error_counts_only_with_the_tag_of_the_association() {
     let (mut a, mut b) = (bind(), bind());
     let (at_a, _) = connected(&mut a, &mut b).await;
-    let association = a.table.get_mut(at_a).unwrap();
-    let (at, tag) = (association.route.remote, association.peer_tag.unwrap());
-    let own_tag = association.tag;
-    let ports = [a.local.port, association_port(&mut a, at_a)];
+    let (at, [own_tag, tag]) = (peer_of(&a, at_a), tags(&a, at_a));
+    let ports = [a.local.port, b.local.port];
 
     let quote = |ports: [u16; 2], tag: u32, chunk: u8, initiate: u32| {
         let mut quote = [0; QUOTE];
@@ -203,8 +201,4 @@ async fn an_icmp_error_counts_only_with_the_tag_of_the_association() {
 
     a.on_unreachable(&Unreachable { remote: at, quote: quote(ports, tag, 3, 0) });
     assert_eq!(next(&mut [&mut a]).await, (0, down(at_a, DownReason::Reset)));
-}
-
-fn association_port(endpoint: &mut UserlandEndpoint, id: AssocId) -> u16 {
-    endpoint.table.get_mut(id).unwrap().remote_port
 }

@@ -6,7 +6,7 @@ mod forgery;
 mod fragments;
 mod loss;
 mod mutation;
-mod panics;
+mod paths;
 mod routes;
 mod shutdown;
 mod size;
@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::task::Poll;
 
 use super::UserlandEndpoint;
-use super::table::Table;
+use super::endpoint::{engine, settings};
+use super::table::{Table, association_id};
 use crate::{Address, AssocId, DownReason, Endpoint, Event, Options, Ppid, Remote, Scheme};
 
 fn bind() -> UserlandEndpoint {
@@ -108,7 +109,23 @@ async fn connected(a: &mut UserlandEndpoint, b: &mut UserlandEndpoint) -> (Assoc
 
 /// Ends an endpoint as SIGKILL would: nobody is told, the port is closed.
 fn kill(mut endpoint: UserlandEndpoint) {
+    forget(&mut endpoint);
+}
+
+/// Lets an endpoint forget all associations, as a process that has begun anew.
+fn forget(endpoint: &mut UserlandEndpoint) {
     endpoint.table = Table::default();
+    endpoint.engine = engine(settings(&endpoint.options), endpoint.local.port).unwrap();
+}
+
+/// The own tag of an association and its peer's.
+fn tags(endpoint: &UserlandEndpoint, assoc: AssocId) -> [u32; 2] {
+    endpoint.engine.tags(association_id(assoc)).unwrap()
+}
+
+/// Where an association sends to.
+fn peer_of(endpoint: &UserlandEndpoint, assoc: AssocId) -> std::net::SocketAddr {
+    endpoint.engine.way(association_id(assoc)).unwrap().remote
 }
 
 fn down(assoc: AssocId, reason: DownReason) -> Event {
@@ -136,7 +153,7 @@ async fn carries_messages_of_every_length_both_ways() {
 async fn a_restarted_peer_gets_a_new_name() {
     let (mut a, mut b) = (bind(), bind());
     let (old, _) = connected(&mut a, &mut b).await;
-    b.table = Table::default();
+    forget(&mut b);
 
     let again = b.connect(&loopback(&a)).unwrap();
     assert_eq!(next(&mut [&mut a, &mut b]).await, (0, down(old, DownReason::Restarted)));

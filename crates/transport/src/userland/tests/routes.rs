@@ -2,7 +2,8 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 
-use super::super::packet::seal;
+use rserpool_sctp::crc::seal;
+
 use super::*;
 use crate::multicast;
 
@@ -27,7 +28,7 @@ async fn answers_from_the_address_that_the_peer_used() {
     }
     // The client would count an answer from elsewhere, but on a network it would not get here.
     let (0, Event::Message { .. }) = next(&mut [&mut client, &mut server]).await else { panic!() };
-    let from = client.table.get_mut(dialed).unwrap().route.remote;
+    let from = peer_of(&client, dialed);
     assert_eq!(from.ip(), to.addresses[0]);
 }
 
@@ -59,7 +60,7 @@ async fn listens_on_every_address_and_at_another_udp_port() {
         let mut client = bind();
         let to = Remote { encapsulation: Some(spare), ..remote([127, 0, 0, last], 3863) };
         let (_, far) = dial(&mut client, &mut server, &to).await;
-        let local = server.table.get_mut(far).unwrap().route.local;
+        let local = server.engine.way(association_id(far)).unwrap().local;
         assert_eq!(local, Some([127, 0, 0, last].into()));
         server.abort(far);
     }
@@ -110,21 +111,20 @@ async fn the_udp_port_moves_with_the_right_tag_only() {
     let (mut a, mut b) = (bind(), bind());
     let (at_a, _) = connected(&mut a, &mut b).await;
     let to = (Ipv4Addr::LOCALHOST, a.local.port);
-    let association = a.table.get_mut(at_a).unwrap();
-    let (before, tag) = (association.route.remote, association.tag);
+    let (before, [tag, _]) = (peer_of(&a, at_a), tags(&a, at_a));
     let ports = [b.local.port, a.local.port];
     let elsewhere = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
 
     elsewhere.send_to(&heartbeat(ports, tag ^ 1), to).unwrap();
     elsewhere.send_to(&heartbeat([ports[0] ^ 1, ports[1]], tag), to).unwrap();
     settle(&mut a).await;
-    assert_eq!(a.table.get_mut(at_a).unwrap().route.remote, before);
+    assert_eq!(peer_of(&a, at_a), before);
     assert_eq!(a.statistics().out_of_the_blue, 2);
 
     elsewhere.send_to(&heartbeat(ports, tag), to).unwrap();
     settle(&mut a).await;
-    assert_eq!(a.table.get_mut(at_a).unwrap().route.remote, elsewhere.local_addr().unwrap());
-    assert_eq!(a.table.with_remote(before, ports[0]), None);
+    assert_eq!(peer_of(&a, at_a), elsewhere.local_addr().unwrap());
+    assert_eq!(a.engine.with_remote(before, ports[0]), None);
     // An ABORT and one more for the strangers, the answer for the peer.
     let mut kinds = Vec::new();
     for _ in 0..3 {

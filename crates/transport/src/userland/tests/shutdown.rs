@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::packet::{HEADER, chunk, half, word};
+use rserpool_sctp::chunk::kind as chunk;
+use rserpool_sctp::packet::HEADER;
+
+use super::super::fuzzing::{half, word};
 use super::forger::Forger;
 use super::*;
 

@@ -22,7 +22,7 @@ async fn encapsulated_packets_leave_room_for_the_udp_header() {
     while arrived < 20_000 {
         for event in [&mut sender, &mut receiver].map(poll) {
             match event {
-                Some(Event::Up { assoc: up, .. }) if up == assoc => {
+                Some(Event::Up { info, .. }) if info.dialed => {
                     sender.send(assoc, Ppid::ASAP, &[7; 20_000]).unwrap();
                 }
                 Some(Event::Message { octets, .. }) => arrived += octets.len(),
