@@ -8,16 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::association::{Association, State};
-use crate::chunk::{REFLECTED, kind};
+use crate::chunk::kind;
 use crate::config::Config;
 use crate::cookie::Cookies;
 use crate::event::{
-    AssociationId, ConnectError, DownReason, Event, Input, Message, Output, SendError, Statistics,
-    Step, Way,
+    AssociationId, ConnectError, Event, Input, Message, Output, SendError, Statistics, Step, Way,
 };
-use crate::packet::{HEADER, Packet, PacketError};
+use crate::packet::{Packet, PacketError};
 use crate::random::Random;
-use crate::read::{u16_at, u32_at};
 
 /// Answers without an association that wait to be sent.
 const ANSWERS_MAX: usize = 64;
@@ -25,15 +23,15 @@ const ANSWERS_MAX: usize = 64;
 const SPENT_MAX: usize = 4096;
 
 /// An association and what the endpoint knows of it.
-struct Place {
-    association: Box<Association>,
+pub(crate) struct Place {
+    pub(crate) association: Box<Association>,
     /// The entry in the timers that counts.
-    armed: Option<Duration>,
+    pub(crate) armed: Option<Duration>,
     /// It has to be asked what it wants.
-    is_dirty: bool,
+    pub(crate) is_dirty: bool,
     /// Under what it can be found.
-    tag: u32,
-    remotes: Vec<SocketAddr>,
+    pub(crate) tag: u32,
+    pub(crate) remotes: Vec<SocketAddr>,
 }
 
 /// One SCTP port with its associations: a state machine without sockets, clock and randomness.
@@ -50,10 +48,10 @@ pub struct Endpoint {
     pub(crate) random: Random,
     pub(crate) cookies: Cookies,
     pub(crate) now: Duration,
-    places: HashMap<AssociationId, Place>,
-    by_tag: HashMap<u32, AssociationId>,
-    by_remote: HashMap<(SocketAddr, u16), AssociationId>,
-    last: u64,
+    pub(crate) places: HashMap<AssociationId, Place>,
+    pub(crate) by_tag: HashMap<u32, AssociationId>,
+    pub(crate) by_remote: HashMap<(SocketAddr, u16), AssociationId>,
+    pub(crate) last: u64,
     timers: BinaryHeap<Reverse<(Duration, AssociationId)>>,
     dirty: VecDeque<AssociationId>,
     pub(crate) answers: VecDeque<(Way, Vec<u8>)>,
@@ -249,38 +247,6 @@ impl Endpoint {
         self.association(id)?.paths.current().map(|path| path.way)
     }
 
-    /// Gives an association another name, as if it was a new one; `None` where there is none.
-    pub fn rename(&mut self, id: AssociationId) -> Option<AssociationId> {
-        let mut place = self.places.remove(&id)?;
-        self.last += 1;
-        let new = AssociationId(self.last);
-        let port = place.association.ports[1];
-        for at in &place.remotes {
-            let name = self.by_remote.get_mut(&(*at, port));
-            name.filter(|name| **name == id).into_iter().for_each(|name| *name = new);
-        }
-        let name = self.by_tag.get_mut(&place.tag);
-        name.filter(|name| **name == id).into_iter().for_each(|name| *name = new);
-        place.armed = None;
-        place.is_dirty = false;
-        self.places.insert(new, place);
-        self.touch(new);
-        Some(new)
-    }
-
-    /// A packet could not leave for `remote`: where it is an INIT, and other addresses of the peer are
-    /// dialed, too, this one is given up.
-    pub fn unsent(&mut self, remote: SocketAddr, packet: &[u8]) {
-        let (Some(port), Some(0)) = (u16_at(packet, 2), u32_at(packet, 4)) else { return };
-        let Some(id) = self.with_remote(remote, port) else { return };
-        let now = self.now;
-        let Some(association) = self.association_mut(id) else { return };
-        if association.state == State::CookieWait && association.dialed_addresses().len() > 1 {
-            association.refused(remote.ip(), now);
-            self.touch(id);
-        }
-    }
-
     /// The own tag and the peer's: for tests.
     #[doc(hidden)]
     pub fn tags(&self, id: AssociationId) -> Option<[u32; 2]> {
@@ -357,34 +323,6 @@ impl Endpoint {
         }
     }
 
-    /// The association that a packet is for (RFC 9260 §8.5): the tag decides, as a peer may speak from
-    /// an address that is not known yet.
-    fn find(&self, way: Way, packet: &Packet<'_>) -> Option<AssociationId> {
-        let flags = packet.chunks().next()?.flags;
-        let reflects = matches!(packet.first, kind::ABORT | kind::SHUTDOWN_COMPLETE);
-        let id = if reflects && flags & REFLECTED != 0 {
-            *self.by_remote.get(&(way.remote, packet.header.source))?
-        } else {
-            *self.by_tag.get(&packet.header.tag)?
-        };
-        let association = &self.places.get(&id)?.association;
-        let flags = if reflects { flags } else { 0 };
-        let accepts = association.accepts_tag(packet.header.tag, flags);
-        (accepts && association.ports[1] == packet.header.source).then_some(id)
-    }
-
-    /// The association with the peer at this address and port.
-    pub fn with_remote(&self, remote: SocketAddr, port: u16) -> Option<AssociationId> {
-        let id = *self.by_remote.get(&(remote, port))?;
-        // One that is over has only something to say yet.
-        (self.association(id)?.state != State::Closed).then_some(id)
-    }
-
-    /// The association with this own tag.
-    pub fn with_tag(&self, tag: u32) -> Option<AssociationId> {
-        self.by_tag.get(&tag).copied()
-    }
-
     pub(crate) fn association(&self, id: AssociationId) -> Option<&Association> {
         self.places.get(&id).map(|place| &*place.association)
     }
@@ -428,36 +366,6 @@ impl Endpoint {
         }
     }
 
-    /// Makes an association found by its tag and by where its peer has answered. Places that another
-    /// one has are left to it.
-    pub(crate) fn index(&mut self, id: AssociationId) {
-        let Some(place) = self.places.get_mut(&id) else { return };
-        let association = &place.association;
-        if place.tag != association.own_tag {
-            if self.by_tag.get(&place.tag) == Some(&id) {
-                self.by_tag.remove(&place.tag);
-            }
-            place.tag = association.own_tag;
-            self.by_tag.entry(place.tag).or_insert(id);
-        }
-        let dialed = association.dialed_addresses().iter().map(|way| way.remote);
-        let confirmed = association.paths.iter().filter(|path| path.confirmed);
-        let remotes = dialed.chain(confirmed.map(|path| path.way.remote));
-        if remotes.clone().eq(place.remotes.iter().copied()) {
-            return;
-        }
-        let port = association.ports[1];
-        let remotes: Vec<SocketAddr> = remotes.collect();
-        for old in std::mem::replace(&mut place.remotes, remotes) {
-            if self.by_remote.get(&(old, port)) == Some(&id) {
-                self.by_remote.remove(&(old, port));
-            }
-        }
-        for remote in &place.remotes {
-            self.by_remote.entry((*remote, port)).or_insert(id);
-        }
-    }
-
     /// What follows once an association has nothing more to say: it is found where it is, woken when
     /// it wants, or forgotten.
     fn settle(&mut self, id: AssociationId) {
@@ -481,15 +389,7 @@ impl Endpoint {
 
     fn remove(&mut self, id: AssociationId) {
         let Some(place) = self.places.remove(&id) else { return };
-        let port = place.association.ports[1];
-        for remote in &place.remotes {
-            if self.by_remote.get(&(*remote, port)) == Some(&id) {
-                self.by_remote.remove(&(*remote, port));
-            }
-        }
-        if self.by_tag.get(&place.tag) == Some(&id) {
-            self.by_tag.remove(&place.tag);
-        }
+        self.lose(id, &place);
         if !place.association.dialed {
             if self.spent.len() >= SPENT_MAX {
                 self.spent.pop_front();
@@ -522,38 +422,5 @@ impl Endpoint {
             place.association.timeout(now);
             self.touch(id);
         }
-    }
-
-    /// The network says that nobody is at the port that an association sends to (§10): it counts where
-    /// the lost packet has the association's tag, so that nobody else can say so.
-    fn on_unreachable(&mut self, remote: SocketAddr, quote: &[u8]) {
-        let (Some(own), Some(port), Some(tag)) =
-            (u16_at(quote, 0), u16_at(quote, 2), u32_at(quote, 4))
-        else {
-            return;
-        };
-        let id = self.with_remote(remote, port).filter(|_| own == self.port);
-        let now = self.now;
-        let Some((id, association)) = id.and_then(|id| Some((id, self.association_mut(id)?)))
-        else {
-            return self.statistics.unreachable_ignored += 1;
-        };
-        // An INIT has no tag but proposes one.
-        let proposes = association.state == State::CookieWait
-            && quote.get(HEADER) == Some(&kind::INIT)
-            && u32_at(quote, HEADER + 4) == Some(association.own_tag);
-        match tag {
-            0 if proposes => association.refused(remote.ip(), now),
-            0 => return self.statistics.unreachable_ignored += 1,
-            tag if tag != association.peer_tag => return self.statistics.unreachable_ignored += 1,
-            _ if association.paths.len() > 1 => {
-                if let Some(path) = association.paths.find(remote.ip()).map(|path| path.id) {
-                    association.missed(path, now);
-                }
-            }
-            _ => association.close(DownReason::Unreachable),
-        }
-        self.statistics.unreachable += 1;
-        self.touch(id);
     }
 }

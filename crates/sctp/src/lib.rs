@@ -11,6 +11,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `endpoint`, `stranger` | one port with its associations; what is answered without one |
+//! | `demultiplex`, `unreachable` | which association a packet is for; packets that did not arrive |
 //! | `association` | one association: what becomes of each chunk |
 //! | `setup`, `cookie` | how it begins, also anew; what its peer keeps for us meanwhile |
 //! | `shutdown` | how it ends |
@@ -77,6 +78,7 @@ mod congestion;
 mod cookie;
 pub mod crc;
 mod deadlines;
+mod demultiplex;
 mod endpoint;
 mod event;
 pub mod fuzzing;
@@ -94,6 +96,7 @@ mod shutdown;
 mod stranger;
 mod stream;
 mod transmit;
+mod unreachable;
 
 pub use config::Config;
 pub use endpoint::Endpoint;

@@ -93,7 +93,7 @@ pub struct Statistics {
     pub out_of_the_blue: u64,
     /// COOKIE ECHOs with a cookie that is forged, stale, or of another peer.
     pub cookies_refused: u64,
-    /// Associations ended by an ICMP error that quotes their verification tag.
+    /// ICMP errors that quote the verification tag of an association: it ends, or one of its paths.
     pub unreachable: u64,
     /// ICMP errors that could not be verified.
     pub unreachable_ignored: u64,
@@ -116,8 +116,8 @@ pub struct Statistics {
     pub inits_dropped: u64,
     /// DATA chunks that were dropped: more than 4 096 TSNs ahead of the first that is missing.
     pub data_far_ahead: u64,
-    /// DATA chunks that were dropped: fragments of unfinished messages take more than 16 MiB for one
-    /// network, or 64 MiB for all.
+    /// DATA chunks that were dropped: fragments of unfinished messages take more than the window of
+    /// their association, 16 MiB for one network, or 64 MiB for all.
     pub fragments_dropped: u64,
     /// Associations ended because a message or a gap had not been filled for a minute.
     pub fragments_too_old: u64,
