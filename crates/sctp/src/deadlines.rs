@@ -82,10 +82,14 @@ impl Association {
         let Some(path) = self.paths.get_mut(id).filter(|_| asks) else { return };
         if path.heartbeat.is_some_and(|heartbeat| heartbeat.deadline <= now) {
             path.heartbeat = None;
-            // Where something is on its way, what is missing of that counts already; and else the path
-            // that would be used (§8.1, once for all paths).
-            let counts = self.send.outstanding.is_empty() && id == self.paths.current;
-            self.missed_by(id, counts, now);
+            // Where something is on its way here, T3-rtx says what is missing, or has said so just now: one
+            // silence does not double the RTO twice. Where it is on its way elsewhere, that counts for the
+            // association already; and else the path that would be used (§8.1, once for all paths).
+            let is_told = path.t3.is_some() || path.missed_at == Some(now);
+            if !is_told {
+                let counts = self.send.outstanding.is_empty() && id == self.paths.current;
+                self.missed_by(id, counts, now);
+            }
             let jitter = self.jitter();
             let Some(path) = self.paths.get_mut(id) else { return };
             path.schedule(now, jitter, &self.config);

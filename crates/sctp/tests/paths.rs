@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use network::{Impairment, Network, ip, ms, payload, quick, socket};
 use rserpool_sctp::chunk::{Chunks, kind};
-use rserpool_sctp::{Command, Config, Event, PathChange};
+use rserpool_sctp::{Command, Config, DownReason, Event, PathChange};
 
 /// A message of 500 octets each 20 ms for so long, both ways where it is echoed; the longest pause
 /// between two that arrive at `end`.
@@ -36,6 +36,26 @@ fn both_sides_confirm_all_paths_at_the_beginning() {
             let confirmed = Event::Path(ip(1 - end, other), PathChange::Confirmed);
             assert!(network.seen[end].has(&confirmed), "{end} {other}");
         }
+    }
+}
+
+/// RTOs of 100, 200 and 400 ms: HEARTBEATs that ask for the same do not make them longer.
+#[test]
+fn a_silent_peer_is_given_up_after_one_expiry_more_than_retransmissions() {
+    let config = Config { association_retransmits_max: 2, path_retransmits_max: 2, ..quick() };
+    for pause in [1, 20, 400] {
+        let mut network = Network::up(1, 1, [config.clone(), config.clone()]);
+        network.echoes = true;
+        for number in 0..10 {
+            network.send(0, 0, &payload(number, 100));
+            network.run(ms(pause));
+        }
+        network.cut(0, true);
+        let cut_at = network.now;
+        network.send(0, 0, &payload(10, 100));
+        let down = Event::Down(DownReason::Timeout);
+        assert!(network.run_until(ms(5_000), |network| network.seen[0].has(&down)), "{pause}");
+        assert_eq!(network.now - cut_at, ms(700), "{pause}");
     }
 }
 
