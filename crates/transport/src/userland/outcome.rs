@@ -215,7 +215,9 @@ impl UserlandEndpoint {
             self.dials.remove(&(deadline, assoc));
         }
         association.phase = Phase::Up;
-        association.network = association.network.or(up.remote.first().map(|ip| Network::of(*ip)));
+        if association.network.is_none() {
+            association.network = up.remote.first().map(|ip| Network::of(*ip));
+        }
         association.remote.clone_from(&up.remote);
         association.local.clone_from(&up.local);
         association.unreachable = Vec::new();
