@@ -4,38 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use rserpool_services::fuzzing::service_packets;
 use rserpool_services::{download, exec, fractal, pingpong};
 
-fn inputs(folder: &Path) -> Vec<Vec<u8>> {
-    let files = fs::read_dir(folder).unwrap();
-    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
-
-/// Runs all inputs, and so many changed ones.
-fn run(inputs: &[Vec<u8>], changes: usize, target: fn(&[u8])) {
-    inputs.iter().for_each(|input| target(input));
-    let mut random = StdRng::seed_from_u64(1);
-    for _ in 0..changes {
-        let mut input = inputs[random.random_range(0..inputs.len())].clone();
-        for _ in 0..random.random_range(1..5) {
-            let at = random.random_range(0..=input.len());
-            match random.random_range(0..4) {
-                0 => input.truncate(at),
-                1 => input.insert(at, random.random()),
-                _ if at < input.len() => input[at] = random.random(),
-                _ => input.extend([0, 0xff]),
-            }
-        }
-        target(&input);
-    }
-}
+#[path = "../../../fuzz/changes.rs"]
+mod changes;
 
 #[test]
 fn packets_of_services() {
@@ -67,5 +42,5 @@ fn packets_of_services() {
         }
         assert_eq!(fs::read(file).unwrap(), *seed, "{name}: BLESS=1 writes it");
     }
-    run(&inputs(&folder), 20_000, service_packets);
+    changes::run(&changes::inputs(&folder), 20_000, service_packets);
 }
