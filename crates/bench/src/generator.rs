@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use rserpool::transport::{Address, AssocId, Endpoints, Event, Framing, Options, Ppid, Scheme};
+use rserpool::transport::{
+    Address, AssocId, Endpoints, Event, Framing, Options, Ppid, Scheme, Tls,
+};
 use rserpool::wire::asap::{Asap, KeepAliveAck};
 use rserpool::wire::param::{Load, PeId, Policy, PoolHandle};
 use rserpool::wire::{Message, Protocol};
@@ -21,6 +23,8 @@ use super::usage::{processor_time, thread_time};
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) address: Address,
+    /// The keys of who asks, where that is over TLS.
+    pub(super) tls: Option<Tls>,
     /// Associations.
     pub(super) clients: u32,
     /// Requests of each that wait for their answers.
@@ -67,28 +71,44 @@ impl Tally {
     }
 }
 
-const SPEAKS: Framing = Framing::Message(Ppid::ASAP);
+pub(super) const SPEAKS: Framing = Framing::Message(Ppid::ASAP);
 /// How long it is not measured at first.
-const WARM_UP: Duration = Duration::from_millis(300);
+pub(super) const WARM_UP: Duration = Duration::from_millis(300);
 /// How much longer than planned it may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Registrations of one association under way at once, before the measurement.
 const REGISTERING_MAX: usize = 64;
 
 /// Runs a plan in a thread of its own.
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Tally> {
+    in_thread(WARM_UP + plan.span + PATIENCE, move || drive(plan)).await
+}
+
+/// Runs this in a thread of its own, and no longer than that.
+pub(super) async fn in_thread<T, F>(
+    limit: Duration,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = anyhow::Result<T>>,
+{
     let (result, done) = oneshot::channel();
     let thread = std::thread::Builder::new().name("generator".into());
     thread.spawn(move || {
         // Nobody waits any more where that fails.
-        let _ = result.send(run_here(plan));
+        let _ = result.send(run_here(limit, work));
     })?;
     done.await.map_err(|_| anyhow!("the load generator failed"))?
 }
 
 /// The answer to one request.
-pub(super) async fn ask_once(address: &Address, request: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut endpoints = Endpoints::new(Options::default());
+pub(super) async fn ask_once(
+    address: &Address,
+    tls: Option<&Tls>,
+    request: &[u8],
+) -> anyhow::Result<Vec<u8>> {
+    let mut endpoints = Endpoints::new(options(tls));
     let assoc = endpoints.connect(&address.resolve().await?, SPEAKS)?;
     let answer = async {
         loop {
@@ -106,16 +126,23 @@ pub(super) async fn ask_once(address: &Address, request: &[u8]) -> anyhow::Resul
     timeout(PATIENCE, answer).await.unwrap_or_else(|_| bail!("no answer in time"))
 }
 
+/// With these keys.
+pub(super) fn options(tls: Option<&Tls>) -> Options {
+    Options { tls: tls.cloned(), ..Options::default() }
+}
+
 /// An element registers with some load.
 pub(super) fn registration(handle: &PoolHandle, id: PeId, load: u32) -> Vec<u8> {
     load::registration(handle.clone(), id, Policy::least_used(Load(load))).encode()
 }
 
-fn run_here(plan: Plan) -> anyhow::Result<Tally> {
+fn run_here<T, F>(limit: Duration, work: impl FnOnce() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let limit = WARM_UP + plan.span + PATIENCE;
     let local = LocalSet::new();
-    let work = local.run_until(async move { timeout(limit, drive(plan)).await });
+    let work = local.run_until(async move { timeout(limit, work()).await });
     runtime.block_on(work).unwrap_or_else(|_| bail!("no answers in time"))
 }
 
@@ -125,7 +152,7 @@ async fn drive(plan: Plan) -> anyhow::Result<Tally> {
     let mut tasks = JoinSet::new();
     // Between two SCTP ports there is one association: each client has its own.
     let groups: Vec<Vec<u32>> = match plan.address.scheme {
-        Scheme::Tcp => vec![(0..plan.clients).collect()],
+        Scheme::Tcp | Scheme::Tls => vec![(0..plan.clients).collect()],
         _ => (0..plan.clients).map(|client| vec![client]).collect(),
     };
     for clients in groups {
@@ -205,7 +232,8 @@ impl Measurement {
     }
 }
 
-fn times(plan: &Plan) -> anyhow::Result<(Duration, Duration)> {
+/// How long the servers, and this thread, have been on a processor.
+pub(super) fn times(plan: &Plan) -> anyhow::Result<(Duration, Duration)> {
     let mut servers = Duration::ZERO;
     for &server in &plan.servers {
         servers += processor_time(server)?;
@@ -239,7 +267,7 @@ impl Group {
         numbers: Vec<u32>,
     ) -> anyhow::Result<Self> {
         let remote = plan.address.resolve().await?;
-        let mut endpoints = Endpoints::new(Options::default());
+        let mut endpoints = Endpoints::new(options(plan.tls.as_ref()));
         let mut clients = HashMap::new();
         for number in numbers {
             let elements = match plan.work {

@@ -14,6 +14,7 @@ mod failover;
 mod footprint;
 mod generator;
 mod handlespace;
+mod keys;
 mod load;
 pub mod process;
 mod registrar;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rserpool::proto::user::Event;
-use rserpool::transport::Address;
+use rserpool::transport::{Address, Tls};
 use rserpool::wire::Message;
 use rserpool::wire::asap::{Asap, HandleResolution, Registration};
 use rserpool::wire::param::{
@@ -63,7 +63,7 @@ impl Load {
     ) -> anyhow::Result<Self> {
         let mut load = Self::of_user(setting, urls, asked).await?;
         let policy = Policy::least_used(Busy(0));
-        let element = element_at_first(setting, urls, handle("Renewed")?, policy).await?;
+        let element = element_at_first(setting, urls, handle("Renewed")?, policy, None).await?;
         let registrations = Arc::clone(&load.registrations);
         load._tasks.spawn(async move { renew(&element, &registrations).await });
         Ok(load)
@@ -188,12 +188,14 @@ pub(super) async fn element_at_first(
     urls: &[Address],
     handle: PoolHandle,
     policy: Policy,
+    tls: Option<&Tls>,
 ) -> anyhow::Result<PoolElement> {
     let first = urls.first().context("no registrar")?;
     for _ in 0..STARTS_MAX {
         let mut config = element::Config::new(urls.to_vec(), handle.clone(), user_transport());
         config.timing = setting.timing();
         config.policy = policy.clone();
+        config.tls = tls.cloned();
         let element = PoolElement::start(config)?;
         let home = element.registered().await?;
         if home.link.remote_port == first.port {

@@ -2,6 +2,7 @@
 
 mod in_process;
 mod server;
+mod visits;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::{chosen, name};
 use crate::Output;
 
 use server::{Echo, Served};
+use visits::{AT_ONCE, Visits};
 
 const HELP: &str = "\
 Cases. A registrar is a process of its own, who asks is a thread of this one; each asks again as soon
@@ -25,9 +27,14 @@ as it has its answer.
   resolve-100  All elements of that pool.
   register     Elements renew their registrations, each time with another load (100 at each
                association, least used).
+  handshake    Associations over TLS begin, each with a new session, and end.
+  reconnect    Associations begin, ask for three elements, and end; over TLS with the session of an
+               earlier one.
+  idle         Associations have asked once, and stay.
   keep-alive   20000 elements over 50 associations answer; the registrar asks as often as it can.
 CLIENTS is how many associations there are, OUTSTANDING how many requests of each wait for their
 answers, REGISTRARS how many registrars share the handlespace and these two processors.
+TRANSPORT tls has keys that are made for it, and each of its rounds plays the same over TCP before.
 TRANSPORT none is a registrar without a network: reading, deciding and writing of messages, in this
 process; rates are those of a whole processor.
 
@@ -36,6 +43,11 @@ Measures. Of each there are the median, the least and the most of all rounds.
   floor_per_s        Answers of a program that reads requests and writes answers of the same sizes,
                      over TCP, and does nothing else, to the same clients right before.
   floor_part         The first of these by the second.
+  tcp_per_s          Over TLS: answers of such a registrar over TCP, right before.
+  tcp_part           The first of these by that one.
+  per_core_per_s     How many of these associations would keep the registrar's processor busy.
+  resumed_part       How many of them went on with an earlier session.
+  kb_each            How much larger the registrar has become, for each association that stays.
   p50_us, p99_us     How long an answer took.
   server_us          How long the registrars ran on a processor, for each answer.
   server_busy, generator_busy
@@ -65,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
 
-    /// What to speak over: tcp, sctp+udp, sctp+kernel or none; may be repeated. By default tcp,
+    /// What to speak over: tcp, tls, sctp+udp, sctp+kernel or none; may be repeated. By default tcp,
     /// sctp+udp and none.
     #[arg(long = "transport", value_name = "TRANSPORT")]
     transports: Vec<Carrier>,
@@ -88,6 +100,12 @@ pub(crate) enum What {
     Register,
     /// Keep-alives.
     KeepAlive,
+    /// Associations with a new TLS session each.
+    Handshake,
+    /// Associations that begin again.
+    Reconnect,
+    /// Associations that stay.
+    Idle,
 }
 
 /// What is spoken over.
@@ -110,7 +128,7 @@ const fn setup(what: What, clients: u32, outstanding: u32, registrars: u32) -> S
     Setup { what, clients, outstanding, registrars }
 }
 
-const SETUPS: [Setup; 9] = [
+const SETUPS: [Setup; 12] = [
     setup(What::Resolve3, 1, 1, 1),
     setup(What::Resolve3, 50, 1, 1),
     setup(What::Resolve3, 8, 128, 1),
@@ -120,6 +138,9 @@ const SETUPS: [Setup; 9] = [
     setup(What::Register, 8, 64, 1),
     setup(What::Register, 50, 1, 3),
     setup(What::KeepAlive, 50, 1, 1),
+    setup(What::Handshake, AT_ONCE, 1, 1),
+    setup(What::Reconnect, AT_ONCE, 1, 1),
+    setup(What::Idle, 1000, 1, 1),
 ];
 
 /// A round ends by then, whatever happens.
@@ -141,7 +162,7 @@ impl Args {
         let cases = chosen(&self.cases);
         for &carrier in carriers {
             for setup in SETUPS.into_iter().filter(|setup| cases.contains(&setup.what)) {
-                if carrier == Carrier::None && !setup.is_whole() {
+                if !setup.is_for(carrier) {
                     continue;
                 }
                 let case = setup.case(carrier);
@@ -159,17 +180,51 @@ impl Args {
         let Carrier::Network(scheme) = carrier else {
             return in_process::round(setup.what, span);
         };
-        let served = Served::open(scheme, setup).await?;
-        let plan = served.plan(span).await?;
-        let floor = match Echo::like(&plan).await? {
-            Some(echo) => Some(generator::run(echo.plan(&plan)?).await?),
-            None => None,
+        let plain = match scheme {
+            Scheme::Tls if setup.is_for(Carrier::Network(Scheme::Tcp)) => {
+                Some(play(Scheme::Tcp, setup, span).await?)
+            }
+            _ => None,
         };
-        let tally = generator::run(plan).await?;
-        round(&tally, floor.as_ref(), served.resident()?)
+        let mut round = play(scheme, setup, span).await?;
+        if let Some(tcp) = plain.and_then(|plain| plain.rate())
+            && let Some(rate) = round.rate()
+        {
+            round.0.extend([("tcp_per_s", tcp), ("tcp_part", rate / tcp)]);
+        }
+        Ok(round)
     }
 }
 
+async fn play(scheme: Scheme, setup: Setup, span: Duration) -> anyhow::Result<Round> {
+    let served = Served::open(scheme, setup).await?;
+    let plan = served.plan(span).await?;
+    match setup.what {
+        What::Idle => {
+            let before = served.resident()?;
+            let _stayers = visits::stay(&plan).await?;
+            let after = served.resident()?;
+            let each = after.saturating_sub(before) as f64 / f64::from(setup.clients);
+            Ok(Round(vec![("kb_each", each / 1e3), ("resident_mb", after as f64 / 1e6)]))
+        }
+        What::Handshake | What::Reconnect => {
+            let asks = setup.what == What::Reconnect;
+            let Visits { tally, resumed_part } = visits::come_and_go(plan, asks).await?;
+            let mut round = round(&tally, None, served.resident()?)?;
+            let per_core = tally.answered() / tally.server_time.as_secs_f64();
+            round.0.extend([("per_core_per_s", per_core), ("resumed_part", resumed_part)]);
+            Ok(round)
+        }
+        What::Resolve3 | What::Resolve100 | What::Register | What::KeepAlive => {
+            let floor = match Echo::like(&plan).await? {
+                Some(echo) => Some(generator::run(echo.plan(&plan)?).await?),
+                None => None,
+            };
+            let tally = generator::run(plan).await?;
+            round(&tally, floor.as_ref(), served.resident()?)
+        }
+    }
+}
 impl Setup {
     fn case(self, carrier: Carrier) -> Case {
         let transport = match carrier {
@@ -185,9 +240,18 @@ impl Setup {
         ])
     }
 
-    /// Whether a machine without a network can play it; many requests at once make no difference.
-    fn is_whole(self) -> bool {
-        self.clients == 1
+    /// Whether it is played over this. A machine without a network can play some; many requests at
+    /// once make no difference to it.
+    fn is_for(self, carrier: Carrier) -> bool {
+        match (self.what, carrier) {
+            (What::Handshake, carrier) => carrier == Carrier::Network(Scheme::Tls),
+            (What::Reconnect | What::Idle, Carrier::Network(scheme)) => {
+                matches!(scheme, Scheme::Tcp | Scheme::Tls)
+            }
+            (What::Reconnect | What::Idle, Carrier::None) => false,
+            (_, Carrier::None) => self.clients == 1,
+            (_, Carrier::Network(_)) => true,
+        }
     }
 }
 
@@ -224,7 +288,8 @@ impl std::str::FromStr for Carrier {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "none" => Ok(Self::None),
-            name => scheme(name).map(Self::Network).map_err(|known| format!("{known}, none")),
+            "tls" => Ok(Self::Network(Scheme::Tls)),
+            name => scheme(name).map(Self::Network).map_err(|known| format!("{known}, tls, none")),
         }
     }
 }

@@ -13,6 +13,13 @@ use crate::Output;
 /// What one round measured: name and value, always the same names in a case.
 pub(super) struct Round(pub(super) Vec<(&'static str, f64)>);
 
+impl Round {
+    /// Its rate, where it has one.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.0.iter().find(|(name, _)| *name == "rate_per_s").map(|(_, rate)| *rate)
+    }
+}
+
 /// Median and range.
 #[derive(Clone, Copy)]
 pub(super) struct Series {

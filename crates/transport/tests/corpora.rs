@@ -49,6 +49,33 @@ fn tcp_framing() {
     replay("tcp_framing", fuzzing::tcp_framing, &seeds);
 }
 
+#[test]
+fn tls_handshakes() {
+    let of = |who: u8, piece: u8, octets: &[u8]| [&[who, piece], octets].concat();
+    let goodbye = [0x15, 3, 3, 0, 2, 1, 0];
+    let seeds = [
+        ("client-goodbye", of(0, 3, &[&goodbye[..], &[0; 100]].concat())),
+        ("client-hello-begun", of(0, 1, &[0x16, 3, 1, 2, 0, 1, 0, 1])),
+        ("client-hello-of-16-mb", of(0, 255, &[0x16, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff])),
+        ("client-in-clear", of(0, 2, &[5, 0, 0, 8, 0, 9, 0, 4])),
+        ("plain", of(2, 1, &[5, 0, 0, 8, 0, 9, 0, 4])),
+        ("plain-tls-alert", of(2, 1, &goodbye)),
+        ("plain-tls-hello", of(2, 1, &[0x16, 3, 1, 2, 0, 1, 0, 1])),
+        ("server-alert", of(1, 1, &[0x15, 3, 3, 0, 2, 2, 48])),
+        ("server-in-clear", of(1, 4, &[6, 0, 0, 8, 0, 9, 0, 4])),
+    ];
+    replay("tls_handshakes", fuzzing::tls_handshakes, &seeds);
+    // What was recorded of a handshake, with each of its octets changed.
+    for name in ["client-recorded", "client-recorded-whole", "server-recorded-for-another-client"] {
+        let recorded = fs::read(corpora("tls_handshakes").join(name)).unwrap();
+        for at in 2..recorded.len() {
+            let mut changed = recorded.clone();
+            changed[at] ^= 0x21;
+            fuzzing::tls_handshakes(&changed);
+        }
+    }
+}
+
 /// A step of [`fuzzing::userland_packets`]: a packet with these chunks.
 fn packet(kind: u8, chunks: &[Vec<u8>]) -> Vec<u8> {
     let chunks = chunks.concat();

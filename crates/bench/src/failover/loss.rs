@@ -67,7 +67,7 @@ async fn populate(setting: Setting, scope: &Scope) -> anyhow::Result<Vec<PoolEle
         let known = if number == 0 { &urls[..] } else { std::slice::from_ref(url) };
         for _ in 0..ELEMENTS {
             let policy = Policy::round_robin();
-            elements.push(element_at_first(setting, known, handle("Asked")?, policy).await?);
+            elements.push(element_at_first(setting, known, handle("Asked")?, policy, None).await?);
         }
     }
     Ok(elements)

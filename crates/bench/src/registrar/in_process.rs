@@ -40,6 +40,7 @@ pub(super) fn round(what: What, span: Duration) -> anyhow::Result<Round> {
         What::Resolve100 => vec![resolution(pool, ELEMENTS).encode()],
         What::Register => registrations,
         What::KeepAlive => bail!("nobody is asked without a network"),
+        What::Handshake | What::Reconnect | What::Idle => bail!("nobody comes without a network"),
     };
     let (begun, time_before) = (Instant::now(), thread_time());
     let mut answered = 0_u64;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use rserpool::PoolElement;
 use rserpool::proto::timing::Profile;
-use rserpool::transport::{Address, Scheme};
+use rserpool::transport::{Address, Scheme, Tls};
 use rserpool::wire::asap::{Asap, RegistrationResponse};
 use rserpool::wire::param::{PeId, Policy};
 use rserpool::wire::registry::AsapType;
@@ -16,6 +16,7 @@ use rserpool::wire::{Message, Protocol};
 use super::{Setup, What};
 use crate::echo;
 use crate::generator::{self, Plan, Work};
+use crate::keys::Keys;
 use crate::load::{element_at_first, handle, resolution};
 use crate::process::Process;
 use crate::scope::{Scope, Setting};
@@ -25,9 +26,12 @@ use crate::usage::resident;
 pub(super) struct Served {
     setup: Setup,
     scope: Scope,
+    /// Over TLS: the keys of who asks.
+    tls: Option<Tls>,
     /// Elements that are just there.
     _elements: Vec<PoolElement>,
     _configuration: Option<Configuration>,
+    _keys: Option<Keys>,
 }
 
 /// Elements of the pool that is resolved.
@@ -43,36 +47,55 @@ const RESTLESS: &str =
 impl Served {
     pub(super) async fn open(scheme: Scheme, setup: Setup) -> anyhow::Result<Self> {
         let restless = setup.what == What::KeepAlive;
-        let resolves = matches!(setup.what, What::Resolve3 | What::Resolve100);
+        let resolves = !matches!(setup.what, What::Register | What::KeepAlive);
         // Elements that are just there answer late where this process has no time for them.
         let profile = if resolves { Profile::Rfc } else { Profile::default() };
         let setting = Setting { scheme, profile };
         let configuration = restless.then(|| Configuration::write(RESTLESS)).transpose()?;
-        let arguments = configuration.iter().flat_map(Configuration::arguments).collect();
+        let mut arguments: Vec<String> =
+            configuration.iter().flat_map(Configuration::arguments).collect();
+        let keys = match scheme {
+            Scheme::Tls => Some(Keys::make().await?),
+            _ => None,
+        };
+        arguments.extend(keys.iter().flat_map(Keys::arguments));
+        let tls = keys.as_ref().map(Keys::own).transpose()?;
         let scope = Scope::open_with(setting, setup.registrars, arguments).await?;
         let mut elements = Vec::new();
         if resolves {
             for _ in 0..POOL {
                 let (urls, policy) = (scope.urls(), Policy::round_robin());
-                elements.push(element_at_first(setting, &urls, handle("Asked")?, policy).await?);
+                let (asked, tls) = (handle("Asked")?, tls.as_ref());
+                elements.push(element_at_first(setting, &urls, asked, policy, tls).await?);
             }
         }
-        Ok(Self { setup, scope, _elements: elements, _configuration: configuration })
+        Ok(Self {
+            setup,
+            scope,
+            tls,
+            _keys: keys,
+            _elements: elements,
+            _configuration: configuration,
+        })
     }
 
     /// What is asked of them.
     pub(super) async fn plan(&self, span: Duration) -> anyhow::Result<Plan> {
         let address = self.scope.urls().first().context("no registrar")?.clone();
+        let tls = self.tls.as_ref();
         let work = match self.setup.what {
-            What::Resolve3 => asking(&address, 3).await?,
-            What::Resolve100 => asking(&address, POOL).await?,
+            What::Resolve3 | What::Handshake | What::Reconnect | What::Idle => {
+                asking(&address, tls, 3).await?
+            }
+            What::Resolve100 => asking(&address, tls, POOL).await?,
             What::Register => Work::Renew { handle: handle("Renewed")?, elements: RENEWED },
             What::KeepAlive => Work::Live { handle: handle("Alive")?, elements: ALIVE },
         };
         let servers =
             self.scope.nodes.iter().map(|node| node.process()).collect::<Result<_, _>>()?;
         let Setup { clients, outstanding, .. } = self.setup;
-        Ok(Plan { address, clients, outstanding, work, servers, span })
+        let tls = self.tls.clone();
+        Ok(Plan { address, tls, clients, outstanding, work, servers, span })
     }
 
     /// Memory of the first one.
@@ -82,9 +105,9 @@ impl Served {
 }
 
 /// A resolution of so many elements, and what its answer has to look like: it is looked at once.
-async fn asking(address: &Address, items: usize) -> anyhow::Result<Work> {
+async fn asking(address: &Address, tls: Option<&Tls>, items: usize) -> anyhow::Result<Work> {
     let request = resolution(handle("Asked")?, u32::try_from(items)?).encode();
-    let octets = generator::ask_once(address, &request).await?;
+    let octets = generator::ask_once(address, tls, &request).await?;
     let Message::Asap(Asap::HandleResolutionResponse(answer)) =
         Message::decode(Protocol::Asap, &octets)?.message
     else {
@@ -134,7 +157,7 @@ impl Echo {
         let address = Address::from((Scheme::Tcp, here));
         let request = self.request.clone();
         let work = Work::Ask { request, answer: echo::ANSWER, octets: self.answer };
-        Ok(Plan { address, work, servers: vec![self.process.id()?], ..plan.clone() })
+        Ok(Plan { address, tls: None, work, servers: vec![self.process.id()?], ..plan.clone() })
     }
 }
 

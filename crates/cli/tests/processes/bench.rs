@@ -50,6 +50,36 @@ fn a_registrar_is_measured_beside_the_floor_or_not_at_all() {
 }
 
 #[test]
+fn a_registrar_is_measured_over_tls_beside_tcp() {
+    let cases = ["--case", "resolve-3", "--case", "handshake", "--case", "reconnect", "--case"];
+    let args = ["bench", "registrar", "--rounds", "1", "--seconds", "1", "--transport", "tls"];
+    if !has_two_processors() {
+        return;
+    }
+    let report = run(&[&args[..], &cases, &["idle", "-o", "json"]].concat()).json();
+    let results = report["results"].as_array().unwrap();
+    let kinds: Vec<&str> = results.iter().filter_map(|it| it["case"].as_str()).collect();
+    let resolve = ["resolve-3"; 3];
+    assert_eq!(kinds, [&resolve[..], &["handshake", "reconnect", "idle"]].concat());
+    for result in results {
+        assert_eq!(result["transport"], "tls");
+        let measure = |name: &str| result["measures"][name]["median"].as_f64();
+        match result["case"].as_str().unwrap() {
+            "resolve-3" => has_measures(result, &["rate_per_s", "tcp_per_s", "tcp_part"]),
+            "handshake" => {
+                has_measures(result, &["rate_per_s", "per_core_per_s"]);
+                assert_eq!(measure("resumed_part"), Some(0.0));
+            }
+            "reconnect" => {
+                has_measures(result, &["rate_per_s", "per_core_per_s", "tcp_part"]);
+                assert!(measure("resumed_part") > Some(0.5), "{result}");
+            }
+            _ => has_measures(result, &["kb_each", "resident_mb"]),
+        }
+    }
+}
+
+#[test]
 fn a_registrar_is_measured_without_a_network() {
     let args = ["bench", "registrar", "--rounds", "1", "--seconds", "1", "--transport", "none"];
     if !has_two_processors() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::future::Future as _;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,7 +32,8 @@ pub(super) struct Handshake {
     pub(super) deadline: Instant,
 }
 
-enum Phase {
+/// What was said so far; without the socket.
+pub(super) enum Phase {
     /// Nothing whole has come yet.
     Hello(Box<Acceptor>),
     Running(Box<rustls::Connection>, Shown),
@@ -58,7 +60,7 @@ pub(super) struct Failure {
 impl Handshake {
     /// With who came.
     pub(super) fn accept(socket: TcpStream, config: Arc<Config>, deadline: Instant) -> Self {
-        let phase = Phase::Hello(Box::default());
+        let phase = Phase::of_client();
         Self { socket, config, phase, wanted: None, identity: None, deadline }
     }
 
@@ -70,9 +72,8 @@ impl Handshake {
         deadline: Instant,
     ) -> Result<Self, DownReason> {
         let port = socket.peer_addr().map_err(|error| reason(&error))?.port();
-        let begun = config.dial(wanted.ip, port);
-        let (connection, shown) = begun.map_err(|error| tls_reason(&error))?;
-        let phase = Phase::Running(Box::new(connection.into()), shown);
+        let begun = Phase::of_server(&config, wanted.ip, port);
+        let phase = begun.map_err(|error| tls_reason(&error))?;
         Ok(Self { socket, config, phase, wanted: Some(wanted), identity: None, deadline })
     }
 
@@ -118,7 +119,7 @@ impl Handshake {
                     return Poll::Ready(self.fail(DownReason::Tls, "the peer hung up".into()));
                 }
                 (Ok(()), false) => {
-                    if let Err((error, alert)) = self.arrived(octets) {
+                    if let Err((error, alert)) = self.phase.arrived(&self.config, octets) {
                         self.tell(cx, alert);
                         return Poll::Ready(self.fail(tls_reason(&error), error.to_string()));
                     }
@@ -128,43 +129,6 @@ impl Handshake {
                 }
             }
         }
-    }
-
-    fn arrived(&mut self, mut octets: &[u8]) -> Result<(), (rustls::Error, Alert)> {
-        while !octets.is_empty() {
-            match &mut self.phase {
-                Phase::Hello(acceptor) => {
-                    // It takes everything that there is room for.
-                    if acceptor.read_tls(&mut octets).is_err() {
-                        return Err((rustls::Error::General("too long".into()), None));
-                    }
-                    match acceptor.accept() {
-                        Ok(None) => {}
-                        Ok(Some(accepted)) => self.begin(accepted)?,
-                        Err((error, alert)) => return Err((error, Some(alert))),
-                    }
-                }
-                Phase::Running(connection, _) => {
-                    feed(connection, &mut octets).map_err(|error| (error, None))?;
-                }
-                Phase::Refused => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, accepted: rustls::server::Accepted) -> Result<(), (rustls::Error, Alert)> {
-        let Some((config, shown)) = self.config.accept(&accepted.client_hello()) else {
-            let why = "the peer wants a certificate, and there is only a key here";
-            return Err((rustls::Error::General(why.into()), None));
-        };
-        let connection =
-            accepted.into_connection(config).map_err(|(error, alert)| (error, Some(alert)))?;
-        let mut connection = rustls::Connection::from(connection);
-        // What came with the beginning.
-        let processed = connection.process_new_packets().map(drop);
-        self.phase = Phase::Running(Box::new(connection), shown);
-        processed.map_err(|error| (error, None))
     }
 
     /// Tells the peer what is wrong, where the system takes that at once.
@@ -226,7 +190,66 @@ impl Handshake {
     }
 }
 
-type Alert = Option<rustls::server::AcceptedAlert>;
+impl Phase {
+    /// Of who came.
+    pub(super) fn of_client() -> Self {
+        Self::Hello(Box::default())
+    }
+
+    /// Of who was dialed.
+    pub(super) fn of_server(config: &Config, ip: IpAddr, port: u16) -> Result<Self, rustls::Error> {
+        let (connection, shown) = config.dial(ip, port)?;
+        Ok(Self::Running(Box::new(connection.into()), shown))
+    }
+
+    /// Takes octets of the peer.
+    pub(super) fn arrived(
+        &mut self,
+        config: &Config,
+        mut octets: &[u8],
+    ) -> Result<(), (rustls::Error, Alert)> {
+        while !octets.is_empty() {
+            match self {
+                Self::Hello(acceptor) => {
+                    // It takes everything that there is room for.
+                    if acceptor.read_tls(&mut octets).is_err() {
+                        return Err((rustls::Error::General("too long".into()), None));
+                    }
+                    match acceptor.accept() {
+                        Ok(None) => {}
+                        Ok(Some(accepted)) => self.begin(config, accepted)?,
+                        Err((error, alert)) => return Err((error, Some(alert))),
+                    }
+                }
+                Self::Running(connection, _) => {
+                    feed(connection, &mut octets).map_err(|error| (error, None))?;
+                }
+                Self::Refused => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        config: &Config,
+        accepted: rustls::server::Accepted,
+    ) -> Result<(), (rustls::Error, Alert)> {
+        let Some((config, shown)) = config.accept(&accepted.client_hello()) else {
+            let why = "the peer wants a certificate, and there is only a key here";
+            return Err((rustls::Error::General(why.into()), None));
+        };
+        let connection =
+            accepted.into_connection(config).map_err(|(error, alert)| (error, Some(alert)))?;
+        let mut connection = rustls::Connection::from(connection);
+        // What came with the beginning.
+        let processed = connection.process_new_packets().map(drop);
+        *self = Self::Running(Box::new(connection), shown);
+        processed.map_err(|error| (error, None))
+    }
+}
+
+pub(super) type Alert = Option<rustls::server::AcceptedAlert>;
 
 /// The handshakes that an endpoint has not finished.
 #[derive(Default)]

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{
     AlwaysResolvesServerRawPublicKeys, CertificateType, ClientHello, NoServerSessionStorage,
     ResolvesServerCert,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, Error, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, Error, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 
-use super::files::Loaded;
+use super::files::{Loaded, Pin};
 use super::identity::{Expected, Identity, IdentityError, digest};
 use super::trust::{Checked, Shown, Side, Trust, Verifier};
 
@@ -49,6 +51,20 @@ impl Config {
         let client = client(chain.as_ref(), &raw, &trust, tls12);
         let public_key = raw.cert.first().map_or([0; 32], |spki| digest(spki));
         Self { client, servers, trust, public_key }
+    }
+
+    /// A key that everybody may know: that of a node that has no certificate, and trusts itself.
+    pub(crate) fn for_fuzzing() -> Self {
+        // PKCS #8 of Ed25519 (RFC 8410 section 7).
+        let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+        der.extend([7; 32]);
+        let key = provider().key_provider.load_private_key(PrivateKeyDer::Pkcs8(der.into()));
+        let key = key.unwrap_or_else(|error| panic!("{error}"));
+        let public = key.public_key().map(|public| public.as_ref().to_vec()).unwrap_or_default();
+        let pins = vec![Pin { role: None, key: digest(&public) }];
+        let raw = Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key));
+        let roots = Arc::new(RootCertStore::empty());
+        Self::new(Loaded { roots, chain: None, raw, pins, tls12: false })
     }
 
     pub(super) fn public_key(&self) -> [u8; 32] {
