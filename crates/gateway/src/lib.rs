@@ -3,10 +3,13 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`attach`] | an existing server as an element of a pool |
+//! | [`dns`] | pools as names, for programs that look servers up in the DNS |
 //! | [`proxy`] | a pool behind a local port, for existing clients |
 
 #![forbid(unsafe_code)]
 
 pub mod attach;
 mod deadline;
+pub mod dns;
 pub mod proxy;
+mod sources;

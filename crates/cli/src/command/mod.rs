@@ -8,6 +8,7 @@ mod completions;
 mod connect;
 mod decode;
 mod demo;
+mod dns;
 mod dump;
 mod elements;
 mod events;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     AttachServer(attach::ServerArgs),
     Proxy(proxy::Args),
+    Dns(dns::Args),
     Resolve(resolve::Args),
     Connect(connect::Args),
     Pingpong(pingpong::Args),
@@ -84,6 +86,7 @@ impl Command {
             Self::Attach(args) => args.run(output),
             Self::AttachServer(args) => args.run(),
             Self::Proxy(args) => args.run(output),
+            Self::Dns(args) => args.run(output),
             Self::Resolve(args) => args.run(output),
             Self::Connect(args) => args.run(output),
             Self::Pingpong(args) => args.run(output),

@@ -8,6 +8,7 @@ mod bench;
 mod connecting;
 mod demo;
 mod failures;
+mod naming;
 mod networks;
 mod operators;
 mod pool;

@@ -6,7 +6,6 @@ mod counters;
 mod pool;
 mod proxy_protocol;
 mod pump;
-mod sources;
 
 use std::future::poll_fn;
 use std::io;
@@ -26,9 +25,9 @@ pub use counters::{Counters, Stats};
 
 pub use proxy_protocol::{ProxyProtocol, ProxyProtocolParseError};
 
+use crate::sources::{OfSource, Sources};
 use counters::Count;
 use pool::Pool;
-use sources::{OfSource, Sources};
 
 /// How long nothing is accepted where there are no descriptors.
 const PAUSE: Duration = Duration::from_millis(100);

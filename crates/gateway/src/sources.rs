@@ -8,14 +8,14 @@ use rserpool::transport::Source;
 
 /// How many connections each source has.
 #[derive(Clone, Default)]
-pub(super) struct Sources(Arc<Mutex<HashMap<Source, usize>>>);
+pub(crate) struct Sources(Arc<Mutex<HashMap<Source, usize>>>);
 
 /// One connection of a source.
-pub(super) struct OfSource(Sources, Source);
+pub(crate) struct OfSource(Sources, Source);
 
 impl Sources {
     /// A place for a connection of this address, if its source has one left of `most`.
-    pub(super) fn take(&self, address: IpAddr, most: usize) -> Option<OfSource> {
+    pub(crate) fn take(&self, address: IpAddr, most: usize) -> Option<OfSource> {
         let source = Source::of(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(&source).copied().unwrap_or_default();
