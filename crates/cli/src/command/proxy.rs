@@ -1,11 +1,10 @@
 //! `rserpool proxy`: a pool behind a local port.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rserpool::UserConfig;
 use rserpool::wire::param::PoolHandle;
-use rserpool_gateway::proxy::{Config, Proxy, ProxyError, ProxyProtocol, Removed};
+use rserpool_gateway::proxy::{Config, Place, Proxy, ProxyError, ProxyProtocol, Removed};
 use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 use tracing::info;
@@ -35,10 +34,10 @@ pub(crate) struct Args {
     #[arg(long = "pool", value_name = "HANDLE", value_parser = pool_handle, conflicts_with = "pool")]
     pool_option: Option<PoolHandle>,
 
-    /// Where clients connect, such as tcp://127.0.0.1:8080; may be repeated. With port 0 the system
-    /// chooses the port.
-    #[arg(long, value_name = "URL", required = true, value_parser = place)]
-    listen: Vec<SocketAddr>,
+    /// Where clients come, such as tcp://127.0.0.1:8080, udp://127.0.0.1:5060 or unix:/run/web.sock; may
+    /// be repeated. With port 0 the system chooses the port.
+    #[arg(long, value_name = "URL", required = true)]
+    listen: Vec<Place>,
 
     /// The most servers that are tried for a connection. By default all that are known, until --wait
     /// is over.
@@ -70,6 +69,11 @@ pub(crate) struct Args {
     /// The same where one direction has ended.
     #[arg(long, value_name = "DURATION", default_value = shown(Config::HALF_CLOSED), value_parser = humantime::parse_duration)]
     half_closed: Duration,
+
+    /// How long a flow of datagrams, which is a client's address, keeps its server while none goes over
+    /// it.
+    #[arg(long, value_name = "DURATION", default_value = shown(Config::FLOW_IDLE), value_parser = humantime::parse_duration)]
+    flow_idle: Duration,
 
     /// What becomes of the connections of a server that leaves the pool: silent:5s resets those that
     /// have asked something and heard nothing for so long, keep lets all go on, close resets all.
@@ -113,7 +117,7 @@ impl Args {
                 }
                 error => error.into(),
             })?;
-            let urls: Vec<String> = proxy.listen().iter().map(|at| format!("tcp://{at}")).collect();
+            let urls: Vec<String> = proxy.listen().iter().map(ToString::to_string).collect();
             if output.format() == Format::Json {
                 output.json(&with_pool(&pool, json!({ "urls": urls })))?;
             } else {
@@ -142,6 +146,7 @@ impl Args {
         config.connections_max = self.connections_max as usize;
         config.per_source_max = self.connections_per_source_max.map(|max| max as usize);
         (config.idle, config.half_closed) = (self.idle, self.half_closed);
+        config.flow_idle = self.flow_idle;
         (config.removed, config.stick_to_source) = (self.removed, self.stick.is_some());
         config.proxy_protocol = self.proxy_protocol;
         Ok(config)
@@ -158,10 +163,4 @@ fn within_descriptors(mut config: Config) -> Config {
         config.connections_max = room;
     }
     config
-}
-
-/// Where to listen as an argument.
-fn place(text: &str) -> Result<SocketAddr, String> {
-    let wrong = || format!("`{text}` is not such as tcp://127.0.0.1:8080");
-    text.strip_prefix("tcp://").ok_or_else(wrong)?.parse().map_err(|_| wrong())
 }

@@ -1,5 +1,7 @@
 //! `rserpool watch`: a pool, as its clients are told of it.
 
+mod feeds;
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -18,19 +20,32 @@ use crate::pools::{element_with_home, with_pool};
 use crate::registrars::RegistrarArgs;
 use crate::runtime;
 
+use feeds::{FeedArgs, Feeds};
+
 /// Show who comes into a pool and who leaves it.
 ///
 /// Each element that comes, changes or leaves is a line, as clients of the pool are told, until it is
-/// interrupted. It needs no admin API, and works with registrars of other makes that send updates.
+/// interrupted. It needs no admin API, and works with registrars of other makes that send updates. A
+/// file and the servers of HAProxy can follow the pool with it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The pool handle.
     #[arg(value_parser = pool_handle)]
     pool: PoolHandle,
 
     #[command(flatten)]
+    feeds: FeedArgs,
+
+    #[command(flatten)]
     registrars: RegistrarArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  rserpool watch web
+  rserpool watch web --haproxy /run/haproxy/admin.sock --backend web
+  rserpool watch web --file /etc/prometheus/web.json --format prometheus-sd --target-port 9100";
 
 /// The elements of a pool as they were told last.
 type Members = BTreeMap<PeId, PoolElement>;
@@ -49,7 +64,9 @@ impl Args {
     async fn watch(&self, output: &mut Output) -> anyhow::Result<()> {
         let config = user::Config::new(self.registrars.urls())
             .listen(self.registrars.listen())
-            .timing(self.registrars.timing());
+            .timing(self.registrars.timing())
+            .tls(self.registrars.keys()?);
+        let mut feeds = Feeds::new(&self.feeds, &self.pool)?;
         let user = PoolUser::start(config)?;
         let mut events = user.events();
         user.subscribe(&self.pool);
@@ -64,12 +81,17 @@ impl Args {
         }
         let mut members = Members::new();
         loop {
-            let now = match events.recv().await {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = feeds.again() => continue,
+            };
+            let now = match event {
                 Ok(Event::Updated { handle, resolution }) if handle == self.pool => resolution,
                 // What is told next is the whole pool again.
                 Ok(_) | Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return Ok(()),
             };
+            feeds.follow(now.clone()).await?;
             let elements = now.iter().flat_map(|resolution| &resolution.elements);
             let now: Members = elements.map(|element| (element.id, element.clone())).collect();
             for (sign, element) in changes(&members, &now) {

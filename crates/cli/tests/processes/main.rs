@@ -8,6 +8,7 @@ mod bench;
 mod connecting;
 mod demo;
 mod failures;
+mod feeding;
 mod naming;
 mod networks;
 mod operators;

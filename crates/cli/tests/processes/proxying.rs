@@ -1,7 +1,9 @@
 //! Clients that know nothing of pools, behind `proxy`.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -263,4 +265,141 @@ fn who_cannot_listen_says_where() {
     assert!(failed.failure(78).contains(&url), "{failed:?}");
     let usage = ["proxy", "web", "--listen", "ftp://x", "--registrar", "tcp://127.0.0.1:1"];
     assert_eq!(run(&usage).code, Some(2));
+}
+
+/// A server for datagrams of the test itself, attached to the pool `web`.
+struct Datagrams {
+    socket: UdpSocket,
+    attach: Program,
+}
+
+impl Datagrams {
+    fn start(registrar: &str) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let port = socket.local_addr().unwrap().port().to_string();
+        let head = ["attach", "--pool", "web", "--transport", "udp", "--interval", "10ms"];
+        let at = ["--address", "127.0.0.1", "--listen-port", &port, "--registrar", registrar];
+        let before = members(registrar, "web").len();
+        let attach = Program::start(lasting(&[&head[..], &at].concat()));
+        until("one more element", || members(registrar, "web").len() == before + 1);
+        Self { socket, attach }
+    }
+
+    /// Answers all that came; where this question came from.
+    fn answer(&self, question: &[u8]) -> Option<SocketAddr> {
+        let mut octets = [0; 64];
+        let mut from = None;
+        while let Ok((count, at)) = self.socket.recv_from(&mut octets) {
+            self.socket.send_to(&octets[..count], at).unwrap();
+            if octets[..count] == *question {
+                from = Some(at);
+            }
+        }
+        from
+    }
+}
+
+/// A client for datagrams of a proxy.
+fn datagrams(at: &str) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_nonblocking(true).unwrap();
+    client.connect(at).unwrap();
+    client
+}
+
+/// Asks until one of the servers has answered: its number, and where the proxy sends from.
+fn ask(client: &UdpSocket, servers: &[&Datagrams]) -> (usize, SocketAddr) {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let question = ASKED.fetch_add(1, Ordering::Relaxed).to_string();
+    let mut answered = None;
+    until("an answer", || {
+        // A port that is closed is told at the next call.
+        let _ = client.send(question.as_bytes());
+        for (number, server) in servers.iter().enumerate() {
+            let from = server.answer(question.as_bytes());
+            answered = from.map(|at| (number, at)).or(answered);
+        }
+        // Earlier questions may have had several answers.
+        let mut octets = [0; 64];
+        std::iter::from_fn(|| client.recv(&mut octets).ok().map(|count| octets[..count].to_vec()))
+            .any(|answer| answer == question.as_bytes())
+    });
+    answered.unwrap()
+}
+
+#[test]
+fn datagrams_of_a_client_go_to_one_server_as_long_as_that_is_there() {
+    let registrar = Registrar::patient();
+    let servers = [(); 2].map(|()| Datagrams::start(registrar.tcp()));
+    let both = [&servers[0], &servers[1]];
+    let listen = ["proxy", "web", "-o", "json", "--listen", "udp://127.0.0.1:0", "--registrar"];
+    let mut proxy = Program::start(lasting(&[&listen[..], &[registrar.tcp()]].concat()));
+    let at = proxy.json()["urls"][0].as_str().unwrap().trim_start_matches("udp://").to_owned();
+    let client = datagrams(&at);
+    let (first, from) = ask(&client, &both);
+    for _ in 0..20 {
+        assert_eq!(ask(&client, &both), (first, from));
+    }
+    // Another client is another flow.
+    assert_ne!(ask(&datagrams(&at), &both).1, from);
+    // Out of the pool, and its port still open: the next datagram goes to the other one.
+    servers[first].attach.signal(Signal::TERM);
+    until("the flow moves", || ask(&client, &both).0 != first);
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.ended().code, Some(0));
+}
+
+#[test]
+fn a_flow_leaves_a_server_whose_port_is_closed() {
+    let registrar = Registrar::patient();
+    let servers = [(); 2].map(|()| Datagrams::start(registrar.tcp()));
+    let listen = ["proxy", "web", "-o", "json", "--listen", "udp://127.0.0.1:0", "--registrar"];
+    let mut proxy = Program::start(lasting(&[&listen[..], &[registrar.tcp()]].concat()));
+    let at = proxy.json()["urls"][0].as_str().unwrap().trim_start_matches("udp://").to_owned();
+    let client = datagrams(&at);
+    let (first, _) = ask(&client, &[&servers[0], &servers[1]]);
+    let [zero, one] = servers;
+    let (dead, alive) = if first == 0 { (zero, one) } else { (one, zero) };
+    drop(dead.socket);
+    ask(&client, &[&alive]);
+    drop(dead.attach);
+}
+
+#[test]
+fn a_unix_socket_is_a_place_for_clients() {
+    let registrar = Registrar::patient();
+    let server = Attached::start(registrar.tcp());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("web.sock");
+    let listen = format!("unix:{}", path.display());
+    let start = || {
+        let head = ["proxy", "web", "-o", "json", "--proxy-protocol", "v1", "--listen", &listen];
+        let rest = ["--registrar", registrar.tcp()];
+        Program::start(lasting(&[&head[..], &rest].concat()))
+    };
+    let mut proxy = start();
+    assert_eq!(proxy.json()["urls"][0], *listen);
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"question\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut inside = server.accept();
+    let mut asked = String::new();
+    inside.read_to_string(&mut asked).unwrap();
+    assert_eq!(asked, "PROXY UNKNOWN\r\nquestion\n");
+    inside.write_all(b"answer\n").unwrap();
+    drop(inside);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "answer\n");
+    // Where somebody listens nobody else does; what somebody left makes room.
+    assert!(start().ended().failure(78).contains(&listen));
+    proxy.kill();
+    assert!(path.exists());
+    let mut second = start();
+    second.json();
+    second.signal(Signal::TERM);
+    assert_eq!(second.ended().code, Some(0));
+    assert!(!path.exists());
 }

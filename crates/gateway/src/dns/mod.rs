@@ -27,6 +27,9 @@ pub use config::{Config, Order};
 pub use counters::{Counters, Stats};
 pub use names::{Zone, ZoneParseError};
 
+pub(crate) use names::label;
+pub(crate) use records::servers;
+
 use crate::sources::Sources;
 use answer::{Answerer, Way};
 use counters::Count;

@@ -77,7 +77,7 @@ pub(super) enum PoolName {
 
 /// A transport, as the names of services say it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Tcp,
     Udp,
     Sctp,
@@ -192,6 +192,12 @@ fn base32(pool: &PoolHandle) -> Option<Vec<u8>> {
     let octets = pool.as_bytes();
     let fits = octets.len() <= HANDLE_OCTETS_MAX;
     fits.then(|| BASE32HEX_NOPAD.encode(octets).to_ascii_lowercase().into_bytes())
+}
+
+/// A handle as a label: itself, or in base32hex; `None`: it does not fit.
+pub(crate) fn label(pool: &PoolHandle) -> Option<String> {
+    let octets = if is_plain(pool) { pool.as_bytes().to_vec() } else { base32(pool)? };
+    String::from_utf8(octets).ok()
 }
 
 /// Whether a handle is a label that a host may have, behind `_` too.

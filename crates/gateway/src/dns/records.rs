@@ -16,15 +16,15 @@ const ELEMENTS_MAX: usize = 256;
 
 /// An element, with the numbers of its SRV record.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Server<'a> {
-    pub(super) element: &'a Element,
-    pub(super) port: u16,
-    pub(super) priority: u16,
-    pub(super) weight: u16,
+pub(crate) struct Server<'a> {
+    pub(crate) element: &'a Element,
+    pub(crate) port: u16,
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
 }
 
 /// Those of a pool's elements that are reached over this transport, in the order of the pool's policy.
-pub(super) fn servers(
+pub(crate) fn servers(
     pool: &Resolution,
     protocol: Option<Protocol>,
     order: Order,

@@ -1,13 +1,13 @@
 //! Which pool is reached at which places, and how.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use rserpool::{PoolHandle, UserConfig};
 
-use super::ProxyProtocol;
+use super::{Place, ProxyProtocol};
 
 /// Which pool is reached at which places, and how.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct Config {
     pub user: UserConfig,
     /// The pool.
     pub pool: PoolHandle,
-    /// Where clients connect.
-    pub listen: Vec<SocketAddr>,
+    /// Where clients come.
+    pub listen: Vec<Place>,
     /// The most servers that are tried for a connection. Default: `None`, all that are known, as long
     /// as [`wait`](Self::wait) is not over.
     pub tries: Option<u32>,
@@ -38,6 +38,9 @@ pub struct Config {
     pub idle: Duration,
     /// The same where one direction has ended. Default: [`HALF_CLOSED`](Self::HALF_CLOSED), 30 s.
     pub half_closed: Duration,
+    /// How long a flow of datagrams lives over which none goes. Default:
+    /// [`FLOW_IDLE`](Self::FLOW_IDLE), 60 s.
+    pub flow_idle: Duration,
     /// What becomes of the connections of a server that leaves the pool. Default:
     /// [`REMOVED`](Self::REMOVED), those that wait for an answer for 5 s end.
     pub removed: Removed,
@@ -64,13 +67,18 @@ impl Config {
     pub const IDLE: Duration = Duration::from_secs(3600);
     /// The default of [`half_closed`](Self::half_closed).
     pub const HALF_CLOSED: Duration = Duration::from_secs(30);
+    /// The default of [`flow_idle`](Self::flow_idle).
+    pub const FLOW_IDLE: Duration = Duration::from_secs(60);
+    /// Flows of one socket for datagrams, where [`connections_max`](Self::connections_max) allows as
+    /// many: the one that was silent for longest makes room.
+    pub const FLOWS_MAX: usize = 65_536;
     /// The default of [`removed`](Self::removed).
     pub const REMOVED: Removed = Removed::Silent(Duration::from_secs(5));
     /// The default of [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(30);
 
     /// A proxy to this pool, with the default of everything else.
-    pub fn new(user: UserConfig, pool: PoolHandle, listen: Vec<SocketAddr>) -> Self {
+    pub fn new(user: UserConfig, pool: PoolHandle, listen: Vec<Place>) -> Self {
         Self {
             user,
             pool,
@@ -82,6 +90,7 @@ impl Config {
             per_source_max: None,
             idle: Self::IDLE,
             half_closed: Self::HALF_CLOSED,
+            flow_idle: Self::FLOW_IDLE,
             removed: Self::REMOVED,
             proxy_protocol: None,
             stick_to_source: false,

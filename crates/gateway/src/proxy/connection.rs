@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::task::Poll;
 
 use rserpool::PeId;
-use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -14,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::pool::Pool;
-use super::proxy_protocol::Ends;
 use super::pump::Direction;
+use super::stream::Stream;
 use super::{Config, Removed};
 use crate::deadline::after;
 
@@ -33,8 +32,8 @@ pub(super) enum End {
 /// Connects a client with a server of the pool, and carries what they say until both have ended or
 /// the proxy ends.
 pub(super) async fn serve(
-    client: TcpStream,
-    from: SocketAddr,
+    client: Stream,
+    from: Option<SocketAddr>,
     pool: &Pool,
     config: &Config,
     mut closing: watch::Receiver<bool>,
@@ -43,17 +42,16 @@ pub(super) async fn serve(
         // Idle connections are many, and need no room for that.
         connected = Box::pin(connect(&client, from, pool, config)) => connected,
         _ = closing.wait_for(|is_closing| *is_closing) => {
-            reset(&client);
+            client.reset();
             return End::Reset;
         }
     };
     let Some((server, id)) = connected else {
-        reset(&client);
+        client.reset();
         return End::NoServer;
     };
     for stream in [&client, &server] {
-        let _ = stream.set_nodelay(true);
-        let _ = SockRef::from(stream).set_keepalive(true);
+        stream.prepare();
     }
     let carried = tokio::select! {
         carried = carry(&client, &server, pool, id, config) => carried,
@@ -62,29 +60,25 @@ pub(super) async fn serve(
     match carried {
         Ok(()) => End::Whole,
         Err(error) => {
-            debug!(client = %from, server = %id, %error, "reset");
-            reset(&client);
-            reset(&server);
+            debug!(client = ?from, server = %id, %error, "reset");
+            // An answer that was cut has to look cut.
+            client.reset();
+            server.reset();
             End::Reset
         }
     }
 }
 
-/// An answer that was cut has to look cut.
-fn reset(stream: &TcpStream) {
-    let _ = stream.set_zero_linger();
-}
-
 /// A connection to a server, of which nothing was asked yet: so the next may be tried.
 async fn connect(
-    client: &TcpStream,
-    from: SocketAddr,
+    client: &Stream,
+    from: Option<SocketAddr>,
     pool: &Pool,
     config: &Config,
-) -> Option<(TcpStream, PeId)> {
-    let ends = client.local_addr().ok().map(|proxy| Ends { client: from, proxy });
-    let header = config.proxy_protocol.map(|version| version.header(ends)).unwrap_or_default();
-    let source = config.stick_to_source.then(|| from.ip());
+) -> Option<(Stream, PeId)> {
+    let header =
+        config.proxy_protocol.map(|version| version.header(client.ends(from))).unwrap_or_default();
+    let source = from.filter(|_| config.stick_to_source).map(|from| from.ip());
     let deadline = after(Instant::now(), config.wait);
     let most = config.tries.map_or(usize::MAX, |tries| tries as usize);
     let mut news = pool.news();
@@ -116,15 +110,15 @@ async fn connect(
 }
 
 /// A connection over which only the header has gone.
-async fn open(at: SocketAddr, header: &[u8]) -> io::Result<TcpStream> {
+async fn open(at: SocketAddr, header: &[u8]) -> io::Result<Stream> {
     let mut server = TcpStream::connect(at).await?;
     server.write_all(header).await?;
-    Ok(server)
+    Ok(Stream::Tcp(server))
 }
 
 async fn carry(
-    client: &TcpStream,
-    server: &TcpStream,
+    client: &Stream,
+    server: &Stream,
     pool: &Pool,
     id: PeId,
     config: &Config,

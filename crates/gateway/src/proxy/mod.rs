@@ -3,31 +3,39 @@
 mod config;
 mod connection;
 mod counters;
+mod flows;
+mod listener;
+mod place;
 mod pool;
 mod proxy_protocol;
 mod pump;
+mod stream;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rserpool::{PoolUser, StartError};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 pub use config::{Config, Removed, RemovedParseError};
 pub use counters::{Counters, Stats};
 
+pub use place::{Place, PlaceParseError};
 pub use proxy_protocol::{ProxyProtocol, ProxyProtocolParseError};
 
 use crate::sources::{OfSource, Sources};
 use counters::Count;
+use listener::Listener;
 use pool::Pool;
+use stream::Stream;
 
 /// How long nothing is accepted where there are no descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -37,10 +45,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub enum ProxyError {
     /// A place cannot be listened at.
-    #[error("cannot listen at tcp://{at}: {source}")]
+    #[error("cannot listen at {at}: {source}")]
     Bind {
         /// Where.
-        at: SocketAddr,
+        at: Place,
         /// Why not.
         source: io::Error,
     },
@@ -54,8 +62,9 @@ pub struct Proxy {
     config: Arc<Config>,
     user: PoolUser,
     pool: Arc<Pool>,
-    listeners: Vec<TcpListener>,
-    listen: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
+    sockets: Vec<UdpSocket>,
+    listen: Vec<Place>,
     counters: Counters,
 }
 
@@ -71,21 +80,25 @@ impl Proxy {
     /// Outside of a runtime with IO and time.
     pub async fn start(mut config: Config) -> Result<Self, ProxyError> {
         config.connections_max = config.connections_max.clamp(1, Config::CONNECTIONS_LIMIT);
-        let mut listeners = Vec::new();
-        for &at in &config.listen {
-            let bound = TcpListener::bind(at).await;
-            listeners.push(bound.map_err(|source| ProxyError::Bind { at, source })?);
+        let (mut listeners, mut sockets, mut listen) = (Vec::new(), Vec::new(), Vec::new());
+        for place in &config.listen {
+            let bound = Bound::at(place).await;
+            let bound = bound.map_err(|source| ProxyError::Bind { at: place.clone(), source })?;
+            listen.push(bound.1);
+            match bound.0 {
+                Bound::Connections(listener) => listeners.push(listener),
+                Bound::Datagrams(socket) => sockets.push(socket),
+            }
         }
-        let listen = listeners.iter().filter_map(|it| it.local_addr().ok()).collect();
         let user = PoolUser::start(config.user.clone())?;
         let counters = Counters::default();
         let pool = Pool::new(user.clone(), config.pool.clone(), counters.clone());
         let (config, pool) = (Arc::new(config), Arc::new(pool));
-        Ok(Self { config, user, pool, listeners, listen, counters })
+        Ok(Self { config, user, pool, listeners, sockets, listen, counters })
     }
 
     /// Where it listens, with the ports that the system chose.
-    pub fn listen(&self) -> &[SocketAddr] {
+    pub fn listen(&self) -> &[Place] {
         &self.listen
     }
 
@@ -111,11 +124,14 @@ impl Proxy {
             counters: self.counters.clone(),
             closing: is_closing,
         };
-        let accepting = tokio::spawn(accept(self.listeners, shared));
+        let mut accepting = JoinSet::new();
+        for socket in self.sockets {
+            accepting.spawn(flows::carry(socket, shared.clone()));
+        }
+        accepting.spawn(accept(self.listeners, shared));
         end.await;
         // Nobody is accepted any more; what is there goes on in tasks of its own.
-        accepting.abort();
-        let _ = accepting.await;
+        accepting.shutdown().await;
         let all = u32::try_from(self.config.connections_max).unwrap_or(u32::MAX);
         let left = self.config.connections_max - places.available_permits();
         info!(connections = left, "no new connections");
@@ -132,6 +148,29 @@ impl Proxy {
     }
 }
 
+/// What listens at a place.
+enum Bound {
+    Connections(Listener),
+    Datagrams(UdpSocket),
+}
+
+impl Bound {
+    /// It, and where it is, with the port that the system chose.
+    async fn at(place: &Place) -> io::Result<(Self, Place)> {
+        let listener = match place {
+            Place::Udp(at) => {
+                let socket = UdpSocket::bind(at).await?;
+                let place = Place::Udp(socket.local_addr()?);
+                return Ok((Self::Datagrams(socket), place));
+            }
+            Place::Tcp(at) => Listener::tcp(*at).await?,
+            Place::Unix(path) => Listener::unix(path).await?,
+        };
+        let place = listener.place()?;
+        Ok((Self::Connections(listener), place))
+    }
+}
+
 /// What all connections share.
 #[derive(Clone)]
 struct Shared {
@@ -145,7 +184,7 @@ struct Shared {
 
 /// Accepts from all of them in turn. A connection has its place before it is accepted, and a place
 /// to listen at has none.
-async fn accept(listeners: Vec<TcpListener>, shared: Shared) {
+async fn accept(listeners: Vec<Listener>, shared: Shared) {
     let mut turn = 0;
     loop {
         let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else { return };
@@ -158,11 +197,12 @@ async fn accept(listeners: Vec<TcpListener>, shared: Shared) {
             }
         };
         shared.counters.count(Count::Accepted);
-        let most = shared.config.most_of(from.ip());
-        let Some(of_source) = shared.sources.take(from.ip(), most) else {
-            warn!(client = %from, "too many connections of one source");
+        // Processes of this host count as one source.
+        let source = from.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |from| from.ip());
+        let Some(of_source) = shared.sources.take(source, shared.config.most_of(source)) else {
+            warn!(client = ?from, "too many connections of one source");
             shared.counters.count(Count::Refused);
-            let _ = client.set_zero_linger();
+            client.reset();
             continue;
         };
         tokio::spawn(carry(client, from, shared.clone(), place, of_source));
@@ -171,10 +211,10 @@ async fn accept(listeners: Vec<TcpListener>, shared: Shared) {
 
 /// The next connection, and whose turn is next.
 fn next(
-    listeners: &[TcpListener],
+    listeners: &[Listener],
     turn: &mut usize,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
     for offset in 0..listeners.len() {
         let number = (*turn + offset) % listeners.len();
         if let Poll::Ready(accepted) = listeners[number].poll_accept(cx) {
@@ -186,8 +226,8 @@ fn next(
 }
 
 async fn carry(
-    client: TcpStream,
-    from: SocketAddr,
+    client: Stream,
+    from: Option<SocketAddr>,
     shared: Shared,
     _place: OwnedSemaphorePermit,
     _of_source: OfSource,
@@ -196,6 +236,6 @@ async fn carry(
     let end = connection::serve(client, from, &pool, &config, closing).await;
     counters.ended(end);
     if end == connection::End::NoServer {
-        warn!(client = %from, pool = %config.pool, "no server can be reached");
+        warn!(client = ?from, pool = %config.pool, "no server can be reached");
     }
 }

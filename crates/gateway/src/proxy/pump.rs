@@ -2,11 +2,9 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use super::stream::Stream;
 
 thread_local! {
     /// What is read goes through here, and out at once: a connection owns memory only while its
@@ -45,8 +43,8 @@ impl Direction {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &Stream,
+        to: &Stream,
     ) -> Poll<io::Result<()>> {
         loop {
             while self.written < self.pending.len() {
@@ -68,8 +66,7 @@ impl Direction {
                 State::Open => {}
                 State::Ending => {
                     self.state = State::Ended;
-                    // Its other end may be gone already, which the other direction notices.
-                    let _ = SockRef::from(to).shutdown(Shutdown::Write);
+                    to.end();
                     return Poll::Ready(Ok(()));
                 }
                 State::Ended => return Poll::Pending,
@@ -83,7 +80,7 @@ impl Direction {
     }
 
     /// Whether octets went through at once.
-    fn read(&mut self, from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result<bool> {
+    fn read(&mut self, from: &Stream, to: &Stream, buffer: &mut [u8]) -> io::Result<bool> {
         let count = match from.try_read(buffer) {
             Ok(0) => {
                 self.state = State::Ending;

@@ -1,0 +1,144 @@
+//! What follows a pool with `watch`: files, HAProxy, commands.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::programs::{PATIENCE, Program, Registrar, Server, lasting, run, until};
+
+fn watch(registrar: &str, options: &[&str]) -> Program {
+    let head = ["watch", "EchoPool", "-o", "json", "--registrar", registrar];
+    Program::start(lasting(&[&head[..], options].concat()))
+}
+
+#[test]
+fn files_say_who_is_in_the_pool_and_a_command_is_run_after_each_change() {
+    let registrar = Registrar::patient();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (hosts, targets, ran) = (path("hosts"), path("targets.json"), path("ran"));
+    let command = format!("cp {hosts} {ran}");
+    let options = ["--file", &hosts, "--format", "hosts", "--on-change", &command];
+    let _hosts = watch(registrar.tcp(), &options);
+    let options = ["--file", &targets, "--format", "prometheus-sd", "--target-port", "9100"];
+    let _targets = watch(registrar.tcp(), &options);
+    let text = |name: &str| fs::read_to_string(name).unwrap_or_default();
+    until("an empty file", || text(&targets) == "[]\n" && text(&ran).lines().count() == 1);
+    let server = Server::echo(registrar.tcp());
+    let line = format!("127.0.0.1\tEchoPool {}.EchoPool\n", server.id.trim_start_matches("0x"));
+    until("a line", || text(&ran).ends_with(&line));
+    until("a target", || {
+        let targets: Value = serde_json::from_str(&text(&targets)).unwrap();
+        targets[0]["targets"][0] == "127.0.0.1:9100"
+            && targets[0]["labels"]["__meta_rserpool_element"] == *server.id
+    });
+    drop(server);
+    until("empty files again", || text(&targets) == "[]\n" && text(&ran).lines().count() == 1);
+}
+
+/// Something that answers as HAProxy does, and what it was told.
+fn pretender(path: &Path) -> Receiver<String> {
+    let listener = UnixListener::bind(path).unwrap();
+    let (told, said) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let state =
+                |name: &str| format!("2 web 1 {name} 0.0.0.1 0 5 1 1 0 1 0 0 8 0 0 0 - 1 -\n");
+            let answer = match &*line {
+                "show servers state web\n" => {
+                    format!("1\n# head\n{}{}\n", state("s1"), state("s2"))
+                }
+                "show servers state none\n" => "Can't find backend.\n\n".into(),
+                _ if told.send(line.clone()).is_err() => return,
+                _ => "\n".into(),
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    said
+}
+
+#[test]
+fn the_servers_of_haproxy_are_those_of_the_pool() {
+    let registrar = Registrar::patient();
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("haproxy.sock");
+    let said = pretender(&socket);
+    let next = || said.recv_timeout(PATIENCE).unwrap();
+    let at = socket.display().to_string();
+    let server = Server::start(registrar.tcp(), &["echo", "--transport", "tcp"]);
+    let told = run(&["resolve", "EchoPool", "-o", "json", "--registrar", registrar.tcp()]).json();
+    let port = &told["elements"][0]["port"];
+    let _watch = watch(registrar.tcp(), &["--haproxy", &at, "--backend", "web"]);
+    let first = "set server web/s1";
+    let ready =
+        format!("{first} addr 127.0.0.1 port {port}; {first} weight 256; {first} state ready\n");
+    assert_eq!(next(), ready);
+    assert_eq!(next(), "set server web/s2 state maint\n");
+    drop(server);
+    assert_eq!(next(), "set server web/s1 state maint\n");
+    // One that is not there is looked for again.
+    let mut missing = watch(registrar.tcp(), &["--haproxy", &at, "--backend", "none"]);
+    assert!(missing.log_line().contains("no backend `none`"));
+    let wrong =
+        ["watch", "web", "--haproxy", &at, "--backend", "a b", "--registrar", registrar.tcp()];
+    run(&wrong).failure(78);
+}
+
+/// What HAProxy says to a line.
+fn ask(socket: &Path, line: &str) -> String {
+    let Ok(mut stream) = UnixStream::connect(socket) else { return String::new() };
+    let _ = writeln!(stream, "{line}");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn haproxy_itself_has_a_dead_server_in_maintenance() {
+    if Command::new("haproxy").arg("-v").output().is_err() {
+        eprintln!("SKIPPED: haproxy is not installed");
+        return;
+    }
+    let registrar = Registrar::patient();
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, file) = (directory.path().join("sock"), directory.path().join("haproxy.cfg"));
+    // A front end of a Unix socket: no port is taken.
+    let text = format!(
+        "global\n stats socket {0} level admin\ndefaults\n mode tcp\n timeout connect 1s\n \
+         timeout client 9s\n timeout server 9s\nlisten front\n bind unix@{0}.front\n \
+         use_backend web\nbackend web\n server-template s 1-3 0.0.0.1:1 disabled\n",
+        socket.display()
+    );
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new("haproxy");
+    command.args(["-db", "-f"]).arg(&file);
+    let _haproxy = Program::start(command);
+    until("its socket", || ask(&socket, "show servers state web").starts_with('1'));
+    let at = socket.display().to_string();
+    let _watch = watch(registrar.tcp(), &["--haproxy", &at, "--backend", "web"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let head = ["attach", "--pool", "EchoPool", "--check", "none", "--interval", "10ms"];
+    let place = ["--address", "127.0.0.1", "--listen-port", &port, "--registrar", registrar.tcp()];
+    let mut attach = Program::start(lasting(&[&head[..], &place].concat()));
+    // Operational states: 0 stopped, 2 running.
+    let state = || {
+        let answer = ask(&socket, "show servers state web");
+        let mut lines = answer.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        lines.find(|words| words.get(18) == Some(&&*port)).map(|words| words[5].to_owned())
+    };
+    until("it serves", || state().as_deref() == Some("2"));
+    attach.kill();
+    until("it is in maintenance", || state().as_deref() == Some("0"));
+}
