@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -104,41 +104,77 @@ fn ask(socket: &Path, line: &str) -> String {
     answer
 }
 
-#[test]
-fn haproxy_itself_has_a_dead_server_in_maintenance() {
+/// HAProxy with this backend, and its socket; `None` where it is not installed.
+fn haproxy(directory: &Path, backend: &str) -> Option<(Program, PathBuf)> {
     if Command::new("haproxy").arg("-v").output().is_err() {
         eprintln!("SKIPPED: haproxy is not installed");
-        return;
+        return None;
     }
-    let registrar = Registrar::patient();
-    let directory = tempfile::tempdir().unwrap();
-    let (socket, file) = (directory.path().join("sock"), directory.path().join("haproxy.cfg"));
+    let (socket, file) = (directory.join("sock"), directory.join("haproxy.cfg"));
     // A front end of a Unix socket: no port is taken.
     let text = format!(
         "global\n stats socket {0} level admin\ndefaults\n mode tcp\n timeout connect 1s\n \
-         timeout client 9s\n timeout server 9s\nlisten front\n bind unix@{0}.front\n \
-         use_backend web\nbackend web\n server-template s 1-3 0.0.0.1:1 disabled\n",
+         timeout client 9s\n timeout server 9s\nlisten web\n bind unix@{0}.front\n {backend}\n",
         socket.display()
     );
     fs::write(&file, text).unwrap();
     let mut command = Command::new("haproxy");
     command.args(["-db", "-f"]).arg(&file);
-    let _haproxy = Program::start(command);
+    let haproxy = Program::start(command);
     until("its socket", || ask(&socket, "show servers state web").starts_with('1'));
-    let at = socket.display().to_string();
-    let _watch = watch(registrar.tcp(), &["--haproxy", &at, "--backend", "web"]);
+    Some((haproxy, socket))
+}
+
+/// The operational state of the server at this port, as HAProxy sees it: 0 stopped, 2 running.
+fn state(socket: &Path, port: &str) -> Option<String> {
+    let answer = ask(socket, "show servers state web");
+    let mut lines = answer.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    lines.find(|words| words.get(18) == Some(&port)).map(|words| words[5].to_owned())
+}
+
+/// A server of the test itself in EchoPool: its port, and what ends its membership.
+fn attached(registrar: &str) -> (TcpListener, String, Program) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let head = ["attach", "--pool", "EchoPool", "--check", "none", "--interval", "10ms"];
-    let place = ["--address", "127.0.0.1", "--listen-port", &port, "--registrar", registrar.tcp()];
-    let mut attach = Program::start(lasting(&[&head[..], &place].concat()));
-    // Operational states: 0 stopped, 2 running.
-    let state = || {
-        let answer = ask(&socket, "show servers state web");
-        let mut lines = answer.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        lines.find(|words| words.get(18) == Some(&&*port)).map(|words| words[5].to_owned())
-    };
-    until("it serves", || state().as_deref() == Some("2"));
+    let place = ["--address", "127.0.0.1", "--listen-port", &port, "--registrar", registrar];
+    let attach = Program::start(lasting(&[&head[..], &place].concat()));
+    (listener, port, attach)
+}
+
+#[test]
+fn haproxy_itself_has_a_dead_server_in_maintenance() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = "server-template s 1-3 0.0.0.1:1 disabled";
+    let Some((_haproxy, socket)) = haproxy(directory.path(), places) else { return };
+    let registrar = Registrar::patient();
+    let at = socket.display().to_string();
+    let _watch = watch(registrar.tcp(), &["--haproxy", &at, "--backend", "web"]);
+    let (_listener, port, mut attach) = attached(registrar.tcp());
+    until("it serves", || state(&socket, &port).as_deref() == Some("2"));
     attach.kill();
-    until("it is in maintenance", || state().as_deref() == Some("0"));
+    until("it is in maintenance", || state(&socket, &port).as_deref() == Some("0"));
+}
+
+#[test]
+fn haproxy_finds_servers_in_the_dns() {
+    let registrar = Registrar::patient();
+    let head = ["dns", "--listen", "127.0.0.1:0", "-o", "json", "--pool", "EchoPool"];
+    let mut dns = Program::start(lasting(&[&head[..], &["--registrar", registrar.tcp()]].concat()));
+    let at = dns.json()["listen"][0].as_str().unwrap().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let places = format!(
+        "server-template s 3 _echopool._tcp.rserpool.internal resolvers r init-addr none\n\
+         resolvers r\n nameserver n {at}\n timeout resolve 100ms\n timeout retry 100ms\n \
+         hold valid 100ms\n hold nx 100ms\n hold obsolete 100ms"
+    );
+    let Some((_haproxy, socket)) = haproxy(directory.path(), &places) else { return };
+    let servers = [attached(registrar.tcp()), attached(registrar.tcp())];
+    for (_, port, _) in &servers {
+        until("it serves", || state(&socket, port).as_deref() == Some("2"));
+    }
+    let [(_, first, mut attach), (_, second, _other)] = servers;
+    attach.kill();
+    until("it is gone", || state(&socket, &first).is_none());
+    assert_eq!(state(&socket, &second).as_deref(), Some("2"));
 }

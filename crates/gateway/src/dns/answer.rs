@@ -230,7 +230,7 @@ impl Answerer {
         if !matches!(kind, RecordType::SRV | RecordType::ANY) {
             return Sections::default();
         }
-        let servers = records::servers(pool, protocol, self.config.order);
+        let servers = records::servers(&pool.elements, protocol, self.config.order);
         let (answers, additionals) = self.config.zone.srv(owner, self.ttl(), pool, &servers);
         Sections { answers, additionals }
     }

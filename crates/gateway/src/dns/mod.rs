@@ -28,7 +28,7 @@ pub use counters::{Counters, Stats};
 pub use names::{Zone, ZoneParseError};
 
 pub(crate) use names::label;
-pub(crate) use records::servers;
+pub(crate) use records::{Server, servers};
 
 use crate::sources::Sources;
 use answer::{Answerer, Way};

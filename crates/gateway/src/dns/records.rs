@@ -23,15 +23,15 @@ pub(crate) struct Server<'a> {
     pub(crate) weight: u16,
 }
 
-/// Those of a pool's elements that are reached over this transport, in the order of the pool's policy.
+/// Those of these elements that are reached over this transport, in the order of the pool's policy.
 pub(crate) fn servers(
-    pool: &Resolution,
+    elements: &[Element],
     protocol: Option<Protocol>,
     order: Order,
 ) -> Vec<Server<'_>> {
     let is_over = |element: &&Element| protocol.is_none_or(|it| is(&element.user_transport, it));
     let has_place = |element: &&Element| element.user_transport.socket_addrs().next().is_some();
-    let elements = pool.elements.iter().filter(is_over).filter(has_place).take(ELEMENTS_MAX);
+    let elements = elements.iter().filter(is_over).filter(has_place).take(ELEMENTS_MAX);
     let elements: Vec<&Element> = elements.collect();
     let most = elements.iter().filter_map(|element| share(element)).max().unwrap_or_default();
     let mut priorities: Vec<u32> = elements.iter().filter_map(|it| priority(it)).collect();
@@ -216,7 +216,7 @@ mod tests {
 
     fn numbers(policies: &[&str], order: Order) -> Vec<(u16, u16)> {
         let pool = pool(policies);
-        servers(&pool, None, order).iter().map(|it| (it.priority, it.weight)).collect()
+        servers(&pool.elements, None, order).iter().map(|it| (it.priority, it.weight)).collect()
     }
 
     #[test]

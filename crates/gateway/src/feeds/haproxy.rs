@@ -104,7 +104,8 @@ impl Haproxy {
     pub async fn follow(&mut self, pool: Option<&Resolution>) -> Result<Told, HaproxyError> {
         let known = known(&self.ask(&format!("show servers state {}", self.backend)).await?);
         let known = known.ok_or_else(|| HaproxyError::NoBackend(self.backend.clone()))?;
-        let elements = pool.map(|pool| servers(pool, None, Order::Weight)).unwrap_or_default();
+        let elements = pool.map(|pool| &*pool.elements).unwrap_or_default();
+        let elements = servers(elements, None, Order::Weight);
         let wanted: Vec<(PeId, SocketAddr, u32)> = elements
             .iter()
             .filter_map(|server| {

@@ -29,7 +29,8 @@ pub(super) struct FeedArgs {
     #[arg(long, value_name = "PATH", requires = "format")]
     file: Option<PathBuf>,
 
-    /// The form of the file: hosts (as /etc/hosts) or prometheus-sd (file_sd_configs of Prometheus).
+    /// The form of the file: eds (endpoints for Envoy), hosts (as /etc/hosts), nginx (servers of an
+    /// upstream) or prometheus-sd (file_sd_configs of Prometheus).
     #[arg(long, value_name = "FORMAT", requires = "file")]
     format: Option<FileFormat>,
 
