@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rserpool_transport::Identity;
 use rserpool_wire::param::{PoolElement, PoolHandle};
 use tokio::time::timeout;
 
@@ -100,6 +101,11 @@ impl Session {
     /// See [`crate::Session::server`].
     pub fn server(&self) -> Option<PoolElement> {
         self.session.server()
+    }
+
+    /// See [`crate::Session::server_identity`].
+    pub fn server_identity(&self) -> Option<Identity> {
+        self.session.server_identity()
     }
 
     /// See [`crate::Session::has_cookie`].

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rserpool_proto::session::client::FailureReason;
 use rserpool_proto::stats::SessionStats;
+use rserpool_transport::Identity;
 use rserpool_wire::param::{PoolElement, Transport, TransportUse};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
@@ -65,11 +66,19 @@ pub(super) enum Command {
 /// What the task tells.
 pub(super) enum Notice {
     /// The first server has the session.
-    Connected(PoolElement),
+    Connected(Reached),
     /// Something happened.
     Event(Event),
     /// Another server has the session.
-    Moved(Event, PoolElement),
+    Moved(Event, Reached),
+}
+
+/// A server that has the session.
+#[derive(Clone)]
+pub(super) struct Reached {
+    pub(super) element: PoolElement,
+    /// Who it has proved to be.
+    pub(super) identity: Option<Identity>,
 }
 
 /// What the task says of the session, at any time.
@@ -104,7 +113,7 @@ pub(super) struct Channel {
     commands: mpsc::UnboundedSender<Command>,
     notices: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<Notice, SessionError>>>,
     /// The server that the application knows of.
-    server: Mutex<Option<PoolElement>>,
+    server: Mutex<Option<Reached>>,
     /// Which one it is.
     known: AtomicU64,
     message_max: usize,
@@ -207,7 +216,12 @@ impl Channel {
     }
 
     pub(super) fn server(&self) -> Option<PoolElement> {
-        lock(&self.server).clone()
+        lock(&self.server).as_ref().map(|server| server.element.clone())
+    }
+
+    /// Who that one has proved to be.
+    pub(super) fn server_identity(&self) -> Option<Identity> {
+        lock(&self.server).as_ref()?.identity.clone()
     }
 
     pub(super) fn status(&self) -> Status {

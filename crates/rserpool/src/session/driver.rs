@@ -14,7 +14,7 @@ use rserpool_proto::user::Answer;
 use rserpool_transport::tls::Role;
 use rserpool_transport::{
     AssocId, DownReason, Endpoints, Error as TransportError, Event as TransportEvent, Framing,
-    Ppid, Remote, SendError,
+    Identity, Ppid, Remote, SendError,
 };
 use rserpool_wire::param::{PoolElement, Transport, TransportUse};
 use rserpool_wire::{Message, Protocol};
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::channel::{Command, Ends, MESSAGE_COST, Notice, Shared};
+use super::channel::{Command, Ends, MESSAGE_COST, Notice, Reached, Shared};
 use super::waiting::Waiting;
 use super::{Event, Pool};
 use crate::associations::remote_of;
@@ -36,6 +36,8 @@ pub(super) struct Driver {
     origin: Instant,
     /// The association of the moment: dialed, or up.
     assoc: Option<(Peer, AssocId)>,
+    /// Who is at the other end of it.
+    identity: Option<Identity>,
     /// What is asked of the registrars.
     resolving: Option<(u64, Resolving)>,
     /// Why this host could not dial.
@@ -73,6 +75,7 @@ impl Driver {
             pool,
             origin: Instant::now(),
             assoc: None,
+            identity: None,
             resolving: None,
             refusal: None,
             shared,
@@ -195,7 +198,10 @@ impl Driver {
             return true;
         };
         match event {
-            TransportEvent::Up { .. } => self.hand_in(Input::Up(peer)),
+            TransportEvent::Up { info, .. } => {
+                self.identity = info.identity;
+                self.hand_in(Input::Up(peer));
+            }
             TransportEvent::Down { reason, .. } => return self.on_down(peer, reason),
             TransportEvent::Message { ppid: Ppid::ASAP, octets, .. } => {
                 let decoded = Message::decode(Protocol::Asap, &octets);
@@ -389,14 +395,12 @@ impl Driver {
     }
 
     /// Another server has the session.
-    fn begun(
-        &mut self,
-        notice: impl FnOnce(PoolElement) -> Notice,
-    ) -> Result<Notice, SessionError> {
+    fn begun(&mut self, notice: impl FnOnce(Reached) -> Notice) -> Result<Notice, SessionError> {
         let Some((_, server)) = self.client.server() else {
             return Err(SessionError::NoElement);
         };
-        let notice = notice(server.clone());
+        let (element, identity) = (server.clone(), self.identity.clone());
+        let notice = notice(Reached { element, identity });
         self.forget_outbox();
         self.generation += 1;
         self.shared.moves.fetch_add(1, Ordering::Relaxed);

@@ -3,11 +3,11 @@
 mod channel;
 mod config;
 mod driver;
-
-use std::fmt;
 mod waiting;
 
-use rserpool_transport::{Endpoints, Options};
+use std::fmt;
+
+use rserpool_transport::{Endpoints, Identity, Options};
 use rserpool_wire::param::{PeId, PoolElement, PoolHandle};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -185,6 +185,13 @@ impl Session {
     /// The server that the last event was of: while another one is sought, the last one.
     pub fn server(&self) -> Option<PoolElement> {
         self.channel.server()
+    }
+
+    /// Who that server has proved to be, over TLS: its public key, and the names in its certificate
+    /// (RFC 5355 §2.9). It is one of the pool, or it would not have the session; this says which one.
+    /// `None` where there is no TLS.
+    pub fn server_identity(&self) -> Option<Identity> {
+        self.channel.server_identity()
     }
 
     /// True where the last server has handed over a state that the next one will get.

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
 mod element;
+#[path = "../../../transport/tests/keys/mod.rs"]
+mod keys;
 mod leaks;
 mod lifecycle;
 mod listen;
 mod pool;
+mod secure;
 mod servers;
 mod service;
 mod session;

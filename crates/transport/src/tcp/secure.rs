@@ -248,8 +248,9 @@ fn tell(url: &Address, remote: Option<std::net::SocketAddr>, is_dialed: bool, fa
     let Failure { reason, detail } = failure;
     let remote = remote.map(tracing::field::display);
     let text = "TLS handshake failed";
-    match is_dialed {
-        true => tracing::info!(remote, %reason, detail, "{text}"),
+    // Who dials several and takes the first one is gone from the others.
+    match is_dialed || *reason == DownReason::Reset {
+        true => tracing::info!(%url, remote, %reason, detail, "{text}"),
         false => tracing::warn!(%url, remote, %reason, detail, "{text}"),
     }
 }
