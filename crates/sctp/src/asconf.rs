@@ -8,7 +8,7 @@ use crate::association::Association;
 use crate::cause::{cause, code};
 use crate::chunk::Chunk;
 use crate::event::{AddressChange, DownReason, Event, PathChange, Way};
-use crate::parameter::{self, Parameter, Parameters, kind, may_be_used, write_address};
+use crate::parameter::{self, Parameter, Parameters, kind, may_be_used, told, write_address};
 use crate::path::source;
 use crate::read::u32_at;
 use crate::serial::after;
@@ -86,6 +86,10 @@ impl Association {
     /// The user has another address.
     pub(crate) fn add_address(&mut self, ip: IpAddr) {
         let ip = ip.to_canonical();
+        let peer = self.paths.current().map(|path| path.way.remote.ip());
+        if peer.is_none_or(|peer| told(&[ip], peer).is_empty()) || self.adds(Some(ip)) {
+            return;
+        }
         if self.own.is_empty() {
             // The system has chosen one, which the peer knows.
             self.own.extend(self.paths.current().and_then(|path| path.way.local));
@@ -99,10 +103,7 @@ impl Association {
     /// The user has one address less: nothing is sent from it any more.
     pub(crate) fn delete_address(&mut self, ip: IpAddr) {
         let ip = ip.to_canonical();
-        let is_added = |change: &Change| matches!(change, Change::Add(_));
-        let adds = self.asconf.queue.iter().any(is_added)
-            || self.asconf.pending.as_ref().is_some_and(|pending| is_added(&pending.change));
-        if !self.own.contains(&ip) || (self.own.len() == 1 && !adds) {
+        if !self.own.contains(&ip) || (self.own.len() == 1 && !self.adds(None)) {
             let refused = AddressChange::Refused(code::LAST_ADDRESS);
             return self.events.push_back(Event::Address(ip, refused));
         }
@@ -111,6 +112,15 @@ impl Association {
         }
         self.own.retain(|own| *own != ip);
         self.leave_from_own();
+    }
+
+    /// Whether this address, or any, is on its way to become one.
+    fn adds(&self, ip: Option<IpAddr>) -> bool {
+        let pending = self.asconf.pending.iter().map(|pending| &pending.change);
+        pending.chain(&self.asconf.queue).any(|change| match change {
+            Change::Add(other) => ip.is_none_or(|ip| ip == *other),
+            Change::Delete(_) | Change::Primary(_) => false,
+        })
     }
 
     /// The user wants the peer to send to this address.

@@ -87,6 +87,17 @@ impl Endpoint {
         }
     }
 
+    /// Other own addresses for associations that begin from now on; for those that there are, see
+    /// [`Command::AddAddress`](crate::Command::AddAddress).
+    pub fn set_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.addresses = addresses;
+    }
+
+    /// The own addresses of an association; none where the system chooses, and nothing has changed.
+    pub fn own_addresses(&self, id: AssociationId) -> &[IpAddr] {
+        self.association(id).map_or(&[], |association| &association.own)
+    }
+
     /// Whether associations that peers begin are taken; not before this is called.
     pub fn listen(&mut self, listening: bool) {
         self.listening = listening;
@@ -110,7 +121,8 @@ impl Endpoint {
         self.connect_over(now, &ways, port)
     }
 
-    /// The same, where it matters from which own address each of them is dialed.
+    /// The same, where it matters from which own address each of them is dialed. Where there are several,
+    /// and the endpoint has none that it tells all its peers, this one is told of them.
     ///
     /// # Errors
     ///

@@ -203,10 +203,38 @@ pub(crate) fn may_be_used(address: IpAddr, source: IpAddr) -> bool {
     !elsewhere && !address.is_multicast() && (!address.is_loopback() || source.is_loopback())
 }
 
+/// Those of the own addresses that a peer at `peer` is told: all that mean the same there as here.
+/// None where it is reached by an address that is good for one link only.
+pub(crate) fn told(own: &[IpAddr], peer: IpAddr) -> Vec<IpAddr> {
+    // What may be used from elsewhere is not of one link.
+    let elsewhere = if peer.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::BROADCAST)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    if !peer.is_loopback() && !may_be_used(peer, elsewhere) {
+        return Vec::new();
+    }
+    own.iter().copied().filter(|own| may_be_used(*own, peer)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use hex_literal::hex;
+
+    #[test]
+    fn a_peer_is_told_what_means_the_same_there() {
+        let own = ["127.0.0.1", "10.0.0.1", "fe80::1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        let told = |peer: &str| -> Vec<String> {
+            told(&own, peer.parse().unwrap()).iter().map(IpAddr::to_string).collect()
+        };
+        assert_eq!(told("127.0.0.2"), ["127.0.0.1", "10.0.0.1", "2001:db8::1"]);
+        assert_eq!(told("10.0.0.2"), ["10.0.0.1", "2001:db8::1"]);
+        assert_eq!(told("2001:db8::2"), ["10.0.0.1", "2001:db8::1"]);
+        assert_eq!(told("fe80::2"), [""; 0]);
+        assert_eq!(told("169.254.0.2"), [""; 0]);
+    }
 
     const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 

@@ -74,7 +74,7 @@ pub(crate) fn write_parameters(octets: &mut Vec<u8>, own: &[IpAddr], random: Opt
 
 impl Association {
     /// An association with nobody yet.
-    fn blank(config: &Arc<Config>, ports: [u16; 2], own: &[IpAddr], random: Random) -> Self {
+    fn blank(config: &Arc<Config>, ports: [u16; 2], own: Vec<IpAddr>, random: Random) -> Self {
         Self {
             config: Arc::clone(config),
             state: State::CookieWait,
@@ -84,7 +84,7 @@ impl Association {
             initial: 0,
             dialed: false,
             random,
-            own: own.to_vec(),
+            own,
             paths: Paths::default(),
             setup: None,
             send: Send::new(0, 0),
@@ -116,6 +116,11 @@ impl Association {
         now: Duration,
     ) -> Self {
         let (own_tag, initial, own_random) = (random.tag(), random.word(), random.octets());
+        let peer = candidates.first().map(|way| way.remote.ip());
+        let sources = sources(&candidates);
+        // Who leaves from several addresses is to be found at all of them.
+        let own = if own.is_empty() && sources.len() > 1 { &sources } else { own };
+        let own = peer.map_or_else(Vec::new, |peer| parameter::told(own, peer));
         let mut association = Self::blank(config, ports, own, random);
         association.dialed = true;
         association.own_tag = own_tag;
@@ -146,6 +151,7 @@ impl Association {
         random: Random,
         now: Duration,
     ) -> Self {
+        let own = parameter::told(own, way.remote.ip());
         let mut association = Self::blank(config, cookie.ports, own, random);
         association.adopt(cookie, way, now);
         association.reply(way, kind::COOKIE_ACK, 0, Vec::new());
@@ -454,6 +460,17 @@ impl Association {
         self.reply(way, kind::COOKIE_ACK, 0, Vec::new());
         true
     }
+}
+
+/// The own addresses that these ways leave from, as far as they say.
+fn sources(ways: &[Way]) -> Vec<IpAddr> {
+    let mut sources = Vec::new();
+    for local in ways.iter().filter_map(|way| way.local) {
+        if !sources.contains(&local) {
+            sources.push(local);
+        }
+    }
+    sources
 }
 
 /// The fixed part of our INITs and INIT ACKs.

@@ -96,7 +96,8 @@ impl Endpoint {
         let mut parameters = Vec::new();
         // What the peer cannot use is left out: who speaks in somebody else's name gets little.
         let random = offer.vector.is_some().then_some(&own.random);
-        write_parameters(&mut parameters, &self.addresses, random);
+        let told = parameter::told(&self.addresses, way.remote.ip());
+        write_parameters(&mut parameters, &told, random);
         if !offer.unrecognized.is_empty() && offer.unrecognized.len() <= UNRECOGNIZED_MAX {
             parameter::write(&mut parameters, parameter_kind::UNRECOGNIZED, |octets| {
                 octets.extend_from_slice(&offer.unrecognized);

@@ -3,10 +3,10 @@
 
 use std::net::SocketAddr;
 
-use crate::association::State;
+use crate::association::{Association, State};
 use crate::chunk::kind;
 use crate::endpoint::Endpoint;
-use crate::event::DownReason;
+use crate::event::{Command, DownReason};
 use crate::packet::HEADER;
 use crate::read::{u16_at, u32_at};
 
@@ -46,14 +46,24 @@ impl Endpoint {
             0 if proposes => association.refused(remote.ip(), now),
             0 => return self.statistics.unreachable_ignored += 1,
             tag if tag != association.peer_tag => return self.statistics.unreachable_ignored += 1,
-            _ if association.paths.len() > 1 => {
+            _ if association.has_other_than(remote) => {
                 if let Some(path) = association.paths.find(remote.ip()).map(|path| path.id) {
                     association.missed(path, now);
+                    // Is it the peer that is gone, or its address? The others know.
+                    association.command(Command::Heartbeat(None), now);
                 }
             }
             _ => association.close(DownReason::Unreachable),
         }
         self.statistics.unreachable += 1;
         self.touch(id);
+    }
+}
+
+impl Association {
+    /// Whether another path does well.
+    fn has_other_than(&self, remote: SocketAddr) -> bool {
+        let ip = remote.ip();
+        self.paths.iter().any(|p| p.way.remote.ip() != ip && p.confirmed && p.errors == 0)
     }
 }

@@ -31,6 +31,25 @@ fn exchange(network: &mut Network, count: usize) {
     }
 }
 
+/// Who looks at its host twice says the same twice, and loopback is nobody else's.
+#[test]
+fn an_address_is_added_once() {
+    let mut network = with_more(1);
+    network.records = true;
+    for address in [ip(0, 1), ip(0, 1), "127.0.0.1".parse().unwrap()] {
+        network.command(0, Command::AddAddress(address));
+    }
+    network.run(ms(100));
+    network.command(0, Command::AddAddress(ip(0, 1)));
+    network.run(ms(100));
+    let asconfs = network.record.iter().filter(|(_, from, _, packet)| {
+        *from == 0 && Chunks::new(packet, 12).any(|chunk| chunk.kind == kind::ASCONF)
+    });
+    assert_eq!(asconfs.count(), 1);
+    let id = network.seen[0].assoc.unwrap();
+    assert_eq!(network.ends[0].own_addresses(id), [ip(0, 0), ip(0, 1)]);
+}
+
 #[test]
 fn an_address_is_added_and_used_when_the_first_one_is_deleted() {
     for end in [0, 1] {

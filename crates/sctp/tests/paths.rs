@@ -6,9 +6,11 @@ mod network;
 
 use std::time::Duration;
 
-use network::{Impairment, Network, ip, ms, payload, quick, socket};
+use network::{Impairment, Network, PORT, ip, ms, payload, quick, socket};
 use rserpool_sctp::chunk::{Chunks, kind};
-use rserpool_sctp::{Command, Config, DownReason, Event, PathChange};
+use rserpool_sctp::packet::HEADER;
+use rserpool_sctp::parameter::Parameters;
+use rserpool_sctp::{Command, Config, DownReason, Endpoint, Event, Input, Output, PathChange, Way};
 
 /// A message of 500 octets each 20 ms for so long, both ways where it is echoed; the longest pause
 /// between two that arrive at `end`.
@@ -37,6 +39,60 @@ fn both_sides_confirm_all_paths_at_the_beginning() {
             assert!(network.seen[end].has(&confirmed), "{end} {other}");
         }
     }
+}
+
+/// Who has no addresses that it tells everybody tells those that it leaves from, where there are
+/// several.
+#[test]
+fn a_dial_from_several_addresses_tells_them() {
+    for (locals, told) in [([0, 1], vec![ip(0, 0), ip(0, 1)]), ([0, 0], vec![])] {
+        let mut endpoint = Endpoint::new(quick(), PORT, Vec::new(), [7; 32]);
+        let way = |network: u8, from: u8| Way {
+            local: Some(ip(0, from)),
+            remote: socket(ip(1, network)),
+        };
+        let ways = [way(0, locals[0]), way(1, locals[1])];
+        let id = endpoint.connect_over(ms(0), &ways, PORT).unwrap();
+        let mut packet = Vec::new();
+        assert_eq!(endpoint.poll(&mut packet), Some(Output::Packet(ways[0])));
+        let init = Chunks::new(&packet, HEADER).next().unwrap();
+        let parameters = Parameters::new(&init.value[16..]);
+        assert_eq!(parameters.filter_map(|p| p.address()).collect::<Vec<_>>(), told);
+        assert_eq!(endpoint.own_addresses(id), told);
+    }
+}
+
+/// A process that is gone is so on all paths: the first error of the network that says so is enough to
+/// ask the others.
+#[test]
+fn a_peer_that_is_gone_on_all_paths_is_known_after_two_errors() {
+    let mut network = Network::up(1, 2, [quick(), quick()]);
+    network.records = true;
+    network.cut(0, true);
+    network.cut(1, true);
+    let at = network.now;
+    network.send(0, 0, &payload(0, 100));
+    network.drain();
+    let mut errors = 0;
+    while !network.seen[0].has(&Event::Down(DownReason::Unreachable)) {
+        let (_, _, way, packet) = network.record.remove(0);
+        let input = Input::Unreachable { remote: way.remote, quote: &packet };
+        network.ends[0].handle(at, input);
+        network.drain();
+        errors += 1;
+    }
+    assert!(errors <= 3, "{errors}: the message, and a HEARTBEAT for each path at most");
+
+    // One path alone is no end.
+    let mut network = Network::up(1, 2, [quick(), quick()]);
+    network.records = true;
+    network.send(0, 0, &payload(0, 100));
+    network.drain();
+    let (_, _, way, packet) = network.record.remove(0);
+    network.ends[0].handle(network.now, Input::Unreachable { remote: way.remote, quote: &packet });
+    network.run(ms(2_000));
+    let downs = network.seen[0].events.iter().filter(|(_, e)| matches!(e, Event::Down(_))).count();
+    assert_eq!((downs, network.seen[1].messages.len()), (0, 1));
 }
 
 /// RTOs of 100, 200 and 400 ms: HEARTBEATs that ask for the same do not make them longer.

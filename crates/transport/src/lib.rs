@@ -3,6 +3,7 @@
 //! | module | what it holds | source |
 //! |---|---|---|
 //! | [`address`] | URLs of endpoints, `sctp://10.0.0.1,10.0.1.1:3863` | |
+//! | `address_watch` | whether this host has other addresses than before |
 //! | `backlog` | what waits for peers: congestion, and the sum of it | |
 //! | [`endpoint`] | the [`Endpoint`] contract, its events and errors | |
 //! | `endpoints` | [`Endpoints`]: all the endpoints of a node as one | |
@@ -27,6 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+mod address_watch;
 mod backlog;
 mod dual_stack;
 pub mod endpoint;

@@ -1,6 +1,6 @@
 //! Which own address a dial leaves from, where that matters to the peer.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::endpoint::{Error, Options};
 
@@ -38,6 +38,18 @@ pub(crate) fn ways(
     Ok(ways)
 }
 
+/// The own address that the system sends to `remote` from; `None` where there is no way.
+pub(crate) fn of_the_system(remote: SocketAddr) -> Option<IpAddr> {
+    let any = match remote {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    // Nothing is sent by that.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+}
+
 /// Whether a packet with this source can get to `to`: nothing leaves the host from a loopback
 /// address.
 fn leads(from: IpAddr, to: IpAddr) -> bool {
@@ -52,14 +64,12 @@ fn list(addresses: &[IpAddr]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const HERE_TOO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+    const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
     #[test]
     fn a_listener_dials_from_its_address_where_it_can() {
@@ -69,6 +79,12 @@ mod tests {
         let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
         assert_eq!(ways(&any), [(HERE, None), (ELSEWHERE, None), (V6, None)]);
         assert_eq!(ways(&[V6, ELSEWHERE])[1], (ELSEWHERE, Some(ELSEWHERE)));
+    }
+
+    #[test]
+    fn the_system_says_where_it_would_leave_from() {
+        assert_eq!(of_the_system((HERE, 9).into()), Some(HERE));
+        assert_eq!(of_the_system((Ipv4Addr::BROADCAST, 9).into()), None, "nobody may");
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! The system calls that `socket2` lacks, and the one promise to the compiler that userland SCTP
-//! needs: the only `unsafe` of the project's transports.
+//! The system calls that `socket2` lacks: the only `unsafe` of the project's transports.
 
 use std::io;
 use std::net::SocketAddr;

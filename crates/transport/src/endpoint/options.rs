@@ -40,7 +40,7 @@ pub struct Options {
     pub connect_timeout: std::time::Duration,
     /// Own addresses that dials over TCP and SCTP in userland have to leave from, for peers that go
     /// by the address that an association comes from; unspecified ones do not count. SCTP of the
-    /// kernel tells its peers all addresses. Default: none, where the endpoint listens or what the
+    /// kernel tells its peers all addresses, that in userland these, where there are several. Default: none, where the endpoint listens or what the
     /// system chooses.
     pub dial_from: Vec<IpAddr>,
     /// How long a peer may take nothing of what waits for it before `Down(Stalled)`. Default: 30 s.

@@ -7,7 +7,6 @@
 //! | `poll` | time-outs, writing, reading |
 //! | `arrival` | what arrived becomes events |
 //! | `association` | one association: what waits to be sent, what arrived in part |
-//! | `address_watch` | whether this host has other addresses than before |
 //! | `socket` | the socket's options and calls |
 //! | `notification` | what the kernel notifies, from its octets |
 //! | `sockaddr` | addresses as octets |
@@ -23,7 +22,6 @@
 //! among 4000 takes three times as long). Without `CAP_NET_ADMIN` messages cannot be longer than
 //! twice `net.core.wmem_max`; a lower limit than asked for is logged.
 
-mod address_watch;
 mod arrival;
 mod association;
 mod dial;
@@ -42,12 +40,12 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep};
 
-use self::address_watch::AddressWatch;
 use self::association::{Association, State, Table};
 use self::dial::Dial;
 use self::notification::KernelId;
 pub(crate) use self::socket::Socket;
 use crate::address::{Address, Host, Scheme};
+use crate::address_watch::AddressWatch;
 use crate::backlog::Backlogs;
 use crate::endpoint::{
     AssocId, Counters, DownReason, Endpoint, Error, Event, Local, Options, Ppid, Remote, SendError,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rserpool_sctp::{ConnectError, Way};
 
+use super::addresses::announced;
 use super::association::{Association, Phase};
 use super::encapsulation::UdpSocket;
 use super::endpoint::UserlandEndpoint;
@@ -25,11 +26,18 @@ impl UserlandEndpoint {
             return unsupported("another transport than userland SCTP", why);
         }
         let port = remote.encapsulation.unwrap_or(remote.port);
+        // Of several own addresses the one next to each of the peer's is taken.
+        let has_several = !announced(&self.local, &self.options).is_empty();
+        let remote_has_several = remote.addresses.len() > 1;
         let mut ways = Vec::new();
         // A socket that is bound to an address leaves from there in any case.
         for (ip, local) in source::ways(&remote.addresses, &[], &self.options)? {
             if self.sockets.iter().any(|socket: &UdpSocket| socket.reaches(ip, local)) {
                 let remote: SocketAddr = socket_address(ip, port, remote.zone);
+                let local = local.filter(|_| !has_several).or_else(|| {
+                    let asks = !has_several && remote_has_several && self.is_everywhere();
+                    asks.then(|| source::of_the_system(remote)).flatten()
+                });
                 ways.push(Way { local, remote });
             }
         }

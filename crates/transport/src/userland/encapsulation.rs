@@ -208,6 +208,11 @@ impl UdpSocket {
             && (self.address.is_unspecified() || self.address.is_loopback() == remote.is_loopback())
     }
 
+    /// Where it is bound; unspecified where it is at all addresses of its family.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     fn fixed(&self) -> Option<IpAddr> {
         (!self.address.is_unspecified()).then_some(self.address)
     }

@@ -12,6 +12,7 @@ use rserpool_sctp::{Command, Config, Endpoint as Engine, Input, Message};
 use tokio::time::{Instant, Sleep};
 
 use super::Statistics;
+use super::addresses::{HostAddresses, announced};
 use super::association::{Association, Phase};
 use super::dial::TRIED_MAX;
 use super::encapsulation::{Datagram, Route, UdpSocket, bind_all};
@@ -58,7 +59,9 @@ pub struct UserlandEndpoint {
     /// Associations that may keep less.
     pub(super) restricted: usize,
     /// Of each socket.
-    heard: Vec<Heard>,
+    pub(super) heard: Vec<Heard>,
+    /// Where nothing else is said, peers are told when the host gets addresses or loses some.
+    pub(super) host: Option<HostAddresses>,
     pub(super) events: VecDeque<Event>,
     pub(super) backlogs: Backlogs,
     pub(super) sources: Sources,
@@ -132,13 +135,14 @@ impl UserlandEndpoint {
         let config = settings(options);
         let window_max = config.receive_window + config.message_max;
         Ok(Self {
-            engine: engine(config, local.port)?,
+            engine: engine(config, local.port, announced(&local, options))?,
             window_max,
             restricted: 0,
             options: options.clone(),
             local,
             listening,
             heard: vec![Heard::default(); sockets.len()],
+            host: None,
             sockets,
             table: Table::default(),
             dials: BTreeSet::new(),
@@ -349,6 +353,7 @@ impl Endpoint for UserlandEndpoint {
         let more = self.expire(cx) | more;
         self.lost(cx);
         self.poll_overdue(cx);
+        let more = self.poll_host(cx) | more;
         if let Some(event) = self.next_event() {
             return Poll::Ready(event);
         }
@@ -431,12 +436,12 @@ impl UserlandEndpoint {
     }
 }
 
-/// The protocol at this port, with random numbers of the system.
-pub(super) fn engine(config: Config, port: u16) -> Result<Engine, Error> {
+/// The protocol at this port, with random numbers of the system. Peers are told these addresses.
+pub(super) fn engine(config: Config, port: u16, own: Vec<IpAddr>) -> Result<Engine, Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|e| Error::System { operation: "getrandom", source: e.into() })?;
-    Ok(Engine::new(config, port, Vec::new(), seed))
+    Ok(Engine::new(config, port, own, seed))
 }
 
 pub(super) fn settings(options: &Options) -> Config {

@@ -223,7 +223,7 @@ impl UserlandEndpoint {
 /// Where it is not so.
 pub fn state_cookies(input: &[u8]) {
     let [p0, p1, a0, a1, a2, a3, changes @ ..] = input else { return };
-    let Ok(mut engine) = engine(settings(&Options::default()), 3863) else { return };
+    let Ok(mut engine) = engine(settings(&Options::default()), 3863, Vec::new()) else { return };
     engine.listen(true);
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 5000));
     let given = Duration::from_secs(1);

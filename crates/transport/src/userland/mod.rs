@@ -12,6 +12,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `endpoint`, `dial` | the calls of the user, and one round of the poll; a peer's addresses |
+//! | `addresses` | own addresses: what peers are told of them, and of changes |
 //! | `inbound`, `limits` | what strangers may take, before the protocol gets their packets |
 //! | `outcome` | what comes out of the protocol, and what becomes of its associations |
 //! | `association`, `table` | what is known of one association besides, and of all |
@@ -26,6 +27,18 @@
 //! UDP port that changes is followed once a packet with the right verification tag came from the
 //! same address (RFC 6951 §5.4). Peers at one address are told apart by UDP port and SCTP port, so
 //! that two behind one address translator do not take each other for a restart.
+//!
+//! # Several addresses
+//!
+//! | own addresses | what peers are told |
+//! |---|---|
+//! | several in the URL, or in [`dial_from`](crate::Options::dial_from) | all of them, at the beginning; changes by [`add_address`](UserlandEndpoint::add_address) and [`remove_address`](UserlandEndpoint::remove_address) |
+//! | one | nothing: it is what packets come from |
+//! | all of the host, dialing a peer with several | those that lead to the peer's, where they are different |
+//! | all of the host | at the beginning nothing, as some may lead nowhere; addresses that come and go later, each second |
+//!
+//! Who is told can follow if both sides have RFC 5061 and RFC 4895, as this endpoint has. Whatever a peer
+//! says, its addresses are in [`Event::Addresses`](crate::Event::Addresses) once they have answered.
 //!
 //! # How the end of a peer is noticed
 //!
@@ -57,11 +70,11 @@
 //!
 //! # What it does not do
 //!
-//! - It listens on all its addresses but does not tell its peers of them, and does not follow those of
-//!   the host (RFC 5061). No PR-SCTP, no interleaving, no stream reset; messages go out on stream 0 and
-//!   are taken from streams 0 to 15.
+//! - No PR-SCTP, no interleaving, no stream reset; messages go out on stream 0 and are taken from streams
+//!   0 to 15.
 //! - Path MTU discovery: packets fit Ethernet, and are fragmented by IP where a path is narrower.
 
+mod addresses;
 mod association;
 mod control;
 mod dial;

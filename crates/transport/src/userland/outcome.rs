@@ -64,8 +64,9 @@ impl UserlandEndpoint {
                 }
             }
             sctp::Event::Down(reason) => self.ended(assoc, reason),
-            // Own addresses do not change here, and queues have their own bound.
-            sctp::Event::Address(..) | sctp::Event::Writable => {}
+            sctp::Event::Address(address, change) => self.own_address(assoc, address, change),
+            // Queues have their own bound.
+            sctp::Event::Writable => {}
         }
     }
 
@@ -221,6 +222,7 @@ impl UserlandEndpoint {
         association.remote.clone_from(&up.remote);
         association.local.clone_from(&up.local);
         association.unreachable = Vec::new();
+        let peer = up.remote.first().copied();
         let info = AssocInfo {
             backend: Backend::UserlandSctp,
             dialed: association.dialed,
@@ -231,6 +233,7 @@ impl UserlandEndpoint {
             identity: None,
         };
         self.events.push_back(Event::Up { assoc, info });
+        peer.into_iter().for_each(|peer| self.follow_host(peer));
     }
 
     /// Ends an association that the peer may still believe in.

@@ -1,5 +1,6 @@
 //! Two or more endpoints in one task, peers that vanish without a word, and forgers on plain sockets.
 
+mod addresses;
 mod dial;
 mod forger;
 mod forgery;
@@ -115,7 +116,7 @@ fn kill(mut endpoint: UserlandEndpoint) {
 /// Lets an endpoint forget all associations, as a process that has begun anew.
 fn forget(endpoint: &mut UserlandEndpoint) {
     endpoint.table = Table::default();
-    endpoint.engine = engine(settings(&endpoint.options), endpoint.local.port).unwrap();
+    endpoint.engine = engine(settings(&endpoint.options), endpoint.local.port, Vec::new()).unwrap();
 }
 
 /// The own tag of an association and its peer's.

@@ -11,7 +11,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What was seen, and when it is looked again.
 #[derive(Debug)]
-pub(super) struct AddressWatch {
+pub(crate) struct AddressWatch {
     ticks: Interval,
     here: Vec<IpAddr>,
     /// They were the same as before when they were last looked at.
@@ -20,20 +20,20 @@ pub(super) struct AddressWatch {
 
 impl AddressWatch {
     /// Nothing was seen yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { ticks, here: Vec::new(), settled: false }
     }
 
     /// Whether it is time to look.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.ticks.poll_tick(cx).map(drop)
     }
 
     /// Takes what is seen now: true where it is news, and once more after that, for the kernel
     /// takes a moment to tell peers.
-    pub(super) fn is_news(&mut self, here: Vec<IpAddr>) -> bool {
+    pub(crate) fn is_news(&mut self, here: Vec<IpAddr>) -> bool {
         let is_same = self.here == here;
         self.here = here;
         let was_settled = std::mem::replace(&mut self.settled, is_same);
