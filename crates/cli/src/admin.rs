@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use rserpool_web::Method;
 use rserpool_web::client::{Client, ClientError, Lines, Reply};
 use rserpool_web::listen::Endpoint;
 use serde_json::Value;
@@ -16,6 +17,7 @@ use crate::exit::Failure;
 pub(crate) struct AdminArgs {
     /// Where a registrar answers operators, such as unix:/run/rserpool/admin.sock or
     /// http://127.0.0.1:8863; several are separated by commas, and the first that answers is asked.
+    /// What changes something is asked of all of them.
     /// By default the sockets that registrars of this host have opened, then
     /// http://127.0.0.1:8863.
     #[arg(long, value_name = "URL", env = "RSERPOOL_ADMIN", value_delimiter = ',')]
@@ -34,6 +36,8 @@ pub(crate) struct AdminArgs {
 /// A registrar that answers.
 pub(crate) struct Admin {
     clients: Vec<Client>,
+    /// Somebody said which ones; else they were looked for.
+    is_given: bool,
 }
 
 /// Entries that are asked for at once.
@@ -52,7 +56,8 @@ impl AdminArgs {
         let token = token.transpose()?;
         let endpoints = if self.admin.is_empty() { found() } else { self.admin.clone() };
         let client = |endpoint| Client::new(endpoint, token.clone(), self.timeout);
-        Ok(Admin { clients: endpoints.into_iter().map(client).collect() })
+        let is_given = !self.admin.is_empty();
+        Ok(Admin { clients: endpoints.into_iter().map(client).collect(), is_given })
     }
 }
 
@@ -88,6 +93,50 @@ impl Admin {
             }
         }
         Err(nobody(&failures))
+    }
+
+    /// Has something done by every registrar that answers; what each says. One that is asked for by
+    /// name and does not answer is a failure, too.
+    ///
+    /// # Errors
+    ///
+    /// Exit code 69 where nobody answers.
+    pub(crate) async fn act(
+        &self,
+        (method, path): (Method, &str),
+        body: &Value,
+    ) -> anyhow::Result<Vec<(String, anyhow::Result<Value>)>> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut said: Vec<(String, anyhow::Result<Value>)> = Vec::new();
+        let mut failures = Vec::new();
+        for client in &self.clients {
+            let endpoint = client.endpoint().to_string();
+            match client.send(method.clone(), path, body.clone()).await {
+                Ok(reply) => {
+                    let answer = value(client, &reply);
+                    let name = answer.as_ref().ok().and_then(|it| it["registrar"].as_str());
+                    let name = name.map_or(endpoint, ToOwned::to_owned);
+                    // One may be there twice: at its socket, and at a port.
+                    if !said.iter().any(|(other, _)| *other == name) {
+                        said.push((name, answer));
+                    }
+                }
+                Err(ClientError::Unreachable { .. }) if !self.is_given => {
+                    failures.push(format!("nobody answers at {endpoint}"));
+                }
+                Err(error) => said.push((endpoint, Err(error.into()))),
+            }
+        }
+        let is_unreachable = |(_, answer): &(String, anyhow::Result<Value>)| {
+            answer.as_ref().is_err_and(|error| {
+                matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }))
+            })
+        };
+        if said.iter().all(is_unreachable) {
+            failures.extend(said.iter().filter_map(|(_, it)| Some(it.as_ref().err()?.to_string())));
+            return Err(nobody(&failures));
+        }
+        Ok(said)
     }
 
     /// All entries of a list. `path` has a question mark, and may have parameters.

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acts;
 mod admin;
 mod args;
 mod atomic_file;

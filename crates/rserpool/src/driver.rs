@@ -38,6 +38,21 @@ pub(crate) enum Request<M: Machine> {
 /// A running machine: its requests go in here. When the last clone is dropped, the machine ends.
 pub(crate) struct Requests<M: Machine>(mpsc::UnboundedSender<Request<M>>);
 
+/// The way to a machine that may have ended.
+pub(crate) struct WeakRequests<M: Machine>(mpsc::WeakUnboundedSender<Request<M>>);
+
+impl<M: Machine> Clone for WeakRequests<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: Machine> WeakRequests<M> {
+    pub(crate) fn upgrade(&self) -> Option<Requests<M>> {
+        self.0.upgrade().map(Requests)
+    }
+}
+
 impl<M: Machine> Clone for Requests<M> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -78,6 +93,11 @@ impl<M: Machine + 'static> Requests<M> {
         });
         self.0.send(Request::Reconfigure(change)).map_err(|_| Stopped)?;
         asked.await.map_err(|_| Stopped)
+    }
+
+    /// The same without keeping the machine running.
+    pub(crate) fn downgrade(&self) -> WeakRequests<M> {
+        WeakRequests(self.0.downgrade())
     }
 
     /// The way to look at the machine without keeping it running.

@@ -47,6 +47,8 @@ kinds! {
     METHOD = "method", 405, "This cannot be done with it";
     /// The body did not come in time.
     TOO_SLOW = "too-slow", 408, "The request took too long to come";
+    /// Nobody of a pool would be left to users.
+    LAST_ELEMENT = "last-element", 409, "No other element of the pool would be listed";
     /// The body is longer than is taken.
     TOO_LONG = "too-long", 413, "The request is too long";
     /// The body is not of a kind that is taken.

@@ -44,7 +44,8 @@ impl Args {
         if output.format() == Format::Json {
             return Ok(output.json(&elements)?);
         }
-        let headings = ["POOL", "ELEMENT", "WHERE", "HOME", "POLICY", "RTT", "ASKED", "REPORTS"];
+        let headings =
+            ["POOL", "ELEMENT", "WHERE", "HOME", "STATE", "POLICY", "RTT", "ASKED", "REPORTS"];
         Ok(output.rows(&headings, elements.iter().map(row))?)
     }
 }
@@ -57,6 +58,7 @@ fn row(element: &Value) -> Vec<String> {
         cell(&element["id"]),
         place(element),
         cell(&element["home"]),
+        if element["listed"] == false { "held" } else { "listed" }.to_owned(),
         cell(&element["policy"]["type"]),
         span(&supervision["rtt_ms"]),
         if asked.is_empty() { asked } else { format!("{asked} ago") },

@@ -9,12 +9,15 @@ mod connect;
 mod decode;
 mod demo;
 mod dns;
+mod drain;
 mod dump;
 mod elements;
 mod events;
+mod evict;
 mod explain;
 mod fractal;
 mod get;
+mod holds;
 mod man;
 mod map;
 mod peers;
@@ -27,6 +30,7 @@ pub(crate) mod resolve;
 mod serve;
 mod sim;
 pub(crate) mod tls;
+mod undrain;
 mod watch;
 
 #[cfg(test)]
@@ -63,6 +67,10 @@ pub(crate) enum Command {
     Peers(peers::Args),
     Events(events::Args),
     Explain(explain::Args),
+    Drain(drain::Args),
+    Undrain(undrain::Args),
+    Evict(evict::Args),
+    Holds(holds::Args),
     Watch(watch::Args),
     CheckConfig(check_config::Args),
     Probe(probe::Args),
@@ -100,6 +108,10 @@ impl Command {
             Self::Peers(args) => args.run(output),
             Self::Events(args) => args.run(output),
             Self::Explain(args) => args.run(output),
+            Self::Drain(args) => args.run(output),
+            Self::Undrain(args) => args.run(output),
+            Self::Evict(args) => args.run(output),
+            Self::Holds(args) => args.run(output),
             Self::Watch(args) => args.run(output),
             Self::CheckConfig(args) => args.run(output),
             Self::Probe(args) => args.run(output),

@@ -27,10 +27,10 @@ impl Args {
         }
         let row = |pool: &serde_json::Value| {
             let cells = ["pool", "policy", "transport"].map(|name| cell(&pool[name])).into_iter();
-            let numbers = ["elements", "own"].map(|name| cell(&pool[name]));
+            let numbers = ["elements", "listed", "own"].map(|name| cell(&pool[name]));
             cells.chain([yes_or_no(&pool["control_channel"])]).chain(numbers).collect()
         };
-        let headings = ["POOL", "POLICY", "TRANSPORT", "CONTROL", "ELEMENTS", "OWN"];
+        let headings = ["POOL", "POLICY", "TRANSPORT", "CONTROL", "ELEMENTS", "LISTED", "OWN"];
         Ok(output.rows(&headings, pools.iter().map(row))?)
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
+mod acting;
 mod asap;
 mod attaching;
 mod bench;

@@ -36,8 +36,8 @@ fn operators_see_pools_elements_and_what_happened() {
     assert_eq!((&pools[0]["pool"], &pools[0]["own"]), (&"EchoPool".into(), &1.into()));
     let table = ask(&url, &["pools"]).stdout;
     let rows: Vec<Vec<&str>> = table.lines().map(|it| it.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["POOL", "POLICY", "TRANSPORT", "CONTROL", "ELEMENTS", "OWN"]);
-    assert_eq!(rows[1], ["EchoPool", "round-robin", "tcp", "no", "1", "1"]);
+    assert_eq!(rows[0], ["POOL", "POLICY", "TRANSPORT", "CONTROL", "ELEMENTS", "LISTED", "OWN"]);
+    assert_eq!(rows[1], ["EchoPool", "round-robin", "tcp", "no", "1", "1", "1"]);
     assert_eq!(ask(&url, &["pools", "Other"]).stdout.lines().count(), 1);
     let elements = ask(&url, &["elements", "EchoPool", "-o", "json"]).json();
     assert_eq!(elements[0]["id"].as_str(), Some(server.id.as_str()));
@@ -45,7 +45,7 @@ fn operators_see_pools_elements_and_what_happened() {
     let cells: Vec<&str> = plain.trim_end_matches('\n').split('\t').collect();
     assert_eq!(
         (cells.len(), cells[0], cells[1], cells[3]),
-        (8, "EchoPool", server.id.as_str(), "0x00000011")
+        (9, "EchoPool", server.id.as_str(), "0x00000011")
     );
     assert_eq!(ask(&url, &["elements", "--home", "0x22", "--json"]).json(), Value::Array(vec![]));
     assert_eq!(ask(&url, &["peers", "--json"]).json(), Value::Array(vec![]));

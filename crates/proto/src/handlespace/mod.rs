@@ -12,6 +12,7 @@
 //! | `ownership` | homes, checksums, marks of a resynchronisation (RFC 5353 §3.3, §3.6) |
 //! | `reach` | who may be told of an element |
 //! | `per_element` | what else someone knows of elements |
+//! | `withheld` | who is there and not listed |
 //! | `table` | everything in order, from any point on (RFC 5353 §3.2) |
 //! | `policy` | how elements are picked, one file a family |
 //! | `timing` | deadlines, one for each key |
@@ -32,8 +33,9 @@ mod refused;
 mod table;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -54,6 +56,7 @@ use members::Member;
 use ownership::Homes;
 use policy::Request;
 use pool::Pool;
+use withheld::NO_SEAT;
 
 /// All pools and their elements.
 #[derive(Debug)]
@@ -70,6 +73,8 @@ pub struct Handlespace {
     limits_reached: LimitCounts,
     /// The slots of the elements that a resolution lists.
     listed: Vec<u32>,
+    /// Elements that are not listed, whether they are there or not.
+    withheld: BTreeMap<PoolHandle, BTreeSet<PeId>>,
 }
 
 /// What a handle resolution found (RFC 5352 §2.2.6).
@@ -117,6 +122,7 @@ impl Handlespace {
             rng,
             limits_reached: LimitCounts::default(),
             listed: Vec::new(),
+            withheld: BTreeMap::new(),
         }
     }
 
@@ -175,10 +181,14 @@ impl Handlespace {
         let Stored { element, pool: number, seat, reach, .. } = removed;
         let pool = &mut self.pools[number];
         pool.members.remove(element.id);
-        if let Some(moved) = pool.selection.remove(seat) {
-            self.elements[moved].seat = seat;
+        if seat == NO_SEAT {
+            pool.withheld -= 1;
+        } else {
+            pool.near.remove(reach);
+            if let Some(moved) = pool.selection.remove(seat) {
+                self.elements[moved].seat = seat;
+            }
         }
-        pool.near.remove(reach);
         let handle = pool.handle.clone();
         self.homes.remove(element.home, &handle, element.id, reach);
         if pool.members.is_empty() {
@@ -207,7 +217,7 @@ impl Handlespace {
         reach: impl FnOnce() -> Reach,
     ) -> Option<Resolution<'_>> {
         let pool = &mut self.pools[*self.by_handle.get(handle)?];
-        let available = pool.members.len();
+        let available = pool.members.len() - pool.withheld as usize;
         let mut request = Request::new(&self.config, items, available);
         self.listed.clear();
         let reach = if pool.near.is_empty() { Reach::Nowhere } else { reach() };
@@ -330,6 +340,9 @@ impl Handlespace {
         stored.seat = pool.selection.insert(slot, id, &stored.element.policy);
         pool.members.insert(id, Member { slot, home });
         self.homes.add(home, &pool.handle, number, id, reach);
+        if !self.withheld.is_empty() {
+            self.withhold_newcomer(number, id, slot);
+        }
         let index = ElementIndex { slot, generation };
         Registered { index, outcome: Outcome::New, previous_home: None }
     }
@@ -343,7 +356,9 @@ impl Handlespace {
             true => Outcome::Unchanged,
             false => Outcome::Changed,
         };
-        self.pools[stored.pool].selection.change(stored.seat, &element.policy);
+        if stored.seat != NO_SEAT {
+            self.pools[stored.pool].selection.change(stored.seat, &element.policy);
+        }
         let was_hidden = stored.reach == Reach::Nowhere;
         if outcome == Outcome::Changed || was_hidden {
             let reach = Reach::of_element(&element);

@@ -21,6 +21,8 @@ pub(super) struct Pool {
     pub(super) selection: Selection,
     /// Those of its elements that not everyone may be told of.
     pub(super) near: Near,
+    /// How many of its elements have no seat in the selection, nor count among the near.
+    pub(super) withheld: u32,
 }
 
 impl Pool {
@@ -35,6 +37,7 @@ impl Pool {
             members: Members::default(),
             selection: Selection::of(policy_type)?,
             near: Near::default(),
+            withheld: 0,
         })
     }
 

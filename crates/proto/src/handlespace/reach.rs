@@ -4,6 +4,7 @@ use rserpool_wire::param::{PoolElement, Transport};
 
 use super::Handlespace;
 use super::element::ElementIndex;
+use super::withheld::NO_SEAT;
 
 /// From where an element can be reached at the addresses that it has, and who may be told of it: an
 /// address is of no use beyond its scope (RFC 4007), and there may be somebody else's. The order is
@@ -95,8 +96,10 @@ impl Handlespace {
         }
         let (id, home) = (stored.element.id, stored.element.home);
         let pool = &mut self.pools[stored.pool];
-        pool.near.remove(old);
-        pool.near.add(reach);
+        if stored.seat != NO_SEAT {
+            pool.near.remove(old);
+            pool.near.add(reach);
+        }
         self.homes.change_reach(home, &pool.handle, id, (old, reach));
     }
 }

@@ -3,6 +3,7 @@ mod limits;
 mod model;
 mod selection;
 mod tables;
+mod withheld;
 
 use rserpool_wire::param::{
     PeId, Policy, PoolElement, PoolHandle, RegistrarId, RegistrationLife, Transport,

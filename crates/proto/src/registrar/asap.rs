@@ -106,6 +106,7 @@ impl Registrar {
         if let Some(index) = known {
             element.policy = self.with_distance(index, element.policy);
         }
+        self.check_ban(handle, element.id)?;
         self.check_quotas(now, peer, handle, known)?;
         let is_new_pool = known.is_none() && !self.handlespace.contains(handle);
         // RFC 5352 §3.1 rule 4: also where it was another registrar's.

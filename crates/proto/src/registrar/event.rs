@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rserpool_wire::param::{Cause, PeId, PoolHandle, RegistrarId};
 
 use super::access::{Denial, Rules, Verb};
 use super::evidence::Evidence;
+use super::holds::Hold;
 use super::misbehaviour::Misbehaviour;
 use super::reload::Reloadable;
 use super::sync::SyncFailure;
@@ -33,6 +35,33 @@ pub enum Command {
     /// [`Config::access`](super::Config::access); none opens the scope. The associations of whoever
     /// has something that they do not allow end.
     Rules(Option<Arc<Rules>>),
+    /// Do not list this element for a while, whether it is there or comes. It stays registered, and
+    /// others know nothing of it. One that is held already is held for so long from now on.
+    Hold {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// For how long, and on whose word.
+        hold: Hold,
+    },
+    /// List this element again.
+    Release {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+    },
+    /// Take this element out where this registrar is its home, and refuse its registrations for a
+    /// while in any case.
+    Evict {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// For how long, and on whose word.
+        ban: Hold,
+    },
 }
 
 /// What a registrar tells the application.
@@ -228,6 +257,33 @@ pub enum Event {
         /// The settings that changed, as in the configuration file; none where all were the same.
         changed: Vec<&'static str>,
     },
+    /// An element is not listed here any more, as an operator wanted.
+    Held {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// For how long.
+        lasting: Duration,
+    },
+    /// It may be listed again.
+    Released {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// Its time was over; else an operator wanted it.
+        has_run_out: bool,
+    },
+    /// An element may not register here, as an operator wanted.
+    Banned {
+        /// The pool.
+        handle: PoolHandle,
+        /// The element.
+        id: PeId,
+        /// For how long.
+        lasting: Duration,
+    },
     /// This registrar has left the scope as it was asked to. It does nothing more.
     Departed {
         /// Elements that another registrar took.
@@ -246,6 +302,7 @@ impl fmt::Display for LeaveReason {
             Self::Reported => "reported as unreachable",
             Self::Expired => "registration expired",
             Self::Orphaned => "its registrar died, and it did not answer the next one",
+            Self::Evicted => "evicted by an operator",
         })
     }
 }
@@ -267,4 +324,6 @@ pub enum LeaveReason {
     /// Its home died, and it neither answered this registrar, which took it over, nor registered
     /// anywhere.
     Orphaned,
+    /// An operator wanted it.
+    Evicted,
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `asap` | registration, deregistration, resolution | RFC 5352 §3.1 to §3.3 |
 //! | `access` | rules: who may do what | RFC 5355 |
+//! | `holds` | what operators say of single elements | |
 //! | `holders` | who has and was refused what | |
 //! | `permission` | what they say of each request | |
 //! | `admission` | what a registration must bring along | RFC 5352 §2.2.1 |
@@ -59,6 +60,7 @@ mod handover;
 mod hearsay;
 mod held;
 mod holders;
+mod holds;
 mod idle;
 mod join;
 mod lost;
@@ -107,6 +109,7 @@ pub use config::{AddressScope, Config};
 pub use event::{Command, Event, LeaveReason};
 pub use evidence::Evidence;
 pub use holders::Holder;
+pub use holds::{Evicted, HOLD_MOST, HOLDS_MAX, Hold, HoldRow, NotHeld};
 pub use join::Phase;
 pub use misbehaviour::Misbehaviour;
 pub use peers::{PeerState, PeerView};
@@ -133,6 +136,7 @@ use handover::Handover;
 use hearsay::Hearsay;
 use held::Held;
 use holders::Holders;
+use holds::Holds;
 use idle::Silent;
 use join::Join;
 use lost::Lost;
@@ -162,6 +166,7 @@ pub struct Registrar {
     usage: Usage,
     /// Whom rules are about.
     holders: Holders,
+    holds: Holds,
     /// Somebody has proved who it is.
     is_keyed: bool,
     silent: Silent,
@@ -261,6 +266,8 @@ enum Deadline {
     Push,
     /// An association may be of no use.
     Idle(Peer),
+    /// What an operator said of an element ends.
+    Hold,
 }
 
 impl Key for Deadline {
@@ -286,7 +293,8 @@ impl Key for Deadline {
             | Self::ForeignClaim
             | Self::Held
             | Self::Push
-            | Self::Idle(_) => None,
+            | Self::Idle(_)
+            | Self::Hold => None,
             Self::Supervision(index) => Some(index.slot()),
         }
     }
@@ -308,6 +316,7 @@ impl Registrar {
             subscriptions: Subscriptions::default(),
             usage: Usage::default(),
             holders: Holders::default(),
+            holds: Holds::default(),
             is_keyed: false,
             silent: Silent::default(),
             held: Held::default(),
@@ -450,6 +459,7 @@ impl Registrar {
                 Deadline::Held => self.answer_held(now),
                 Deadline::Push => self.on_push_timeout(),
                 Deadline::Idle(peer) => self.on_idle_timeout(now, due, peer),
+                Deadline::Hold => self.on_hold_timeout(now),
             }
         }
     }
@@ -477,6 +487,13 @@ impl Machine for Registrar {
             Input::Command(Command::Leave) => self.leave(now),
             Input::Command(Command::Reconfigure(new)) => self.reconfigure(now, &new),
             Input::Command(Command::Rules(rules)) => self.change_rules(now, rules),
+            Input::Command(Command::Hold { handle, id, hold }) => {
+                self.hold_element(now, handle, id, hold);
+            }
+            Input::Command(Command::Release { handle, id }) => self.release_element(handle, id),
+            Input::Command(Command::Evict { handle, id, ban }) => {
+                self.evict_element(now, handle, id, ban);
+            }
             Input::Up(peer, link) => self.on_up(now, peer, link),
             Input::Down(peer) => self.on_down(now, peer),
             Input::Known(dialed, there) => self.on_known(now, dialed, there),

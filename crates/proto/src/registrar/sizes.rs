@@ -5,6 +5,7 @@ use super::contest::Contests;
 use super::foreign_claim::CLAIMS_MAX;
 use super::hearsay::WAITING_MAX;
 use super::holders::Holders;
+use super::holds::HOLDS_MAX;
 use super::misbehaviour::COMPLAINTS_MAX;
 use super::notices::DUPLICATES_MAX;
 
@@ -74,6 +75,8 @@ impl Registrar {
             of("links_of_one", links_of_one, LINKS_OF_PEER_MAX),
             of("dials", self.dialing.under_way.len(), dials_max),
             of("holders", self.holders.len(), Holders::limit(associations)),
+            of("holds", self.holds.lens().0, HOLDS_MAX),
+            of("bans", self.holds.lens().1, HOLDS_MAX),
             of("hearsay", self.hearsay.len(), WAITING_MAX),
             of("downloads", self.downloads.len(), associations),
             of("complaints", self.complaints.len(), COMPLAINTS_MAX),

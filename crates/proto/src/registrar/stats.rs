@@ -134,6 +134,8 @@ counters! {
         adopted => "elements_moved_total" [direction = "adopted"],
         /// Elements taken over that neither answered nor registered.
         orphaned => "removals_total" [reason = "orphaned"],
+        /// Elements removed because an operator wanted it.
+        evicted => "removals_total" [reason = "evicted"],
         /// Registrars turned away because there are too many.
         peers_refused => "peers_refused_total",
         /// Messages of registrars that had not introduced themselves by a presence.

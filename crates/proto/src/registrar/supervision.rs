@@ -381,7 +381,10 @@ impl Registrar {
 
     /// Takes an element of this registrar's out of its pool. Everything that removes one ends here.
     pub(super) fn remove(&mut self, now: Time, index: ElementIndex, reason: LeaveReason) {
-        let is_gone = !matches!(reason, LeaveReason::Deregistered | LeaveReason::Expired);
+        let is_gone = !matches!(
+            reason,
+            LeaveReason::Deregistered | LeaveReason::Expired | LeaveReason::Evicted
+        );
         if is_gone && self.supervised.contains(index) && self.yield_claimed(index) {
             return;
         }
@@ -406,6 +409,7 @@ impl Registrar {
             LeaveReason::Reported => self.stats.removed_reported += 1,
             LeaveReason::Expired => self.stats.removed_expired += 1,
             LeaveReason::Orphaned => self.stats.orphaned += 1,
+            LeaveReason::Evicted => self.stats.evicted += 1,
         }
         self.subscriptions.mark(&handle, Outcome::Changed);
         let event = Event::Left { handle: handle.clone(), id: element.id, reason, evidence };

@@ -99,6 +99,8 @@ pub struct PoolRow {
     pub elements: usize,
     /// How many of them this registrar is the home of.
     pub own: usize,
+    /// How many of them may be listed: those that no operator holds.
+    pub listed: usize,
 }
 
 /// Which elements are wanted.
@@ -122,6 +124,8 @@ pub struct ElementRow {
     pub handle: PoolHandle,
     /// What it registered.
     pub element: PoolElement,
+    /// Whether it may be listed: no operator holds it.
+    pub is_listed: bool,
     /// What its home knows beyond that; `None` where another registrar is that.
     pub supervision: Option<SupervisionView>,
 }
@@ -220,6 +224,7 @@ impl Registrar {
             transport_use: pool.transport_use(),
             elements: pool.len(),
             own: self.handlespace.owned_count_in(self.id, pool.handle()),
+            listed: pool.listed(),
         }
     }
 
@@ -263,7 +268,8 @@ impl Registrar {
         element: &PoolElement,
     ) -> ElementRow {
         let supervision = self.supervision_view(now, index);
-        ElementRow { handle: handle.clone(), element: element.clone(), supervision }
+        let is_listed = self.handlespace.is_listed(index);
+        ElementRow { handle: handle.clone(), element: element.clone(), is_listed, supervision }
     }
 
     fn supervision_view(&self, now: Time, index: ElementIndex) -> Option<SupervisionView> {

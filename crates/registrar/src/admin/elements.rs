@@ -105,6 +105,7 @@ pub(super) fn one(site: Arc<Site>, call: Call) -> Answer {
 fn json(row: &ElementRow) -> Value {
     let mut json = shape::element(&row.element);
     json["pool"] = row.handle.to_string().into();
+    json["listed"] = row.is_listed.into();
     json["own"] = row.supervision.is_some().into();
     json["supervision"] = row.supervision.as_ref().map(supervision).into();
     json

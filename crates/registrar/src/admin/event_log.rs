@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rserpool::proto::registrar::Event;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{rfc3339, sentence};
@@ -62,8 +63,13 @@ impl EventLog {
 
     /// Enters an event.
     pub(crate) fn push(&self, event: &Event) {
+        let (kind, json) = sentence::of(event);
+        self.push_as(kind, json);
+    }
+
+    /// Enters something that happened: an object with its `text`, and perhaps `pool` and `id`.
+    pub(crate) fn push_as(&self, kind: &'static str, mut json: Value) {
         let at = SystemTime::now();
-        let (kind, mut json) = sentence::of(event);
         let text = |name: &str| json[name].as_str().map(ToOwned::to_owned);
         let (pool, id) = (text("pool"), text("id"));
         let mut kept = self.lock();

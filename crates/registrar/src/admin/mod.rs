@@ -6,15 +6,18 @@
 //! | `thread` | the thread and its end |
 //! | `routes` | the list of all that can be asked for |
 //! | `registrar`, `pools`, `elements`, `peers`, `associations`, `events`, `removals`, `health`, `metrics` | the answers |
+//! | `acts`, `audit` | what changes something, and who did |
 //! | `lists` | lists by page, and whole |
 //! | `event_log` | what happened, as long as there is room |
 //! | `ui` | the dashboard, which asks as everyone does |
 //! | `sentence` | events as JSON and in words |
 //!
 //! It reads: short looks at the running registrar ([`rserpool::registrar::View`]), and a copy of each
-//! event. The protocol waits for nobody here.
+//! event. Acts are commands ([`rserpool::registrar::Acts`]). The protocol waits for nobody here.
 
+mod acts;
 mod associations;
+mod audit;
 mod config;
 mod elements;
 mod event_log;
@@ -38,7 +41,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rserpool::registrar::{State, Summary, View};
+use rserpool::registrar::{Acts, State, Summary, View};
 use rserpool::wire::param::RegistrarId;
 use rserpool_web::access::Tokens;
 use rserpool_web::problem::{Kind, Problem};
@@ -67,6 +70,8 @@ pub(crate) struct Site {
     pub(crate) has_peers: bool,
     pub(crate) started: (Instant, SystemTime),
     pub(crate) view: View,
+    pub(crate) acts: Acts,
+    pub(crate) refused_acts: audit::RefusedActs,
     pub(crate) state: watch::Receiver<State>,
     pub(crate) log: EventLog,
     pub(crate) shared: Arc<Shared>,
@@ -91,7 +96,11 @@ impl Handler for Served {
             false => routes::ROUTES,
         };
         let tokens = self.site.tokens.borrow().clone();
+        let act = audit::Act::of(routes, &tokens, &request);
         let (route, response) = route::answer(routes, site, &tokens, request).await;
+        if let Some(act) = act {
+            act.tell(&self.site, response.status());
+        }
         self.site.count(route.unwrap_or("none"), response.status().as_u16());
         response
     }

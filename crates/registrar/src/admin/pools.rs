@@ -51,6 +51,8 @@ fn json(pool: &PoolRow) -> Value {
         "transport": transport(pool.transport),
         "control_channel": pool.transport_use == TransportUse::DataPlusControl,
         "elements": pool.elements,
+        "listed": pool.listed,
+        "held": pool.elements - pool.listed,
         "own": pool.own,
     })
 }

@@ -66,7 +66,7 @@ pub(super) fn explain(site: Arc<Site>, call: Call) -> Answer {
         Ok(response::json(&json!({
             "pool": shown,
             "id": id.to_string(),
-            "listed": row.is_some(),
+            "listed": row.as_ref().is_some_and(|row| row.is_listed),
             "text": text,
             "history": history,
         })))
@@ -76,6 +76,9 @@ pub(super) fn explain(site: Arc<Site>, call: Call) -> Answer {
 /// How an element that is there is.
 fn present(row: &ElementRow) -> String {
     let (id, pool) = (row.element.id, sentence::shown_handle(&row.handle));
+    if !row.is_listed {
+        return format!("{id} is in {pool}, and an operator holds it: no user is told of it here");
+    }
     let Some(supervision) = &row.supervision else {
         let home = row.element.home.map_or_else(|| "nobody known".into(), |home| home.to_string());
         return format!("{id} is in {pool}; its home is {home}, ask there how it is");

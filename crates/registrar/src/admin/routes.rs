@@ -9,7 +9,7 @@ use rserpool_web::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Site, associations, elements, events, health, metrics, peers, pools, registrar, removals,
+    Site, acts, associations, elements, events, health, metrics, peers, pools, registrar, removals,
 };
 
 /// The document that describes them all (OpenAPI 3.1).
@@ -24,7 +24,18 @@ const fn get(
     Route { method: Method::GET, path, role, about, answer }
 }
 
+/// What changes something; whoever may not look may not do that either.
+const fn act(
+    method: Method,
+    path: &'static str,
+    about: &'static str,
+    answer: fn(Arc<Site>, Call) -> Answer,
+) -> Route<Site> {
+    Route { method, path, role: Some(Role::Operate), about, answer }
+}
+
 const VIEW: Option<Role> = Some(Role::View);
+const HOLD: &str = "/v1/pools/{pool}/elements/{id}/hold";
 
 /// All routes. The document and the index at `/v1` have the same, as a test says.
 pub(super) static ROUTES: &[Route<Site>] = &[
@@ -49,6 +60,15 @@ pub(super) static ROUTES: &[Route<Site>] = &[
     get("/v1/associations", VIEW, "Associations, with anyone", associations::list),
     get("/v1/removals", VIEW, "The last removals, and what was known then", removals::list),
     get("/v1/events", VIEW, "What happened, and what happens", events::list),
+    get("/v1/holds", VIEW, "Elements that operators hold, or do not let in", acts::list),
+    act(Method::POST, HOLD, "Do not list an element for a while", acts::hold),
+    act(Method::DELETE, HOLD, "List it again", acts::release),
+    act(
+        Method::POST,
+        "/v1/pools/{pool}/elements/{id}/evict",
+        "Take an element out, and do not let it in for a while",
+        acts::evict,
+    ),
 ];
 
 fn index(_: Arc<Site>, call: Call) -> Answer {

@@ -24,6 +24,7 @@ fn label(reason: LeaveReason) -> &'static str {
         LeaveReason::Reported => "reported",
         LeaveReason::Expired => "expired",
         LeaveReason::Orphaned => "orphaned",
+        LeaveReason::Evicted => "evicted",
         // There may be others some day.
         _ => "other",
     }
@@ -61,6 +62,7 @@ fn because(reason: LeaveReason, evidence: &Evidence) -> String {
         }
         LeaveReason::Expired => "its registration ran out".into(),
         LeaveReason::Orphaned => "its registrar died, and it did not answer the next one".into(),
+        LeaveReason::Evicted => "an operator evicted it".into(),
         _ => "for another reason".into(),
     }
 }
@@ -138,6 +140,22 @@ pub(crate) fn of(event: &Event) -> (&'static str, Value) {
             let object = json!({ "from": from(*address), "error": what });
             ("malformed", object, format!("a message was not understood: {what}"))
         }
+        Event::Held { handle, id, lasting } => {
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
+            let text = format!("{id} of {spoken} is not listed for {}", lasted(*lasting));
+            ("held", lasting_for(handle, id, *lasting), text)
+        }
+        Event::Released { handle, id, has_run_out } => {
+            let mut object = about(handle, id);
+            object["has_run_out"] = (*has_run_out).into();
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
+            ("released", object, format!("{id} of {spoken} may be listed again"))
+        }
+        Event::Banned { handle, id, lasting } => {
+            let spoken = handle.shortened(SPOKEN_OCTETS_MAX);
+            let text = format!("{id} may not register in {spoken} for {}", lasted(*lasting));
+            ("banned", lasting_for(handle, id, *lasting), text)
+        }
         Event::Refused { who, from: address, verb, handle, denial } => {
             let pool = handle.as_ref().map(|handle| handle.shortened(HANDLE_OCTETS_MAX));
             let who = who.as_ref().map_or_else(|| "anonymous".to_owned(), ToString::to_string);
@@ -157,6 +175,16 @@ pub(crate) fn of(event: &Event) -> (&'static str, Value) {
     };
     object["text"] = text.into();
     (kind, object)
+}
+
+fn lasting_for(handle: &PoolHandle, id: &impl ToString, lasting: Duration) -> Value {
+    let mut object = about(handle, id);
+    object["for_ms"] = ms(lasting).into();
+    object
+}
+
+fn lasted(lasting: Duration) -> impl std::fmt::Display {
+    humantime::format_duration(lasting)
 }
 
 fn about(handle: &PoolHandle, id: &impl ToString) -> Value {
@@ -285,7 +313,9 @@ mod tests {
             (it.asked_ago, it.reports) = (ms(1400), 2);
             it.round_trip = Some(Duration::from_micros(400));
         });
-        use LeaveReason::{AssociationLost, Deregistered, Expired, Orphaned, Reported, Silent};
+        use LeaveReason::{
+            AssociationLost, Deregistered, Evicted, Expired, Orphaned, Reported, Silent,
+        };
         for (reason, evidence, text) in [
             (Deregistered, &nothing, "it deregistered"),
             (AssociationLost, &nothing, "its association ended"),
@@ -303,6 +333,7 @@ mod tests {
             ),
             (Reported, &evidence(|it| it.reports = 1), "silent; 1 user had reported it"),
             (Expired, &nothing, "its registration ran out"),
+            (Evicted, &nothing, "an operator evicted it"),
             (Orphaned, &nothing, "its registrar died, and it did not answer the next one"),
         ] {
             assert_eq!(because(reason, evidence), text);

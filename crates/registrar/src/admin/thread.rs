@@ -119,6 +119,8 @@ fn served(
         has_peers: setup.has_peers,
         started: (Instant::now(), SystemTime::now()),
         view: registrar.view(),
+        acts: registrar.acts(),
+        refused_acts: super::audit::RefusedActs::default(),
         state: registrar.watch(),
         log: EventLog::new(config.events_max),
         shared: Shared::new(limits, config.hosts.clone(), stopped),

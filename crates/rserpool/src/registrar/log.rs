@@ -41,6 +41,15 @@ impl Log {
                 Some(error) => info!(from = from.map(display), %error, "message not understood"),
                 None => info!(from = from.map(display), "parameters not understood"),
             },
+            Event::Held { handle, id, lasting } => {
+                info!(pool = pool(handle), element = %id, ?lasting, "held: not listed");
+            }
+            Event::Released { handle, id, has_run_out } => {
+                info!(pool = pool(handle), element = %id, has_run_out, "listed again");
+            }
+            Event::Banned { handle, id, lasting } => {
+                info!(pool = pool(handle), element = %id, ?lasting, "banned: may not register");
+            }
             Event::Moved { handle, id, to } => {
                 debug!(pool = pool(handle), element = %id, %to, "moved");
             }

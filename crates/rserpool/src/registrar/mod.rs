@@ -1,5 +1,6 @@
 //! A registrar in this process.
 
+mod acts;
 mod config;
 mod log;
 mod reload;
@@ -32,6 +33,7 @@ use crate::{StartError, Stopped};
 
 use log::Log;
 
+pub use acts::Acts;
 pub use config::Config;
 pub use reload::Reconfigured;
 pub use rserpool_proto::handlespace::{Config as HandlespaceConfig, Limit, LimitCounts, Limits};
@@ -39,8 +41,9 @@ pub use rserpool_proto::machine::Peer;
 pub use rserpool_proto::registrar::access;
 pub use rserpool_proto::registrar::{
     AddressScope, AssociationRow, Config as ProtocolConfig, ElementQuery, ElementRow, Event,
-    Evidence, LeaveReason, Misbehaviour, Overview, Page, PeerCounts, PeerState, PeerView, Phase,
-    PoolQuery, PoolRow, Quota, QuotaCounts, Quotas, Stats, SupervisionView, SyncFailure,
+    Evicted, Evidence, HOLD_MOST, Hold, HoldRow, LeaveReason, Misbehaviour, NotHeld, Overview,
+    Page, PeerCounts, PeerState, PeerView, Phase, PoolQuery, PoolRow, Quota, QuotaCounts, Quotas,
+    Stats, SupervisionView, SyncFailure,
 };
 pub use rserpool_proto::time::Time;
 pub use rserpool_transport::Counters as TransportCounters;
@@ -300,6 +303,11 @@ impl Registrar {
     /// The way to look at it from elsewhere, an overview or a page at a time.
     pub fn view(&self) -> View {
         View { inspector: self.requests.inspector() }
+    }
+
+    /// The way to act on its elements from elsewhere.
+    pub fn acts(&self) -> Acts {
+        Acts { requests: self.requests.downgrade() }
     }
 
     /// Ends it: its elements are handed over to other registrars, where there are any, for at most

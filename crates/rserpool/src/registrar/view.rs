@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rserpool_proto::machine::Peer;
 use rserpool_proto::registrar::{
-    AssociationRow, ElementQuery, ElementRow, Overview, Page, PeerView, PoolQuery, PoolRow,
-    Registrar,
+    AssociationRow, ElementQuery, ElementRow, HoldRow, Overview, Page, PeerView, PoolQuery,
+    PoolRow, Registrar,
 };
 use rserpool_proto::time::Time;
 use rserpool_transport::Counters;
@@ -121,6 +121,22 @@ impl View {
         limit: usize,
     ) -> Result<(Page<PeerView, RegistrarId>, Time), Stopped> {
         self.inspector.look(move |seen| (seen.machine.peer_page(after, limit), seen.now)).await
+    }
+
+    /// What operators say of elements: holds, then bans, each by pool and identifier, behind this
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn holds(
+        &self,
+        after: Option<(bool, PoolHandle, PeId)>,
+        limit: usize,
+    ) -> Result<Page<HoldRow, (bool, PoolHandle, PeId)>, Stopped> {
+        self.inspector
+            .look(move |seen| seen.machine.hold_page(seen.now, after.as_ref(), limit))
+            .await
     }
 
     /// The associations, behind this one; `limit` is at most 512.

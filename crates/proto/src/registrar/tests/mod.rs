@@ -11,6 +11,7 @@ mod evidence;
 mod extreme;
 mod handover;
 mod holders;
+mod holds;
 mod hostile;
 mod joining;
 mod lab;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rserpool_web::StatusCode;
+use rserpool_web::{Method, StatusCode};
 use serde_json::Value;
 
 use super::super::routes::{OPENAPI, ROUTES};
-use super::{Lab, soon};
+use super::{Lab, Operator, soon};
 
 fn document() -> Value {
     serde_json::from_str(OPENAPI).unwrap()
@@ -113,7 +113,7 @@ async fn routes_document_and_index_have_the_same() {
 
 #[tokio::test]
 async fn every_answer_is_what_the_document_says() {
-    let mut lab = Lab::new().await;
+    let mut lab = Operator::lab().await;
     let peer = lab.peer().await;
     soon(async {
         while lab.json("/v1/peers").await["items"][0]["checksum_told"].is_null() {
@@ -127,8 +127,31 @@ async fn every_answer_is_what_the_document_says() {
         tokio::task::yield_now().await;
     }
     let document = document();
-    for route in ROUTES.iter().filter(|route| !route.path.ends_with("openapi.json")) {
-        let path = route.path.replace("{pool}", "EchoPool").replace("{id}", "1");
+    let operator = Operator::of(&lab);
+    for (method, act, body) in [
+        (Method::POST, "hold", r#"{"for_ms":60000,"reason":"kernel","force":true}"#),
+        (Method::DELETE, "hold", ""),
+        (Method::POST, "hold", r#"{"force":true}"#),
+        (Method::POST, "evict", r#"{"ban_ms":60000}"#),
+    ] {
+        let reply = operator.act(method.clone(), "EchoPool", "7", act, body).await;
+        let expected = if act == "hold" && method == Method::POST { 404 } else { 200 };
+        assert_eq!(reply.status.as_u16(), expected, "{act}: {reply:?}");
+        let reply = operator.act(method.clone(), "EchoPool", "1", act, body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{act}: {reply:?}");
+        let pointer = format!(
+            "/paths/~1v1~1pools~1{{pool}}~1elements~1{{id}}~1{act}/{}/responses/200/content/\
+             application~1json/schema",
+            method.as_str().to_lowercase()
+        );
+        let value: Value = serde_json::from_slice(&reply.body).unwrap();
+        let schema = document.pointer(&pointer).unwrap();
+        assert_eq!(mismatch(&document, schema, &value, act), Vec::<String>::new());
+    }
+    lab.join(b"EchoPool", 5).await;
+    let gets = ROUTES.iter().filter(|route| route.method == Method::GET);
+    for route in gets.filter(|route| !route.path.ends_with("openapi.json")) {
+        let path = route.path.replace("{pool}", "EchoPool").replace("{id}", "5");
         let reply = lab.get(&path).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
         let pointer = format!(
@@ -152,7 +175,7 @@ async fn every_route_takes_the_parameters_of_the_document_and_refuses_others() {
     let lab = Lab::new().await;
     let document = document();
     let problem = &document["components"]["schemas"]["Problem"];
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| route.method == Method::GET) {
         let path = route.path.replace("{pool}", "EchoPool").replace("{id}", "1");
         let reply = lab.get(&format!("{path}?no_such_parameter=1")).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{path}");

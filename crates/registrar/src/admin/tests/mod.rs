@@ -1,5 +1,6 @@
 //! A registrar and its admin thread, asked as operators do.
 
+mod acts;
 mod document;
 mod live;
 mod monitoring;
@@ -12,6 +13,8 @@ use rserpool::registrar::{self, Registrar};
 use rserpool::wire::param::{
     PeId, PoolHandle, RegistrarId, SctpTransport, Transport, TransportUse,
 };
+use rserpool_web::Method;
+use rserpool_web::access::{Role, Tokens};
 use rserpool_web::client::{Client, Reply};
 use rserpool_web::listen::Endpoint;
 use serde_json::Value;
@@ -36,6 +39,40 @@ const HOSTILE_SHOWN: &str = "<img src=x>\"\\\\\\x0a\\xff\\xe2\\x80\\xae";
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future).await.unwrap()
+}
+
+/// Somebody with a token.
+struct Operator(Client);
+
+/// What the token is.
+const TOKEN: &str = "t0";
+
+impl Operator {
+    /// A lab whose registrar knows the token of `ops`, who may operate, and of `eve`, who may look.
+    async fn lab() -> Lab {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        let lines = [("ops", Role::Operate, TOKEN), ("eve", Role::View, "t1")];
+        let lines = lines.map(|(name, role, token)| Tokens::line(name, role, token));
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Lab::with(AdminConfig { tokens: Some(path), ..AdminConfig::default() }).await
+    }
+
+    fn of(lab: &Lab) -> Self {
+        Self::with(lab, Some(TOKEN))
+    }
+
+    fn with(lab: &Lab, token: Option<&str>) -> Self {
+        Self(Client::new(lab.endpoint().clone(), token.map(ToOwned::to_owned), LIMIT))
+    }
+
+    /// Does something with an element.
+    async fn act(&self, method: Method, pool: &str, id: &str, act: &str, body: &str) -> Reply {
+        let path = format!("/v1/pools/{pool}/elements/{id}/{act}");
+        soon(self.0.send(method, &path, body.to_owned())).await.unwrap()
+    }
 }
 
 impl Lab {
@@ -76,7 +113,12 @@ impl Lab {
         self.elements.push(element);
         // The other thread takes the event when it does; who follows from now on is not told of it.
         soon(async {
-            while self.json("/v1/events").await["last"] != self.elements.len() {
+            loop {
+                let events = self.json("/v1/events?type=joined").await;
+                let joined = format!("0x{id:08x}");
+                if events["items"].as_array().unwrap().iter().any(|it| it["id"] == *joined) {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
         })
