@@ -1,6 +1,7 @@
 //! `rserpool watch`: a pool, as its clients are told of it.
 
 mod feeds;
+mod http;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -66,7 +67,7 @@ impl Args {
             .listen(self.registrars.listen())
             .timing(self.registrars.timing())
             .tls(self.registrars.keys()?);
-        let mut feeds = Feeds::new(&self.feeds, &self.pool)?;
+        let mut feeds = Feeds::new(&self.feeds, &self.pool).await?;
         let user = PoolUser::start(config)?;
         let mut events = user.events();
         user.subscribe(&self.pool);

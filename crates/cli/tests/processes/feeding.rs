@@ -43,6 +43,35 @@ fn files_say_who_is_in_the_pool_and_a_command_is_run_after_each_change() {
     until("empty files again", || text(&targets) == "[]\n" && text(&ran).lines().count() == 1);
 }
 
+#[test]
+fn prometheus_asks_for_its_targets() {
+    let registrar = Registrar::patient();
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("sd.sock");
+    let at = format!("unix:{}", socket.display());
+    let _watch = watch(registrar.tcp(), &["--prometheus-sd", &at]);
+    let ask = |query: &str| {
+        let mut stream = UnixStream::connect(&socket).ok()?;
+        let head = "Host: localhost\r\nConnection: close";
+        write!(stream, "GET /v1/sd/prometheus{query} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        Some((head, serde_json::from_str::<Value>(body).unwrap()))
+    };
+    until("an answer", || ask("").is_some());
+    let (head, body) = ask("?pool=EchoPool").unwrap();
+    assert!(head.starts_with("http/1.1 200") && head.contains("application/json"), "{head}");
+    assert_eq!(body, serde_json::json!([]));
+    let server = Server::echo(registrar.tcp());
+    let targets = |query: &str| ask(query).unwrap().1;
+    until("a target", || targets("")[0]["labels"]["__meta_rserpool_element"] == *server.id);
+    assert_eq!(targets("?port=9100&pool=EchoPool")[0]["targets"][0], "127.0.0.1:9100");
+    assert_eq!(targets("?pool=other"), serde_json::json!([]));
+    assert!(ask("?port=x").unwrap().0.starts_with("http/1.1 400"));
+}
+
 /// Something that answers as HAProxy does, and what it was told.
 fn pretender(path: &Path) -> Receiver<String> {
     let listener = UnixListener::bind(path).unwrap();

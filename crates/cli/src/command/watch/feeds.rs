@@ -10,11 +10,14 @@ use anyhow::{Context as _, anyhow};
 use rserpool::user::Resolution;
 use rserpool::wire::param::PoolHandle;
 use rserpool_gateway::feeds::{FileFormat, Haproxy};
+use rserpool_web::listen::Endpoint;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::atomic_file::AtomicFile;
 use crate::exit::Failure;
+
+use super::http::Targets;
 
 /// After how long what did not work is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -38,6 +41,11 @@ pub(super) struct FeedArgs {
     #[arg(long, value_name = "PORT", requires = "file")]
     target_port: Option<u16>,
 
+    /// Where Prometheus asks for its targets (http_sd_configs), such as http://127.0.0.1:9363: at
+    /// /v1/sd/prometheus?port=9100.
+    #[arg(long, value_name = "URL")]
+    prometheus_sd: Option<Endpoint>,
+
     /// The Unix socket of HAProxy's runtime API (`stats socket PATH level admin`).
     #[arg(long, value_name = "SOCKET", requires = "backend")]
     haproxy: Option<PathBuf>,
@@ -57,6 +65,7 @@ pub(super) struct Feeds<'a> {
     args: &'a FeedArgs,
     pool: &'a PoolHandle,
     haproxy: Option<Haproxy>,
+    targets: Option<Targets>,
     last: Option<Option<Arc<Resolution>>>,
     /// When HAProxy is to be told again.
     again: Option<Instant>,
@@ -66,7 +75,7 @@ impl<'a> Feeds<'a> {
     /// # Errors
     ///
     /// What can be seen to be of no use.
-    pub(super) fn new(args: &'a FeedArgs, pool: &'a PoolHandle) -> anyhow::Result<Self> {
+    pub(super) async fn new(args: &'a FeedArgs, pool: &'a PoolHandle) -> anyhow::Result<Self> {
         let haproxy = args.haproxy.clone().zip(args.backend.clone());
         let haproxy = haproxy.map(|(socket, backend)| Haproxy::new(socket, backend)).transpose();
         let haproxy = haproxy.context(Failure::Configuration)?;
@@ -74,7 +83,11 @@ impl<'a> Feeds<'a> {
             let error = anyhow!("{pool} has no name that a host may have");
             return Err(error.context(Failure::Configuration));
         }
-        Ok(Self { args, pool, haproxy, last: None, again: None })
+        let targets = match &args.prometheus_sd {
+            Some(endpoint) => Some(Targets::start(endpoint, pool).await?),
+            None => None,
+        };
+        Ok(Self { args, pool, haproxy, targets, last: None, again: None })
     }
 
     /// The pool is like this now.
@@ -89,6 +102,9 @@ impl<'a> Feeds<'a> {
             let mut whole = AtomicFile::create(file)?;
             whole.write_all(text.as_bytes()).and_then(|()| whole.flush())?;
             whole.finish()?;
+        }
+        if let Some(targets) = &self.targets {
+            targets.follow(now.clone());
         }
         self.last = Some(now);
         self.tell_haproxy().await;
