@@ -95,6 +95,17 @@ impl Admin {
         Err(nobody(&failures))
     }
 
+    /// Each registrar alone.
+    pub(crate) fn singly(self) -> Vec<Self> {
+        let Self { clients, is_given } = self;
+        clients.into_iter().map(|client| Self { clients: vec![client], is_given }).collect()
+    }
+
+    /// Somebody named it, so that it has to answer.
+    pub(crate) fn is_given(&self) -> bool {
+        self.is_given
+    }
+
     /// Has something done by every registrar that answers; what each says. One that is asked for by
     /// name and does not answer is a failure, too.
     ///

@@ -6,9 +6,11 @@ use rserpool::transport::{Address, Scheme};
 use rserpool::wire::param::RegistrarId;
 use rserpool_web::listen::Endpoint;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::Config;
+use crate::admin::orders::{Order, WAITING_MAX};
 use crate::admin::{Admin, Setup};
 use crate::listen::open_to_others;
 use crate::reload::{Reload, Source};
@@ -46,7 +48,9 @@ pub async fn run(
     let has_peers = !library.peers.is_empty();
     let registrar = Registrar::start(library)?;
     tell_who_can_reach_it(config);
+    let (sender, mut orders) = mpsc::channel(WAITING_MAX);
     let setup = Setup {
+        orders: sender.clone(),
         config: &config.admin,
         profile: config.profile.label(),
         dialect: config.dialect.label(),
@@ -58,8 +62,8 @@ pub async fn run(
         let reload = Reload { registrar: &registrar, started: config, keys, source, admin };
         let end = async {
             tokio::select! {
-                () = end => {}
-                () = others.answer(&reload) => {}
+                () = end => "end of input",
+                why = others.answer(&reload, &mut orders) => why,
             }
         };
         tokio::pin!(end);
@@ -72,15 +76,16 @@ pub async fn run(
                 tokio::select! {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
-                    () = &mut end => "end of input",
+                    why = &mut end => why,
                 }
             }
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            () = &mut end => "end of input",
+            why = &mut end => why,
         }
     };
     info!(why, "stopping");
+    drop(sender);
     registrar.stop().await;
     // Whoever watches is told of the end first.
     drop(admin);
@@ -104,11 +109,21 @@ impl Others {
         })
     }
 
-    /// Answers them for ever.
-    async fn answer(self, reload: &Reload<'_>) {
+    /// Answers them, and what operators want, until one of these wants it to leave; why it does.
+    async fn answer(self, reload: &Reload<'_>, orders: &mut mpsc::Receiver<Order>) -> &'static str {
         let Self { mut hangup, user: [mut user1, mut user2] } = self;
         loop {
             let name = tokio::select! {
+                // There is a sender as long as this runs.
+                Some(order) = orders.recv() => match order {
+                    Order::Leave => return "an operator wants it",
+                    Order::Reload(answer) => {
+                        let done = reload.run().await.map_err(|error| error.to_string());
+                        // Who wanted it may be gone.
+                        let _ = answer.send(done);
+                        continue;
+                    }
+                },
                 _ = hangup.recv() => {
                     // What came of it is in the log.
                     let _ = reload.run().await;

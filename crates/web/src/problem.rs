@@ -49,6 +49,8 @@ kinds! {
     TOO_SLOW = "too-slow", 408, "The request took too long to come";
     /// Nobody of a pool would be left to users.
     LAST_ELEMENT = "last-element", 409, "No other element of the pool would be listed";
+    /// What was to be changed makes no sense, and nothing has changed.
+    NOT_CHANGED = "not-changed", 409, "Nothing has changed";
     /// The body is longer than is taken.
     TOO_LONG = "too-long", 413, "The request is too long";
     /// The body is not of a kind that is taken.

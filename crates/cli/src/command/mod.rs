@@ -31,6 +31,7 @@ mod serve;
 mod sim;
 pub(crate) mod tls;
 mod undrain;
+mod verify;
 mod watch;
 
 #[cfg(test)]
@@ -71,6 +72,7 @@ pub(crate) enum Command {
     Undrain(undrain::Args),
     Evict(evict::Args),
     Holds(holds::Args),
+    Verify(verify::Args),
     Watch(watch::Args),
     CheckConfig(check_config::Args),
     Probe(probe::Args),
@@ -112,6 +114,7 @@ impl Command {
             Self::Undrain(args) => args.run(output),
             Self::Evict(args) => args.run(output),
             Self::Holds(args) => args.run(output),
+            Self::Verify(args) => args.run(output),
             Self::Watch(args) => args.run(output),
             Self::CheckConfig(args) => args.run(output),
             Self::Probe(args) => args.run(output),

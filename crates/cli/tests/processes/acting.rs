@@ -136,3 +136,66 @@ fn who_is_evicted_is_gone_everywhere() {
         assert!(refused.failure(1).contains("security considerations"), "{refused:?}");
     }
 }
+
+#[test]
+fn registrars_that_know_the_same_agree_and_what_differs_is_named() {
+    let scope = Scope::new(3);
+    let (one, two) =
+        (Server::echo(scope.registrars[0].tcp()), Server::echo(scope.registrars[1].tcp()));
+    let agreed = scope.all(&["verify", "--wait", "60s", "-o", "json"]);
+    assert_eq!(agreed.code, Some(0), "{agreed:?}");
+    let agreed = agreed.json();
+    assert_eq!(
+        (&agreed["agree"], agreed["registrars"].as_array().unwrap().len()),
+        (&true.into(), 3)
+    );
+    until("all know both", || scope.listed() == vec![ids(&[&one, &two]); 3]);
+    // One of them was not told.
+    let first = scope.socket(0);
+    assert_eq!(run(&["drain", "EchoPool", &one.id, "--admin", &first]).code, Some(0));
+    let differ = scope.all(&["verify", "--wait", "0s"]);
+    let hold = format!("0x00000001 has a hold of {} in EchoPool, 0x00000002 has not", one.id);
+    assert!(differ.code == Some(1) && differ.stderr.contains(&hold), "{differ:?}");
+    assert_eq!(scope.all(&["undrain", "EchoPool", &one.id]).code, Some(0));
+    assert_eq!(scope.all(&["verify", "--wait", "60s"]).code, Some(0));
+    let nobody = [first.as_str(), "unix:/no/such.sock"].join(",");
+    let silent = run(&["verify", "--wait", "0s", "--admin", &nobody]);
+    assert!(silent.code == Some(1) && silent.stderr.contains("/no/such.sock"), "{silent:?}");
+    assert_eq!(run(&["verify", "--admin", "unix:/no/such.sock"]).code, Some(69));
+}
+
+/// An order to a registrar, by its socket; the status line and the body.
+pub(crate) fn order(socket: &str, path: &str, body: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let path_of_socket = socket.strip_prefix("unix:").unwrap();
+    let mut stream = std::os::unix::net::UnixStream::connect(path_of_socket).unwrap();
+    let method = if path.starts_with("/v1") { "POST" } else { "GET" };
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_registrar_leaves_when_an_operator_wants_it_and_is_not_ready_before() {
+    let mut scope = Scope::new(2);
+    let (first, second) = (scope.registrars[0].tcp().to_owned(), scope.socket(0));
+    let server = Server::echo(&first);
+    until("both know it", || scope.listed() == vec![ids(&[&server]); 2]);
+    assert!(order(&second, "/readyz", "").starts_with("HTTP/1.1 200"));
+    assert!(order(&second, "/v1/registrar/leave", r#"{"delay_ms":600001}"#).contains(" 400 "));
+    assert!(order(&second, "/v1/reload", "").contains("no configuration file"));
+    assert!(order(&second, "/v1/registrar/quiesce", "").starts_with("HTTP/1.1 200"));
+    let unready = order(&second, "/readyz", "");
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("quiesced"), "{unready}");
+    // It serves on until it is to leave.
+    assert_eq!(members(&first, "EchoPool"), ids(&[&server]));
+    assert!(order(&second, "/v1/registrar/leave", "").starts_with("HTTP/1.1 200"));
+    assert_eq!(scope.registrars.remove(0).program.ended().code, Some(0));
+    assert_eq!(scope.listed(), vec![ids(&[&server])]);
+}

@@ -139,3 +139,28 @@ fn tokens_of_operators_are_read_again() {
     assert!(said["error"].as_str().unwrap().contains("admin.tokens"), "{said}");
     assert_eq!(code("two"), Some(0));
 }
+
+/// What SIGHUP does, with an answer.
+#[test]
+fn an_operator_has_the_configuration_read_again_and_is_told_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let file = folder.path().join("registrar.toml");
+    let write = |lines: &str| {
+        let admin = format!("[admin]\nlisten = ['unix:{}']\n", socket.display());
+        fs::write(&file, format!("{HEAD}{lines}{admin}")).unwrap();
+    };
+    write("");
+    let head = ["registrar", "--config", file.to_str().unwrap(), "-o", "json"];
+    let mut program = Program::start(rserpool(&head));
+    program.json();
+    let reload = || crate::acting::order(&format!("unix:{}", socket.display()), "/v1/reload", "");
+    write("bad_reports_max = 7\nid = 5\n");
+    let done = reload();
+    assert!(done.contains(r#"{"changed":["bad_reports_max"],"needs_restart":["id"]}"#), "{done}");
+    write("bad_reports_mix = 7\n");
+    let refused = reload();
+    assert!(refused.starts_with("HTTP/1.1 409") && refused.contains("line 3"), "{refused}");
+    write("bad_reports_max = 7\n");
+    assert!(reload().contains(r#"{"changed":[],"needs_restart":[]}"#));
+}

@@ -41,7 +41,7 @@ struct EvictBody {
 }
 
 /// What a body says; the defaults where there is none.
-fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Problem> {
     if body.is_empty() {
         return Ok(T::default());
     }

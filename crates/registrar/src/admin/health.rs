@@ -1,6 +1,7 @@
 //! `/healthz` and `/readyz`
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rserpool_web::StatusCode;
@@ -33,6 +34,8 @@ pub(super) fn readyz(site: Arc<Site>, call: Call) -> Answer {
         };
         if state != "serving" {
             (ready, reasons) = (false, vec![state]);
+        } else if site.is_quiesced.load(Ordering::Relaxed) {
+            (ready, reasons) = (false, vec!["quiesced"]);
         } else if site.has_peers && summary.overview.peers.active == 0 {
             reasons.push("alone");
         }

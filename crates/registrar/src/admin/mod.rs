@@ -7,6 +7,7 @@
 //! | `routes` | the list of all that can be asked for |
 //! | `registrar`, `pools`, `elements`, `peers`, `associations`, `events`, `removals`, `health`, `metrics` | the answers |
 //! | `acts`, `audit` | what changes something, and who did |
+//! | `orders` | what the registrar is to do as a whole |
 //! | `lists` | lists by page, and whole |
 //! | `event_log` | what happened, as long as there is room |
 //! | `ui` | the dashboard, which asks as everyone does |
@@ -25,6 +26,7 @@ mod events;
 mod health;
 mod lists;
 mod metrics;
+pub(crate) mod orders;
 mod peers;
 mod pools;
 mod process;
@@ -38,6 +40,7 @@ mod thread;
 mod ui;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,7 +51,7 @@ use rserpool_web::problem::{Kind, Problem};
 use rserpool_web::response::Response;
 use rserpool_web::route::{self, Request};
 use rserpool_web::server::{Handler, Shared};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use config::{AdminConfig, DEFAULT_URL};
 pub(crate) use thread::{Admin, Setup};
@@ -71,6 +74,9 @@ pub(crate) struct Site {
     pub(crate) started: (Instant, SystemTime),
     pub(crate) view: View,
     pub(crate) acts: Acts,
+    pub(crate) orders: mpsc::Sender<orders::Order>,
+    /// An operator wants nobody to come here any more.
+    pub(crate) is_quiesced: AtomicBool,
     pub(crate) refused_acts: audit::RefusedActs,
     pub(crate) state: watch::Receiver<State>,
     pub(crate) log: EventLog,

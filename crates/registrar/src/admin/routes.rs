@@ -9,7 +9,8 @@ use rserpool_web::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Site, acts, associations, elements, events, health, metrics, peers, pools, registrar, removals,
+    Site, acts, associations, elements, events, health, metrics, orders, peers, pools, registrar,
+    removals,
 };
 
 /// The document that describes them all (OpenAPI 3.1).
@@ -61,6 +62,14 @@ pub(super) static ROUTES: &[Route<Site>] = &[
     get("/v1/removals", VIEW, "The last removals, and what was known then", removals::list),
     get("/v1/events", VIEW, "What happened, and what happens", events::list),
     get("/v1/holds", VIEW, "Elements that operators hold, or do not let in", acts::list),
+    act(Method::POST, "/v1/reload", "Read the configuration again", orders::reload),
+    act(
+        Method::POST,
+        "/v1/registrar/quiesce",
+        "Tell load balancers that nobody should come any more",
+        orders::quiesce,
+    ),
+    act(Method::POST, "/v1/registrar/leave", "Hand the elements over and end", orders::leave),
     act(Method::POST, HOLD, "Do not list an element for a while", acts::hold),
     act(Method::DELETE, HOLD, "List it again", acts::release),
     act(

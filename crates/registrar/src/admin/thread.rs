@@ -1,6 +1,7 @@
 //! The thread that answers operators.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,10 +14,11 @@ use rserpool_web::access::Tokens;
 use rserpool_web::listen::{Endpoint, Listener};
 use rserpool_web::server::{self, Limits, Shared};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use super::event_log::EventLog;
+use super::orders::Order;
 use super::{AdminConfig, Served, Site};
 
 /// So long the last answers may take when the registrar has ended.
@@ -36,6 +38,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) profile: &'static str,
     pub(crate) dialect: &'static str,
     pub(crate) has_peers: bool,
+    pub(crate) orders: mpsc::Sender<Order>,
 }
 
 impl Admin {
@@ -120,6 +123,8 @@ fn served(
         started: (Instant::now(), SystemTime::now()),
         view: registrar.view(),
         acts: registrar.acts(),
+        orders: setup.orders.clone(),
+        is_quiesced: AtomicBool::new(false),
         refused_acts: super::audit::RefusedActs::default(),
         state: registrar.watch(),
         log: EventLog::new(config.events_max),

@@ -89,7 +89,9 @@ impl Lab {
         library.protocol.timing.keep_alive_timeout_cap = LIMIT;
         let registrar = Registrar::start(library).unwrap();
         let config = AdminConfig { listen: vec!["http://127.0.0.1:0".into()], ..config };
-        let setup = Setup { config: &config, profile: "fast", dialect: "rfc", has_peers: false };
+        let (orders, _) = tokio::sync::mpsc::channel(1);
+        let (profile, dialect, has_peers) = ("fast", "rfc", false);
+        let setup = Setup { config: &config, profile, dialect, has_peers, orders };
         let admin = soon(Admin::start(&registrar, setup)).await.unwrap().unwrap();
         let client = Client::new(admin.endpoints()[0].clone(), None, LIMIT);
         let mut lab = Self { registrar, admin, client, elements: Vec::new() };

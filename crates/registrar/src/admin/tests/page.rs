@@ -14,7 +14,9 @@ async fn every_file_of_the_page_comes_with_its_kind_and_a_strict_policy() {
     let lab = Lab::new().await;
     let config =
         AdminConfig { listen: vec![format!("unix:{}", path.display())], ..AdminConfig::default() };
-    let setup = super::Setup { config: &config, profile: "fast", dialect: "rfc", has_peers: false };
+    let (orders, _) = tokio::sync::mpsc::channel(1);
+    let (profile, dialect, has_peers) = ("fast", "rfc", false);
+    let setup = super::Setup { config: &config, profile, dialect, has_peers, orders };
     let _over_unix = soon(super::Admin::start(&lab.registrar, setup)).await.unwrap().unwrap();
     let unix = Client::new(Endpoint::Unix(path), None, LIMIT);
     for client in [&lab.client, &unix] {
