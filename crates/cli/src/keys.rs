@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use rserpool::transport::Tls;
 use rserpool::transport::tls::{KeyFiles, Pin};
+use rserpool_registrar::read_key_profile;
 
 use crate::exit::Failure;
 
@@ -32,6 +33,11 @@ pub(crate) struct KeyArgs {
     /// may precede it, as in registrar=spki:... May be repeated.
     #[arg(long = "tls-pin", value_name = "PIN", env = "RSERPOOL_TLS_PIN", value_delimiter = ',')]
     pins: Vec<Pin>,
+
+    /// A TOML file that names all of these: key, ca, cert and pins, as in the section [tls] of a
+    /// registrar's configuration, and from where it is. What is given otherwise overrides it.
+    #[arg(long = "tls-profile", value_name = "FILE", env = "RSERPOOL_TLS_PROFILE")]
+    key_profile: Option<PathBuf>,
 }
 
 impl KeyArgs {
@@ -39,16 +45,25 @@ impl KeyArgs {
     ///
     /// # Errors
     ///
-    /// Something is given, but no private key.
+    /// Something is given, but no private key; or a profile that cannot be used.
     pub(crate) fn files(&self) -> anyhow::Result<Option<KeyFiles>> {
-        let Some(key) = &self.key else {
+        let profile = self.key_profile.as_deref().map(read_key_profile).transpose()?;
+        let Some(mut files) = profile.or_else(|| self.key.as_ref().map(KeyFiles::new)) else {
             let is_empty = self.ca.is_empty() && self.cert.is_none() && self.pins.is_empty();
             return if is_empty { Ok(None) } else { Err(without_key()) };
         };
-        let mut files = KeyFiles::new(key);
-        files.ca.clone_from(&self.ca);
-        files.cert.clone_from(&self.cert);
-        files.pins.clone_from(&self.pins);
+        if let Some(key) = &self.key {
+            files.key.clone_from(key);
+        }
+        if !self.ca.is_empty() {
+            files.ca.clone_from(&self.ca);
+        }
+        if self.cert.is_some() {
+            files.cert.clone_from(&self.cert);
+        }
+        if !self.pins.is_empty() {
+            files.pins.clone_from(&self.pins);
+        }
         Ok(Some(files))
     }
 
@@ -65,4 +80,51 @@ impl KeyArgs {
 
 fn without_key() -> anyhow::Error {
     anyhow!("whom to trust is said, but there is no own key: give --tls-key (RSERPOOL_TLS_KEY)")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        keys: KeyArgs,
+    }
+
+    fn files(args: &[&str]) -> anyhow::Result<Option<KeyFiles>> {
+        Line::parse_from([&["rserpool"], args].concat()).keys.files()
+    }
+
+    #[test]
+    fn a_profile_names_all_and_options_override_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (profile, pin) = (dir.path().join("web.toml"), format!("spki:{}", "ab".repeat(32)));
+        let option = ["--tls-profile", profile.to_str().unwrap()];
+        let text = format!("key = 'web.key'\ncert = 'web.pem'\nca = 'ca.pem'\npins = ['{pin}']\n");
+        fs::write(&profile, text).unwrap();
+        let mut expected = KeyFiles::new(dir.path().join("web.key"));
+        expected.cert = Some(dir.path().join("web.pem"));
+        expected.ca = vec![dir.path().join("ca.pem")];
+        expected.pins = vec![pin.parse().unwrap()];
+        assert_eq!(files(&option).unwrap(), Some(expected.clone()));
+        let more = ["--tls-ca", "/a,/b", "--tls-key", "/k"];
+        (expected.ca, expected.key) = (vec!["/a".into(), "/b".into()], "/k".into());
+        assert_eq!(files(&[&option[..], &more].concat()).unwrap(), Some(expected));
+        for (text, complaint) in [
+            ("cert = 'web.pem'", "missing field `key`"),
+            ("key = 'k'\nplaintext_ok = true", "line 2"),
+            ("key = 'k'\npins = ['spki:1']", "is not a pin"),
+        ] {
+            fs::write(&profile, text).unwrap();
+            let error = format!("{:#}", files(&option).unwrap_err());
+            assert!(error.contains("web.toml") && error.contains(complaint), "{error}");
+        }
+        fs::remove_file(&profile).unwrap();
+        assert!(files(&option).is_err());
+    }
 }

@@ -238,7 +238,7 @@ impl std::error::Error for ConfigError {}
 const SHOWN_MAX: usize = 60;
 
 /// Where and what, without a drawing of it: errors are said in one line.
-fn parse_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+pub(crate) fn parse_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
     let before = error.span().and_then(|span| text.get(..span.start));
     let Some(before) = before else {

@@ -24,4 +24,4 @@ pub use listen::default_urls;
 pub use reload::Source;
 pub use run::{Ready, run};
 pub use timing::TimingOverrides;
-pub use tls::Tls;
+pub use tls::{Tls, read_key_profile};

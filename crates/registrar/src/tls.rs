@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rserpool::transport::tls::{KeyFiles, Pin};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::config::{ConfigError, parse_error};
+
 /// Keys, and whom to trust; see [`KeyFiles`].
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields, default)]
@@ -48,6 +50,35 @@ impl From<KeyFiles> for Tls {
         let KeyFiles { ca, cert, key, pins, tls12, .. } = files;
         Self { ca, cert, key: Some(key), pins, tls12, plaintext_ok: false }
     }
+}
+
+/// A file of its own with what a section `[tls]` says of keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Profile {
+    #[serde(default, deserialize_with = "one_or_more")]
+    ca: Vec<PathBuf>,
+    cert: Option<PathBuf>,
+    key: PathBuf,
+    #[serde(default, deserialize_with = "pins")]
+    pins: Vec<Pin>,
+    #[serde(default)]
+    tls12: bool,
+}
+
+/// The keys that a profile names: a TOML file with `key`, and `ca`, `cert`, `pins` and `tls12` as in
+/// the section `[tls]` of a registrar's configuration. Files are named from where it is.
+///
+/// # Errors
+///
+/// [`ConfigError::Read`] or [`ConfigError::Parse`], which says line and key.
+pub fn read_key_profile(path: &Path) -> Result<KeyFiles, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.into(), e))?;
+    let Profile { ca, cert, key, pins, tls12 } =
+        toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))?;
+    let mut tls = Tls { ca, cert, key: Some(key), pins, tls12, plaintext_ok: false };
+    tls.resolve(path.parent().unwrap_or(Path::new("")));
+    Ok(tls.files().unwrap_or_default())
 }
 
 fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
