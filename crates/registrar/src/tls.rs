@@ -77,7 +77,9 @@ pub fn read_key_profile(path: &Path) -> Result<KeyFiles, ConfigError> {
     let Profile { ca, cert, key, pins, tls12 } =
         toml::from_str(&text).map_err(|error| parse_error(path, &text, &error))?;
     let mut tls = Tls { ca, cert, key: Some(key), pins, tls12, plaintext_ok: false };
-    tls.resolve(path.parent().unwrap_or(Path::new("")));
+    if let Some(here) = path.parent() {
+        tls.resolve(here);
+    }
     Ok(tls.files().unwrap_or_default())
 }
 
