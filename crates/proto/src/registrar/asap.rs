@@ -247,7 +247,20 @@ impl Registrar {
 
     /// Tells an element that it is out of the pool (RFC 5352 §2.2.4).
     pub(super) fn tell_removed(&mut self, peer: Peer, handle: PoolHandle, id: PeId) {
-        let message = DeregistrationResponse { handle, id, causes: Vec::new() };
-        self.send(peer, Asap::DeregistrationResponse(message));
+        self.tell_out(peer, handle, id, Vec::new());
+    }
+
+    /// The same with the reasons; where the association has ended it is told nothing.
+    pub(super) fn tell_out(
+        &mut self,
+        peer: Peer,
+        handle: PoolHandle,
+        id: PeId,
+        causes: Vec<Cause>,
+    ) {
+        if self.associations.contains_key(&peer) {
+            let message = DeregistrationResponse { handle, id, causes };
+            self.send(peer, Asap::DeregistrationResponse(message));
+        }
     }
 }

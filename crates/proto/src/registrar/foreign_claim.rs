@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rserpool_wire::asap::{Asap, DeregistrationResponse};
 use rserpool_wire::param::{Cause, PoolElement, PoolHandle, RegistrarId};
 use rserpool_wire::registry::CauseCode;
 
@@ -247,8 +246,7 @@ impl Registrar {
         let Some((peer, view)) = peer.zip(self.handlespace.element(index)) else { return };
         let causes = vec![Cause::new(CauseCode::NON_UNIQUE_PE_IDENTIFIER)];
         let (handle, id) = (view.handle.clone(), view.element.id);
-        let message = DeregistrationResponse { handle, id, causes };
-        self.send(peer, Asap::DeregistrationResponse(message));
+        self.tell_out(peer, handle, id, causes);
     }
 
     /// The element is gone from its home: if another registrar says that it has it, that one is

@@ -305,6 +305,9 @@ impl Registrar {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.proof = peer.proof.max(proof);
         }
+        if proof >= Proof::Place {
+            self.settle(now, id);
+        }
     }
 
     /// Someone with the identifier of a registrar that is connected is not listened to, but is told

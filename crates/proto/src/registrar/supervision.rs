@@ -142,10 +142,10 @@ impl Registrar {
         else {
             return;
         };
+        // Until it is its turn to be taken out, one that is lost is looked after.
+        let Some(association) = self.associations.get_mut(&peer) else { return };
         supervised.unanswered = supervised.unanswered.saturating_add(1);
-        if let Some(association) = self.associations.get_mut(&peer) {
-            association.answers.note_question(now);
-        }
+        association.answers.note_question(now);
         self.stats.keep_alives += 1;
         let message = KeepAlive {
             claim_home: false,

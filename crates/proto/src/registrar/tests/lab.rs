@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(super) struct Lab {
     pub(super) now: Time,
     /// The events of the last step.
     pub(super) events: Vec<Event>,
+    /// Associations that have ended.
+    gone: BTreeSet<Peer>,
 }
 
 impl Lab {
@@ -39,7 +42,8 @@ impl Lab {
     pub(super) fn with(config: Config) -> Self {
         let id = RegistrarId::new(0x11);
         let registrar = Registrar::new(Config { id, ..config }, 7);
-        let mut lab = Self { registrar, now: Time::ZERO, events: Vec::new() };
+        let mut lab =
+            Self { registrar, now: Time::ZERO, events: Vec::new(), gone: BTreeSet::new() };
         for (peer, address) in
             [(ELEMENT, ELEMENT_ADDRESS), (OTHER, OTHER_ADDRESS), (USER, USER_ADDRESS)]
         {
@@ -49,8 +53,13 @@ impl Lab {
     }
 
     /// Hands in one input; what the registrar wants done but events. Whatever it was, nothing has
-    /// grown beyond what may be.
+    /// grown beyond what may be, and nothing goes to who is gone.
     pub(super) fn input(&mut self, input: Input<Command>) -> Vec<Output<Event>> {
+        match input {
+            Input::Down(peer) => drop(self.gone.insert(peer)),
+            Input::Up(peer, _) => drop(self.gone.remove(&peer)),
+            _ => {}
+        }
         self.registrar.handle(self.now, input);
         let outputs = self.drain();
         assert_bounded(&self.registrar);
@@ -65,6 +74,14 @@ impl Lab {
                 Output::Event(event) => self.events.push(event),
                 other => outputs.push(other),
             }
+        }
+        for output in &outputs {
+            let to = match output {
+                Output::Send(peer, _) => std::slice::from_ref(peer),
+                Output::GroupCast(peers, _) => &peers[..],
+                _ => &[],
+            };
+            assert!(to.iter().all(|peer| !self.gone.contains(peer)), "{output:?}: it is gone");
         }
         outputs
     }

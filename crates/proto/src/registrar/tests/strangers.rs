@@ -221,6 +221,31 @@ fn of_two_associations_that_both_have_dialed_that_of_the_larger_identifier_stays
     assert!(lab.pass(300).contains(&Output::Abort(theirs)));
 }
 
+/// A registrar has dialed this one twice: over one association it is heard, over the other one not. Once
+/// it is found where it says it is, the other one ends: else its presences could go there for ever.
+#[test]
+fn of_two_associations_of_one_registrar_the_doubted_ends_once_the_other_is_proved() {
+    for (id, at_once) in [(0x05, true), (B, false)] {
+        let mut lab = Lab::among(&[]);
+        let from_port = |port| Link { remote_port: port, ..enrp_link(Carrier::Sctp, id) };
+        let [heard, doubted] = [8_000, 9_000].map(Peer::accepted);
+        claims(&mut lab, heard, from_port(40_000), id);
+        claims(&mut lab, doubted, from_port(50_000), id);
+        assert_eq!(lab.registrar.stats().doubted, 1);
+        let is_dial = |output| match output {
+            Output::Connect(dialed, ..) => Some(dialed),
+            _ => None,
+        };
+        let dialed = (0..1_000).find_map(|_| lab.timeout().into_iter().find_map(is_dial)).unwrap();
+        let mut outputs = lab.input(Input::Known(dialed, heard));
+        assert_eq!(outputs.contains(&Output::Abort(doubted)), at_once, "{id:#x}: {outputs:?}");
+        lab.enrp_over(heard, id, presence(id, EMPTY, false));
+        outputs.extend(lab.pass(300));
+        assert!(outputs.contains(&Output::Abort(doubted)), "{id:#x}: {outputs:?}");
+        assert!(!outputs.contains(&Output::Abort(heard)), "{id:#x}: {outputs:?}");
+    }
+}
+
 #[test]
 fn strangers_leave_seats_for_configured_registrars() {
     let mut lab = Lab::with(Config { peers: 2, peers_max: 8, ..Config::default() });

@@ -6,6 +6,9 @@ use rserpool_wire::Message;
 use rserpool_wire::asap::{Announce, Asap, KeepAlive};
 use rserpool_wire::param::{PeId, PoolElement, RegistrarId, RegistrationLife};
 
+use rserpool_wire::enrp::Body;
+
+use super::colleague::{add, delete, homed, takeover};
 use super::lab::{ELEMENT, ELEMENT_ADDRESS, Lab, OTHER, OTHER_ADDRESS, USER, element, link, pool};
 use crate::machine::{Carrier, Input, Machine, Output, Peer};
 use crate::registrar::{Command, Config, Event, LeaveReason};
@@ -183,6 +186,29 @@ fn very_many_elements_of_a_lost_association_go_a_few_at_a_time() {
     assert!(lab.now - lost_at < Duration::from_millis(1));
     assert_eq!(lab.registrar.stats().removed_lost, 199);
     assert_eq!(lab.resolve(None), Some(vec![200]));
+}
+
+/// Until it is their turn, elements of an association that has ended are still this registrar's. Others
+/// speak of them meanwhile: whatever follows from that, nothing is sent to where they were.
+#[test]
+fn nothing_goes_to_elements_that_are_lost_and_still_to_be_taken_out() {
+    let mut lab = Lab::among(&[0x22]);
+    for id in 1..=300 {
+        lab.register(ELEMENT, element(id, &[ELEMENT_ADDRESS]));
+    }
+    lab.input(Input::Down(ELEMENT));
+    // One is reported, and asked.
+    lab.report(USER, 299);
+    // Another registrar has some of them, as it says, and one of that has left again.
+    for id in 250..=260 {
+        lab.enrp(0x22, add(homed(id, 0x22)));
+    }
+    lab.enrp(0x22, delete(homed(250, 0x22)));
+    // One is suggested to others, or asked for.
+    lab.enrp(0x22, Body::TakeoverDone(takeover(super::colleague::SELF)));
+    while !lab.registrar.supervised.is_empty() {
+        lab.timeout();
+    }
 }
 
 #[test]
