@@ -89,6 +89,11 @@ impl PoolElement {
             }
             // KA2.4. Also where the home itself comes on another association.
             Some(sender) if keep_alive.claim_home => self.adopt(now, peer, sender),
+            // Who looks for a home has one there: that registrar took it over before, and does not
+            // know of the home that was lost. Dialing it would only find this association.
+            Some(sender) if matches!(self.state, State::Hunting { .. }) => {
+                self.adopt(now, peer, sender);
+            }
             Some(_) | None => {}
         }
     }

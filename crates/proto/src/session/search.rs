@@ -39,6 +39,9 @@ pub(super) struct Search {
     candidates: VecDeque<PoolElement>,
     /// Elements that had their turn: they get another one only where there is nobody else.
     tried: BTreeSet<PeId>,
+    /// Elements that had their turn in searches before this one that found nobody: they come last. A
+    /// pool may be full of elements that somebody else has entered, and that accept nobody.
+    avoided: BTreeSet<PeId>,
     /// Why nobody has been found so far.
     problem: Problem,
     /// No server had the session yet.
@@ -91,6 +94,7 @@ impl Search {
             backoff: BACKOFF,
             candidates: VecDeque::new(),
             tried: BTreeSet::new(),
+            avoided: BTreeSet::new(),
             problem: Problem::NoRegistrar,
             is_first: true,
             dials: 0,
@@ -98,10 +102,12 @@ impl Search {
         }
     }
 
-    /// Begins, with nothing that was learned before.
+    /// Begins. Of what was learned before only those count that accepted nobody.
     pub(super) fn begin(&mut self, means: &mut Means<'_>) {
         let (is_first, names) = (self.is_first, self.names);
-        *self = Self { is_first, names, ..Self::new() };
+        let mut avoided = mem::take(&mut self.avoided);
+        avoided.append(&mut self.tried);
+        *self = Self { is_first, names, avoided, ..Self::new() };
         self.allow(means);
         self.resolve(means);
     }
@@ -152,12 +158,13 @@ impl Search {
     /// Turns to the next candidate, or asks for others.
     fn choose(&mut self, means: &mut Means<'_>) -> Result<(), GaveUp> {
         while let Some(element) = self.candidates.pop_front() {
-            if !self.tried.insert(element.id) {
+            if self.tried.contains(&element.id) {
                 continue;
             }
             if means.config.dials_max.is_some_and(|max| self.dials >= max.get()) {
                 return Err(self.give_up(means.outputs));
             }
+            self.tried.insert(element.id);
             self.dials += 1;
             self.names += 1;
             let peer = Peer::dialed(self.names);
@@ -192,7 +199,7 @@ impl Search {
         }
         match answer {
             Ok(answer) => {
-                self.candidates = answer.in_order().cloned().collect();
+                self.candidates = self.in_order(&answer);
                 if self.problem != Problem::CannotDial {
                     self.problem = Problem::NoElement;
                 }
@@ -222,6 +229,17 @@ impl Search {
         self.choose(means)
     }
 
+    /// The elements of an answer, those that are avoided last. Where there are no others nobody is.
+    fn in_order(&mut self, answer: &Answer) -> VecDeque<PoolElement> {
+        let is_avoided = |element: &&PoolElement| self.avoided.contains(&element.id);
+        let (last, first): (Vec<_>, Vec<_>) = answer.in_order().partition(is_avoided);
+        self.avoided = match first.is_empty() {
+            true => BTreeSet::new(),
+            false => last.iter().map(|element| element.id).collect(),
+        };
+        first.into_iter().chain(last).cloned().collect()
+    }
+
     fn rest(&mut self, now: Time) {
         self.step = Step::Resting { until: self.deadline.min(now + self.backoff) };
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
@@ -232,6 +250,7 @@ impl Search {
         if !matches!(self.step, Step::Dialing { peer: dialed, .. } if dialed == peer) {
             return None;
         }
+        self.avoided.clear();
         match mem::replace(&mut self.step, Step::Idle) {
             Step::Dialing { element, .. } => Some(element),
             Step::Idle | Step::Resolving { .. } | Step::Resting { .. } => None,

@@ -121,6 +121,31 @@ fn a_claim_ends_the_search_for_a_home() {
     );
 }
 
+/// Its home took it from another registrar, which has not heard of that, and died. The other one goes
+/// on asking, over an association that it has dialed itself: there the element is at home.
+#[test]
+fn who_asks_an_element_without_a_home_is_its_home() {
+    let mut lab = Lab::registered();
+    lab.up(CALLER);
+    // While it has a home, who asks beside it is answered, and nothing else.
+    let asks = |sender: u32| {
+        let sender = Some(registrar(sender));
+        Asap::KeepAlive(KeepAlive { claim_home: false, sender, handle: handle(), id: Some(ID) })
+    };
+    assert_eq!(lab.message(CALLER, asks(8)), [ack(CALLER)]);
+    assert_eq!(lab.down(FIRST), [Output::Event(Event::HomeLost), connect(SECOND, 0)]);
+    // Its dial finds that association.
+    lab.input(Input::Known(SECOND, CALLER));
+    let outputs = lab.message(CALLER, asks(8));
+    assert_eq!(outputs[..2], [ack(CALLER), Output::Event(Event::HomeChanged { home: caller() })]);
+    let register = registration_knowing(Some(registrar(8)), Policy::round_robin());
+    assert_eq!(outputs.last(), Some(&send(CALLER, register)));
+    assert_eq!(
+        lab.message(CALLER, accepted()),
+        [Output::Event(Event::Registered { id: ID, home: caller() })]
+    );
+}
+
 /// Who has entered it must not be left without a word, nor both be told that it is theirs.
 #[test]
 fn a_registration_under_way_comes_before_a_claim() {

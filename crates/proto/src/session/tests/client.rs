@@ -354,19 +354,27 @@ fn an_unknown_pool_fails_at_once_unless_it_is_waited_for() {
 }
 
 #[test]
-fn time_and_dials_are_bounded_and_who_asks_again_gets_them_again() {
+fn time_and_dials_are_bounded_and_who_asks_again_gets_first_who_had_no_turn() {
     let mut bench = Bench::new(|config| {
         config.dials_max = NonZeroU32::new(2);
         config.failover_timeout = Duration::from_secs(1);
     });
-    for _ in 0..2 {
+    // Once all had a turn it begins anew.
+    for [first, second] in [[1, 2], [3, 4], [5, 1], [1, 2]] {
         let outputs = bench.with(Input::Seek);
-        let outputs = bench.answered(&outputs, &[1, 2, 3]);
-        let outputs = bench.with(Input::Down(dialed(&outputs, 1), Loss::Lost));
-        let outputs = bench.with(Input::Down(dialed(&outputs, 2), Loss::Lost));
+        let outputs = bench.answered(&outputs, &[1, 2, 3, 4, 5]);
+        let outputs = bench.with(Input::Down(dialed(&outputs, first), Loss::Lost));
+        let outputs = bench.with(Input::Down(dialed(&outputs, second), Loss::Lost));
         let gave_up = Output::Event(Event::GaveUp(Problem::NoElement));
-        assert_eq!(outputs, [Output::Report(PeId(2)), gave_up]);
+        assert_eq!(outputs, [Output::Report(PeId(second)), gave_up]);
     }
+    // So does who has found one.
+    let outputs = bench.with(Input::Seek);
+    let outputs = bench.answered(&outputs, &[1, 2, 3, 4, 5]);
+    let peer = dialed(&outputs, 3);
+    assert_eq!(bench.with(Input::Up(peer)).len(), 1);
+    bench.with(Input::Down(peer, Loss::Lost));
+    let mut bench = Bench::new(|config| config.failover_timeout = Duration::from_secs(1));
     // And the time: what is dialed is dropped.
     let outputs = bench.with(Input::Seek);
     let outputs = bench.answered(&outputs, &[1]);

@@ -35,7 +35,10 @@ impl World {
             _ => 0,
         };
         let is_there = self.is_running(client) && self.setup.stack == Stack::Kernel;
-        (is_there && self.nodes().any(|node| others(&node)))
+        // Who dials few in one search may find those only that a stranger has entered, and goes on
+        // when its application asks again.
+        let is_held_up = self.hostile > 0 && calling.session.dials_max.is_some();
+        (is_there && !is_held_up && self.nodes().any(|node| others(&node)))
             .then(|| (server, self.bounds.failover(calling, card)))
     }
 
