@@ -30,7 +30,7 @@ pub enum Invariant {
     /// At every step: the associations that a registrar believes in are those that its driver has.
     AssociationsAreCounted,
     /// At every step of a world in which nothing worse happens to living elements than what their
-    /// transports repair ([`World::forbid_removals`]): no registrar takes one of them out.
+    /// transports repair ([`forbid_removals`](crate::world::World::forbid_removals)): no registrar takes one of them out.
     LivingStay,
     /// At every step: nothing that a registrar holds is more than there may be
     /// ([`Registrar::sizes`](rserpool_proto::registrar::Registrar::sizes)).

@@ -264,6 +264,20 @@ impl TcpEndpoint {
         }
     }
 
+    /// Ends whose time is over, and sees to it that the next one wakes the task; an event, if that
+    /// makes one.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Option<Event> {
+        if let Some(event) = self.end_late(cx) {
+            return Some(event);
+        }
+        while let Some(due) = self.backlogs.poll_deadlines(cx) {
+            if let Some(event) = self.overdue(due) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
     /// The time of an association may be over.
     fn overdue(&mut self, due: (Instant, AssocId)) -> Option<Event> {
         let Peer { state: State::Up(connection), .. } = self.peers.get_mut(&due.1)? else {
@@ -424,13 +438,8 @@ impl Endpoint for TcpEndpoint {
         if self.backlogs.is_over_budget() {
             self.relieve();
         }
-        if let Some(event) = self.end_late(cx) {
+        if let Some(event) = self.poll_deadlines(cx) {
             return Poll::Ready(event);
-        }
-        while let Some(due) = self.backlogs.poll_deadlines(cx) {
-            if let Some(event) = self.overdue(due) {
-                return Poll::Ready(event);
-            }
         }
         for _ in 0..VISITS_MAX {
             if let Some(event) = self.events.pop_front() {
@@ -440,7 +449,8 @@ impl Endpoint for TcpEndpoint {
                 return Poll::Ready(event);
             }
             let Some(source) = self.ready.pop() else {
-                return Poll::Pending;
+                // What was visited may have begun to wait for something.
+                return self.poll_deadlines(cx).map_or(Poll::Pending, Poll::Ready);
             };
             if let Some(event) = self.visit(source) {
                 return Poll::Ready(event);

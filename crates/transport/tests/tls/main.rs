@@ -10,7 +10,8 @@ mod hostile;
 use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use rcgen::date_time_ymd;
@@ -170,8 +171,8 @@ async fn out_of_time(authority: &Authority, from: i32, until: i32) -> DownReason
     }
 }
 
-fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
-    std::sync::Arc::new(rustls::crypto::ring::default_provider())
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 // Checklist 200.
@@ -345,6 +346,38 @@ async fn a_handshake_that_stops_half_way_ends_in_time() {
         assert_eq!((answer, events), (vec![], vec![]));
     }
     assert_eq!(server.counters().handshakes_late, 2);
+}
+
+/// Says that the endpoint wants to be polled.
+struct Bell(std::sync::mpsc::Sender<()>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
+/// A server that stands still is connected by its host, and says nothing ever after: nothing but the
+/// time wakes the endpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_that_is_silent_after_it_was_connected_is_given_up_in_time() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let keys = Authority::new().node("c");
+    let connect_timeout = Duration::from_millis(50);
+    let options = Options { connect_timeout, ..options(Some(&keys)) };
+    let mut client = TcpEndpoint::tls_dialer(FRAMING, &options).unwrap();
+    let to = Address::from((Scheme::Tls, silent.local_addr().unwrap())).literal().unwrap();
+    let assoc = client.connect(&to).unwrap();
+    let (sender, woken) = std::sync::mpsc::channel();
+    let waker = Waker::from(Arc::new(Bell(sender)));
+    let event = loop {
+        match client.poll_event(&mut Context::from_waker(&waker)) {
+            Poll::Ready(event) => break event,
+            Poll::Pending => woken.recv_timeout(Duration::from_secs(60)).expect("nothing wakes it"),
+        }
+    };
+    assert_eq!(event, Event::Down { assoc, reason: DownReason::Timeout });
+    assert_eq!(client.counters().handshakes_late, 1);
 }
 
 #[tokio::test]
