@@ -23,12 +23,21 @@ pub(super) struct ConfiguredPeer {
     pub(super) peer: Option<Peer>,
     /// Attempts that failed since it last answered.
     pub(super) failures: u32,
-    /// Since its last pause began it was dialed before that was over.
-    was_hurried: bool,
+    /// So often it was dialed before its pause was over, since that began.
+    hurried: u8,
+    /// The dial that is under way is one of these.
+    is_hurried: bool,
     /// It is this registrar itself: never dialed again.
     pub(super) is_self: bool,
     /// It is no longer configured: not dialed again unless it is once more.
     pub(super) is_removed: bool,
+}
+
+impl ConfiguredPeer {
+    /// Somebody answered there.
+    pub(super) fn answered(&mut self) {
+        (self.failures, self.hurried, self.is_hurried) = (0, 0, false);
+    }
 }
 
 /// Whom this registrar dials.
@@ -48,6 +57,9 @@ impl Dialing {
     }
 }
 
+/// A configured registrar is dialed so often before its pause is over: other registrars come, and each
+/// may be the one.
+const HURRIED_MAX: u8 = 8;
 /// The longest pause between two attempts, whatever the profile.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -84,20 +96,21 @@ impl Registrar {
     /// The pause before a configured registrar is dialed again is over.
     pub(super) fn on_redial(&mut self, now: Time, number: usize) {
         if let Some(configured) = self.dialing.configured.get_mut(number) {
-            configured.was_hurried = false;
+            configured.hurried = 0;
         }
         self.dial_configured(now, number);
     }
 
     /// Somebody came by itself who may be a configured registrar that did not listen yet when it was
     /// dialed. Those are dialed now: until one has answered there, what it has counts for little.
-    /// Once in each pause, whoever comes.
+    /// So often in each pause, whoever comes.
     pub(super) fn look_for_configured(&mut self, now: Time) {
         for number in 0..self.dialing.configured.len() {
             let configured = &mut self.dialing.configured[number];
             let is_missed = configured.id.is_none() && configured.peer.is_none();
-            if is_missed && configured.failures > 0 && !configured.was_hurried {
-                configured.was_hurried = true;
+            if is_missed && configured.failures > 0 && configured.hurried < HURRIED_MAX {
+                configured.hurried += 1;
+                configured.is_hurried = true;
                 self.dial_configured(now, number);
             }
         }
@@ -216,6 +229,12 @@ impl Registrar {
         let Some(configured) = self.dialing.configured.get_mut(number) else { return };
         configured.peer = None;
         if configured.is_self || configured.is_removed {
+            return;
+        }
+        let was_hurried = std::mem::take(&mut configured.is_hurried);
+        let row = u32::try_from(number).unwrap_or(u32::MAX);
+        if was_hurried && self.deadlines.deadline(Deadline::Redial(row)).is_some() {
+            // The pause that it was in goes on.
             return;
         }
         let doublings = configured.failures.min(16);

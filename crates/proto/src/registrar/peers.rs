@@ -298,7 +298,7 @@ impl Registrar {
         let expected = match dial {
             Some(Dial::Configured(number)) => {
                 self.dialing.configured.get_mut(number).and_then(|c| {
-                    c.failures = 0;
+                    c.answered();
                     c.id.replace(id)
                 })
             }

@@ -10,7 +10,7 @@ use super::colleague::{
 };
 use super::lab::Lab;
 use crate::machine::{Carrier, Input, Output, Peer, Target};
-use crate::registrar::{Command, Config, Event, PeerState};
+use crate::registrar::{Command, Config, Deadline, Event, PeerState};
 
 // Checklist 141, 142, 163: both ends introduce themselves, with all that others may want.
 #[test]
@@ -214,19 +214,31 @@ fn who_comes_may_be_a_configured_registrar_and_those_are_dialed_then() {
     lab.input(Input::Up(from(0x22), enrp_link(Carrier::Tcp, 0x22)));
     let again = dials(&lab.enrp(0x22, presence(0x22, EMPTY, false)));
     let [(first, 0)] = again[..] else { panic!("{again:?}") };
-    // It was somebody else. Many of those make no more dials.
-    lab.input(Input::Down(first));
-    lab.input(Input::Up(from(0x44), enrp_link(Carrier::Tcp, 0x44)));
-    assert_eq!(dials(&lab.enrp(0x44, presence(0x44, EMPTY, false))), []);
-    // The next pause is over, and the next one who comes is looked for.
+    // It was somebody else, and so are the next: each may be the one, but many of those make no more
+    // dials, and the pause is not put off.
+    let due = lab.registrar.deadlines.deadline(Deadline::Redial(0));
+    let mut dialed = first;
+    let mut hurried = 1;
+    for id in 0x44..0x54 {
+        lab.input(Input::Down(dialed));
+        lab.input(Input::Up(from(id), enrp_link(Carrier::Tcp, id)));
+        match dials(&lab.enrp(id, presence(id, EMPTY, false)))[..] {
+            [(next, 0)] => (dialed, hurried) = (next, hurried + 1),
+            [] => break,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(hurried, 8);
+    assert_eq!(lab.registrar.deadlines.deadline(Deadline::Redial(0)), due);
+    // The pause is over, and who comes next is looked for.
     let first = loop {
         if let [(first, 0)] = dials(&lab.timeout())[..] {
             break first;
         }
     };
     lab.input(Input::Down(first));
-    lab.input(Input::Up(from(0x55), enrp_link(Carrier::Tcp, 0x55)));
-    assert_eq!(dials(&lab.enrp(0x55, presence(0x55, EMPTY, false))).len(), 1);
+    lab.input(Input::Up(from(0x66), enrp_link(Carrier::Tcp, 0x66)));
+    assert_eq!(dials(&lab.enrp(0x66, presence(0x66, EMPTY, false))).len(), 1);
 }
 
 /// The other end had set up the association over which a configured registrar is reached.
