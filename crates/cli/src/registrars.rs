@@ -11,7 +11,7 @@ use rserpool::proto::timing::{Profile, Timing};
 use rserpool::transport::multicast::Group;
 use rserpool::transport::{Address, ParseError, Scheme, Tls};
 use rserpool::wire::param::PoolHandle;
-use rserpool::{Attempt, PoolUser};
+use rserpool::{Attempt, PoolUser, user};
 
 use crate::exit::Failure;
 use crate::keys::KeyArgs;
@@ -140,6 +140,16 @@ impl RegistrarArgs {
             }
             _ => Ok(keys),
         }
+    }
+
+    /// A pool user at these registrars.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`keys`](Self::keys).
+    pub(crate) fn user(&self) -> anyhow::Result<user::Config> {
+        let config = user::Config::new(self.urls()).listen(self.listen());
+        Ok(config.timing(self.timing()).tls(self.keys()?))
     }
 
     /// The timer values.

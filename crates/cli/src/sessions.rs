@@ -8,7 +8,7 @@ use clap::Args;
 use rserpool::session::{self, KeepAlive};
 use rserpool::transport::Ppid;
 use rserpool::wire::param::PoolHandle;
-use rserpool::{Attempt, PoolUser, ResolveError, Session, SessionError, user};
+use rserpool::{Attempt, PoolUser, ResolveError, Session, SessionError};
 
 use crate::command::resolve::pool_handle;
 use crate::exit::no_registrar;
@@ -83,11 +83,7 @@ pub(crate) const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 impl SessionArgs {
     /// The pool user for all sessions of a command.
     pub(crate) fn user(&self) -> anyhow::Result<PoolUser> {
-        let mut config = user::Config::new(self.registrars.urls());
-        config.listen = self.registrars.listen();
-        config.timing = self.registrars.timing();
-        config.tls = self.registrars.keys()?;
-        Ok(PoolUser::start(config)?)
+        Ok(PoolUser::start(self.registrars.user()?)?)
     }
 
     /// Connects to a server of the pool.

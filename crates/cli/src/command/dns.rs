@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rserpool::UserConfig;
 use rserpool::wire::param::PoolHandle;
 use rserpool_gateway::dns::{Config, Dns, DnsError, Order, Zone};
 use serde_json::json;
@@ -110,10 +109,7 @@ impl Args {
     }
 
     fn config(&self) -> anyhow::Result<Config> {
-        let user = UserConfig::new(self.registrars.urls())
-            .listen(self.registrars.listen())
-            .timing(self.registrars.timing())
-            .tls(self.registrars.keys()?);
+        let user = self.registrars.user()?;
         let mut config = Config::new(user, self.zone.clone(), self.listen.clone());
         config.pools.clone_from(&self.pools);
         config.names = self.names.iter().cloned().collect();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rserpool::UserConfig;
 use rserpool::wire::param::PoolHandle;
 use rserpool_gateway::proxy::{Config, Place, Proxy, ProxyError, ProxyProtocol, Removed};
 use rustix::process::{Resource, getrlimit};
@@ -134,10 +133,7 @@ impl Args {
     }
 
     fn config(&self) -> anyhow::Result<Config> {
-        let user = UserConfig::new(self.registrars.urls())
-            .listen(self.registrars.listen())
-            .timing(self.registrars.timing())
-            .tls(self.registrars.keys()?);
+        let user = self.registrars.user()?;
         let pool = self.pool.clone().or_else(|| self.pool_option.clone());
         let pool = pool.ok_or(Failure::Usage)?;
         let mut config = Config::new(user, pool, self.listen.clone());

@@ -7,9 +7,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, anyhow};
+use rserpool::PoolUser;
 use rserpool::proto::user::Answer;
 use rserpool::wire::param::PoolHandle;
-use rserpool::{PoolUser, user};
 
 use crate::args::GLOBAL;
 use crate::exit::{ExitWith, no_registrar};
@@ -78,11 +78,7 @@ impl Args {
 
     fn ask(&self) -> anyhow::Result<Answer> {
         runtime::block_on(async {
-            let mut config = user::Config::new(self.registrars.urls());
-            config.listen = self.registrars.listen();
-            config.timing = self.registrars.timing();
-            config.tls = self.registrars.keys()?;
-            let user = PoolUser::start(config)?;
+            let user = PoolUser::start(self.registrars.user()?)?;
             let resolving = user.resolve(&self.pool, self.items);
             let answer = waiting::aloud(resolving, || self.registrars.waits_for(&user)).await;
             answer

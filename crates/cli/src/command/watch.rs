@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use rserpool::PoolUser;
 use rserpool::user::{Event, ResolveError};
 use rserpool::wire::param::{PeId, PoolElement, PoolHandle};
-use rserpool::{PoolUser, user};
 use serde_json::json;
 use tokio::signal::ctrl_c;
 use tokio::sync::broadcast::error::RecvError;
@@ -63,10 +63,7 @@ impl Args {
     }
 
     async fn watch(&self, output: &mut Output) -> anyhow::Result<()> {
-        let config = user::Config::new(self.registrars.urls())
-            .listen(self.registrars.listen())
-            .timing(self.registrars.timing())
-            .tls(self.registrars.keys()?);
+        let config = self.registrars.user()?;
         let mut feeds = Feeds::new(&self.feeds, &self.pool).await?;
         let user = PoolUser::start(config)?;
         let mut events = user.events();
